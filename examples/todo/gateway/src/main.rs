@@ -1,0 +1,2 @@
+//! todo gateway
+fn main() {}

@@ -1,0 +1,2 @@
+//! todo tasks
+fn main() {}

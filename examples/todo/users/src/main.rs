@@ -1,0 +1,2 @@
+//! todo users
+fn main() {}

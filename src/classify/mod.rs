@@ -1,0 +1,188 @@
+//! What an outcome means: one vocabulary for breaker, retry, consumer and dead letters.
+//!
+//! A [`Classify`] looks at a result once and says [`Outcome::Success`], [`Outcome::Failure`] with
+//! its [`Failure`] kind, or [`Outcome::Ignored`]. A breaker counts failures, a retry repeats the
+//! transient and throttled ones, a consumer dead-letters the permanent ones. A closure is a
+//! classifier:
+//!
+//! ```
+//! use bowline::classify::{Classify, Failure, Outcome};
+//!
+//! let only_five = |result: Result<&u32, &std::io::Error>| match result {
+//!     Ok(5) => Outcome::Failure(Failure::Permanent),
+//!     Ok(_) => Outcome::Success,
+//!     Err(_) => Outcome::Failure(Failure::Transient),
+//! };
+//! assert_eq!(only_five.classify(Ok(&5)), Outcome::Failure(Failure::Permanent));
+//! ```
+
+use std::time::Duration;
+
+use crate::error::{Error, Kind, Rejected};
+
+mod http_status;
+mod kind;
+
+pub use http_status::{HttpStatus, retry_after};
+pub use kind::ErrorKind;
+
+/// What a finished call tells about the service that was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the three answers; every pattern must handle each"
+)]
+pub enum Outcome {
+    /// The service did its work.
+    Success,
+    /// The service failed.
+    Failure(Failure),
+    /// The result says nothing about the service, e.g. the caller's own mistake.
+    Ignored,
+}
+
+/// How a service failed, and so whether it makes sense to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the three answers; every pattern must handle each"
+)]
+pub enum Failure {
+    /// The same call may succeed later.
+    Transient,
+    /// The service asked for fewer calls.
+    Throttled {
+        /// How long it asked us to stay away.
+        retry_after: Option<Duration>,
+    },
+    /// The same call will fail again.
+    Permanent,
+}
+
+/// Says what a result means.
+///
+/// Implemented for closures `Fn(Result<&Res, &Err>) -> Outcome`.
+pub trait Classify<Res, Err> {
+    /// What `result` tells about the service.
+    fn classify(&self, result: Result<&Res, &Err>) -> Outcome;
+}
+
+impl<F, Res, Err> Classify<Res, Err> for F
+where
+    F: Fn(Result<&Res, &Err>) -> Outcome,
+{
+    fn classify(&self, result: Result<&Res, &Err>) -> Outcome {
+        self(result)
+    }
+}
+
+/// The default classifier: `Ok` is a success, an `Err` is a failure.
+///
+/// It looks into the error when it is, or boxes, one of these; the first that fits decides:
+///
+/// 1. [`Rejected`] is [`Outcome::Ignored`]: an inner pattern refused, the service was not asked.
+///    [`Rejected::Elapsed`] is the exception, a transient failure: the service was too slow.
+/// 2. [`Error`] is transient or permanent by its [`Kind`].
+/// 3. [`std::io::Error`] is transient or permanent by [`io_failure`].
+/// 4. Anything else is transient.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct AnyError;
+
+impl<Res, Err: 'static> Classify<Res, Err> for AnyError {
+    fn classify(&self, result: Result<&Res, &Err>) -> Outcome {
+        match result {
+            Ok(_) => Outcome::Success,
+            Err(error) => error_outcome(error),
+        }
+    }
+}
+
+impl Error {
+    /// How this failure should be treated by a retry or a breaker.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        match self.kind() {
+            Kind::Throttled => Failure::Throttled { retry_after: None },
+            kind if kind.is_transient() => Failure::Transient,
+            _ => Failure::Permanent,
+        }
+    }
+}
+
+/// How an input/output error should be treated: refused, reset, aborted, unreachable, timed out and
+/// interrupted connections are transient, all else is permanent.
+#[must_use]
+pub fn io_failure(error: &std::io::Error) -> Failure {
+    use std::io::ErrorKind::{
+        AddrNotAvailable, BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset,
+        HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable, NotConnected, ResourceBusy,
+        TimedOut, UnexpectedEof, WouldBlock,
+    };
+    match error.kind() {
+        AddrNotAvailable | BrokenPipe | ConnectionAborted | ConnectionRefused | ConnectionReset
+        | HostUnreachable | Interrupted | NetworkDown | NetworkUnreachable | NotConnected
+        | ResourceBusy | TimedOut | UnexpectedEof | WouldBlock => Failure::Transient,
+        _ => Failure::Permanent,
+    }
+}
+
+fn error_outcome<E: 'static>(error: &E) -> Outcome {
+    use crate::error::typed;
+    if let Some(rejected) = typed::<Rejected, _>(error) {
+        return match rejected {
+            Rejected::Elapsed { .. } => Outcome::Failure(Failure::Transient),
+            _ => Outcome::Ignored,
+        };
+    }
+    if let Some(error) = typed::<Error, _>(error) {
+        return Outcome::Failure(error.failure());
+    }
+    if let Some(error) = typed::<std::io::Error, _>(error) {
+        return Outcome::Failure(io_failure(error));
+    }
+    Outcome::Failure(Failure::Transient)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::BoxError;
+
+    fn of(error: impl Into<BoxError>) -> Outcome {
+        AnyError.classify(Result::<&(), _>::Err(&error.into()))
+    }
+
+    #[test]
+    fn any_error_follows_its_table() {
+        assert_eq!(
+            AnyError.classify(Result::<_, &BoxError>::Ok(&())),
+            Outcome::Success
+        );
+        assert_eq!(
+            of(Rejected::circuit_open("a", Duration::ZERO)),
+            Outcome::Ignored
+        );
+        assert_eq!(
+            of(Rejected::elapsed(Duration::ZERO)),
+            Outcome::Failure(Failure::Transient)
+        );
+        assert_eq!(
+            of(Error::new(Kind::Unavailable, "memory", "test")),
+            Outcome::Failure(Failure::Transient)
+        );
+        assert_eq!(
+            of(Error::new(Kind::Invalid, "memory", "test")),
+            Outcome::Failure(Failure::Permanent)
+        );
+        assert_eq!(
+            of(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
+            Outcome::Failure(Failure::Transient)
+        );
+        assert_eq!(
+            of(std::io::Error::from(std::io::ErrorKind::PermissionDenied)),
+            Outcome::Failure(Failure::Permanent)
+        );
+        assert_eq!(of("unknown"), Outcome::Failure(Failure::Transient));
+    }
+}

@@ -1,0 +1,106 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A pattern refused the call; the protected service was not asked, or its answer came too late.
+///
+/// A refusal is not evidence that the service is unwell, so classifiers treat it as
+/// [`Outcome::Ignored`](crate::classify::Outcome::Ignored).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// The retry budget is spent: the first error stands, no further attempt is made.
+    #[error("retry budget of {name} is exhausted")]
+    #[non_exhaustive]
+    BudgetExhausted {
+        /// The budget's name.
+        name: Arc<str>,
+    },
+    /// The bulkhead has no free place and its queue is full.
+    #[error("bulkhead {name} is full")]
+    #[non_exhaustive]
+    BulkheadFull {
+        /// The bulkhead's name.
+        name: Arc<str>,
+    },
+    /// The circuit is open, or half-open with all probes taken.
+    #[error("circuit {name} is open, retry after {retry_after:?}")]
+    #[non_exhaustive]
+    CircuitOpen {
+        /// The breaker's name.
+        name: Arc<str>,
+        /// How long until the next call may be let through.
+        retry_after: Duration,
+    },
+    /// The call did not finish in the time it was given.
+    #[error("no answer within {limit:?}")]
+    #[non_exhaustive]
+    Elapsed {
+        /// The time that was given.
+        limit: Duration,
+    },
+    /// The registry knows no instance of the service.
+    #[error("no instance of service {service} is known")]
+    #[non_exhaustive]
+    NoInstances {
+        /// The service's name.
+        service: Arc<str>,
+    },
+    /// The call waited for a place for as long as it may.
+    #[error("waited {waited:?} for a place in bulkhead {name}")]
+    #[non_exhaustive]
+    QueueTimeout {
+        /// The bulkhead's name.
+        name: Arc<str>,
+        /// How long the call waited.
+        waited: Duration,
+    },
+    /// The rate limit is used up.
+    #[error("rate limit {name} is used up, retry after {retry_after:?}")]
+    #[non_exhaustive]
+    RateLimited {
+        /// The limiter's name.
+        name: Arc<str>,
+        /// How long until the next permit.
+        retry_after: Duration,
+    },
+}
+
+impl Rejected {
+    /// The circuit `name` is open for another `retry_after`.
+    #[must_use]
+    pub fn circuit_open(name: impl Into<Arc<str>>, retry_after: Duration) -> Self {
+        Self::CircuitOpen {
+            name: name.into(),
+            retry_after,
+        }
+    }
+
+    /// No answer came within `limit`.
+    #[must_use]
+    pub fn elapsed(limit: Duration) -> Self {
+        Self::Elapsed { limit }
+    }
+
+    /// No instance of `service` is known.
+    #[must_use]
+    pub fn no_instances(service: impl Into<Arc<str>>) -> Self {
+        Self::NoInstances {
+            service: service.into(),
+        }
+    }
+
+    /// When it makes sense to try again, if the pattern knows.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::CircuitOpen { retry_after, .. } | Self::RateLimited { retry_after, .. } => {
+                Some(*retry_after)
+            }
+            Self::BudgetExhausted { .. }
+            | Self::BulkheadFull { .. }
+            | Self::Elapsed { .. }
+            | Self::NoInstances { .. }
+            | Self::QueueTimeout { .. } => None,
+        }
+    }
+}
