@@ -38,23 +38,13 @@ pub fn parse(text: &str) -> Option<Duration> {
 #[must_use]
 pub fn format(duration: Duration) -> String {
     let nanos = duration.as_nanos();
-    for (unit, size) in [
-        ("d", 86_400_000_000_000),
-        ("h", 3_600_000_000_000),
-        ("m", 60_000_000_000),
-        ("s", 1_000_000_000),
-        ("ms", 1_000_000),
-        ("us", 1_000),
-    ] {
+    for (unit, size) in UNITS {
+        let size = u128::from(size);
         if nanos >= size && nanos.is_multiple_of(size) {
             return format!("{}{unit}", nanos / size);
         }
     }
-    if nanos == 0 {
-        "0s".to_owned()
-    } else {
-        format!("{nanos}ns")
-    }
+    "0s".to_owned()
 }
 
 /// Writes a duration as text.
