@@ -1,1 +1,28 @@
-//! broker.
+//! Brokers behind three small ports: [`Publisher`], [`Subscriber`] and [`Topics`].
+//!
+//! A topic is a set of partitions, a partition is an ordered log of [`Record`]s, and a consumer
+//! group shares the partitions of its topics among its members.
+//!
+//! # Guarantees
+//!
+//! | | memory | sqlite | kafka |
+//! |---|---|---|---|
+//! | survives a crash of the process | no | yes | yes |
+//! | several processes | no | yes, on one file | yes |
+//! | order | per partition | per partition | per partition |
+//! | delivery | at least once | at least once | at least once |
+//!
+//! Every back-end passes the same conformance suite, which `testkit` publishes for brokers of your
+//! own.
+
+mod delivery;
+mod publisher;
+mod record;
+mod subscriber;
+mod topics;
+
+pub use delivery::Delivery;
+pub use publisher::{Appended, PublishError, Publisher, SendStatus};
+pub use record::{Position, Record, TopicPartition};
+pub use subscriber::{Assignment, Polled, Received, Start, Subscriber};
+pub use topics::{Created, Topics};
