@@ -4,10 +4,15 @@ use super::group::Claim;
 use super::{Assignment, TopicPartition};
 use crate::error::{Error, Kind};
 
+/// What the group says a member owns.
+pub(super) type Claims = BTreeMap<TopicPartition, Claim>;
+
 /// What one member has been told is its own, and how far it has read.
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
     partitions: BTreeMap<TopicPartition, Holding>,
+    /// The revision of the group that the member knows all about.
+    settled: Option<u64>,
     turn: usize,
 }
 
@@ -39,38 +44,21 @@ pub(super) enum Change {
 }
 
 impl Holdings {
-    /// Compares with the member's claims and notes the first difference: what was lost before what
-    /// is to be given back, before what is new.
-    pub(super) fn sync(&mut self, claims: &[(TopicPartition, Claim)]) -> Option<Change> {
-        let lost: Vec<_> = self
-            .assignments()
-            .filter(|held| {
-                !claims.iter().any(|(partition, claim)| {
-                    *partition == held.partition && claim.epoch == held.epoch
-                })
-            })
-            .collect();
-        if !lost.is_empty() {
-            self.forget(&lost);
-            return Some(Change::Lost(lost));
+    /// Compares with the member's claims at `revision` of its group and notes the first difference:
+    /// what was lost before what is to be given back, before what is new.
+    pub(super) fn sync(
+        &mut self,
+        revision: u64,
+        claims: impl FnOnce() -> Claims,
+    ) -> Option<Change> {
+        if self.settled == Some(revision) {
+            return None;
         }
-        let mut revoking = Vec::new();
-        let mut new = Vec::new();
-        for (partition, claim) in claims {
-            let assignment = Assignment::new(partition.clone(), claim.epoch);
-            match self.partitions.get_mut(partition) {
-                None => new.push(assignment),
-                Some(held) if claim.revoking && !held.revoking => {
-                    held.revoking = true;
-                    revoking.push(assignment);
-                }
-                Some(_) => {}
-            }
+        let change = self.difference(&claims());
+        if change.is_none() {
+            self.settled = Some(revision);
         }
-        if !revoking.is_empty() {
-            return Some(Change::Revoking(revoking));
-        }
-        (!new.is_empty()).then_some(Change::New(new))
+        change
     }
 
     /// Starts to read `assignment` at offset `next`.
@@ -85,13 +73,21 @@ impl Holdings {
             .insert(assignment.partition.clone(), holding);
     }
 
-    /// Forgets those of `assignments` that are held.
+    /// Forgets those of `assignments` that are held. Those that the group still counts as ours
+    /// after that will be new again.
     pub(super) fn forget(&mut self, assignments: &[Assignment]) {
+        self.settled = None;
         for assignment in assignments {
             if self.held(assignment).is_some() {
                 self.partitions.remove(&assignment.partition);
             }
         }
+    }
+
+    /// Whether nothing is held.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
     }
 
     /// Everything that is held.
@@ -143,6 +139,38 @@ impl Holdings {
             return true;
         }
         false
+    }
+
+    fn difference(&mut self, claims: &Claims) -> Option<Change> {
+        let lost: Vec<_> = self
+            .assignments()
+            .filter(|held| {
+                claims
+                    .get(&held.partition)
+                    .is_none_or(|claim| claim.epoch != held.epoch)
+            })
+            .collect();
+        if !lost.is_empty() {
+            self.forget(&lost);
+            return Some(Change::Lost(lost));
+        }
+        let mut revoking = Vec::new();
+        let mut new = Vec::new();
+        for (partition, claim) in claims {
+            let assignment = Assignment::new(partition.clone(), claim.epoch);
+            match self.partitions.get_mut(partition) {
+                None => new.push(assignment),
+                Some(held) if claim.revoking && !held.revoking => {
+                    held.revoking = true;
+                    revoking.push(assignment);
+                }
+                Some(_) => {}
+            }
+        }
+        if !revoking.is_empty() {
+            return Some(Change::Revoking(revoking));
+        }
+        (!new.is_empty()).then_some(Change::New(new))
     }
 
     fn held(&mut self, assignment: &Assignment) -> Option<&mut Holding> {

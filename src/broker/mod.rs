@@ -24,6 +24,8 @@ mod memory;
 mod partitioner;
 mod publisher;
 mod record;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod subscriber;
 mod topics;
 
@@ -32,5 +34,7 @@ pub use memory::{Memory, MemorySubscriber};
 pub use partitioner::partition_for;
 pub use publisher::{Appended, PublishError, Publisher, SendStatus};
 pub use record::{Position, Record, TopicPartition};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Sqlite, SqliteSubscriber};
 pub use subscriber::{Assignment, Polled, Received, Start, Subscriber};
 pub use topics::{Created, Topics};

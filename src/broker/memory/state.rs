@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{BACKEND, millis_since};
 use crate::broker::admission::{self, Admission};
-use crate::broker::group::{Claim, Group, Member};
-use crate::broker::holdings::{Cursor, fenced};
+use crate::broker::group::{Group, Member};
+use crate::broker::holdings::{Claims, Cursor, fenced};
 use crate::broker::{
     Appended, Assignment, Created, Position, PublishError, Received, Record, Start, TopicPartition,
 };
@@ -115,14 +115,19 @@ impl State {
         shares.group.join(id, member);
     }
 
-    /// Notes that `id` is alive. Says whether it is a member, and whether anything else changed.
-    pub(super) fn touch(&mut self, group: &str, id: Uuid) -> (bool, bool) {
+    /// Notes that `id` is alive; `false` when it is not a member.
+    pub(super) fn touch(&mut self, group: &str, id: Uuid) -> bool {
         let now = self.now();
-        self.groups.get_mut(group).map_or((false, false), |shares| {
-            let before = shares.group.revision();
-            let member = shares.group.touch(id, now);
-            (member, shares.group.revision() != before)
-        })
+        self.groups
+            .get_mut(group)
+            .is_some_and(|shares| shares.group.touch(id, now))
+    }
+
+    /// Grows with every change of `group`.
+    pub(super) fn revision(&self, group: &str) -> u64 {
+        self.groups
+            .get(group)
+            .map_or(0, |shares| shares.group.revision())
     }
 
     pub(super) fn leave(&mut self, group: &str, id: Uuid) {
@@ -137,8 +142,9 @@ impl State {
         }
     }
 
-    pub(super) fn claims(&self, group: &str, id: Uuid) -> Vec<(TopicPartition, Claim)> {
-        self.groups.get(group).map_or_else(Vec::new, |shares| {
+    /// What `id` owns.
+    pub(super) fn claims(&self, group: &str, id: Uuid) -> Claims {
+        self.groups.get(group).map_or_else(Claims::new, |shares| {
             shares
                 .group
                 .claims_of(id)

@@ -43,12 +43,16 @@ impl MemorySubscriber {
             .as_mut()
             .ok_or_else(|| not_subscribed(BACKEND, "poll"))?;
         let mut state = self.shared.state();
-        let (is_member, others_expired) = state.touch(&member.group, member.id);
-        if others_expired {
+        let before = state.revision(&member.group);
+        let is_member = state.touch(&member.group, member.id);
+        let revision = state.revision(&member.group);
+        if revision != before {
             self.shared.changed();
         }
-        let claims = state.claims(&member.group, member.id);
-        let polled = match self.holdings.sync(&claims) {
+        let polled = match self
+            .holdings
+            .sync(revision, || state.claims(&member.group, member.id))
+        {
             Some(Change::Lost(lost)) => Some(Polled::Lost(lost)),
             Some(Change::Revoking(revoking)) => Some(Polled::Revoking(revoking)),
             Some(Change::New(new)) => {
