@@ -24,6 +24,7 @@ mod memory;
 mod partitioner;
 mod publisher;
 mod record;
+mod redrive;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod subscriber;
@@ -34,6 +35,7 @@ pub use memory::{Memory, MemorySubscriber};
 pub use partitioner::partition_for;
 pub use publisher::{Appended, PublishError, Publisher, SendStatus};
 pub use record::{Position, Record, TopicPartition};
+pub use redrive::{REDRIVE_COUNT, REDRIVE_GROUP};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Sqlite, SqliteSubscriber};
 pub use subscriber::{Assignment, Polled, Received, Start, Subscriber};
