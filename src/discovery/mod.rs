@@ -1,7 +1,19 @@
 //! Finding the instances of a service and calling one of them.
 
+mod balance;
 mod instance;
+mod memory;
+mod registrar;
 mod registry;
+mod static_list;
+mod ttl;
+mod watch;
 
+pub use balance::{Balance, Balancer};
 pub use instance::{Instance, InstanceId};
+pub use memory::Memory;
+pub use registrar::{Registration, register};
 pub use registry::{Listing, Registry};
+pub use static_list::StaticList;
+pub use ttl::Ttl;
+pub use watch::{Freshness, Snapshot, Watch, WatchOptions, watch};
