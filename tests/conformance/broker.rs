@@ -34,25 +34,35 @@ bowline::broker_conformance!(memory, InMemory(Memory::new()));
 
 #[cfg(feature = "sqlite")]
 mod file {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use bowline::broker::{Sqlite, SqliteSubscriber};
     use bowline::testkit::broker::Harness;
     use tempfile::TempDir;
 
+    /// One file, opened several times, as if by several processes.
     struct InFile {
-        broker: Sqlite,
+        handles: [Sqlite; 3],
+        next: AtomicUsize,
         _directory: TempDir,
     }
 
     impl InFile {
         async fn new() -> Self {
             let directory = tempfile::tempdir().expect("a directory");
-            let broker = Sqlite::open(directory.path().join("broker.db")).await;
+            let path = directory.path().join("broker.db");
+            let open = || async { Sqlite::open(&path).await.expect("a new file") };
             Self {
-                broker: broker.expect("a new file"),
+                handles: [open().await, open().await, open().await],
+                next: AtomicUsize::new(0),
                 _directory: directory,
             }
+        }
+
+        fn handle(&self) -> Sqlite {
+            let next = self.next.fetch_add(1, Ordering::Relaxed);
+            self.handles[next % self.handles.len()].clone()
         }
     }
 
@@ -62,22 +72,21 @@ mod file {
         type Topics = Sqlite;
 
         fn publisher(&self) -> Sqlite {
-            self.broker.clone()
+            self.handle()
         }
 
         fn subscriber(&self) -> SqliteSubscriber {
-            self.broker.subscriber()
+            self.handle().subscriber()
         }
 
         fn impatient_subscriber(&self) -> SqliteSubscriber {
-            let broker = self.broker.clone();
-            broker
+            self.handle()
                 .with_session_timeout(Duration::from_secs(1))
                 .subscriber()
         }
 
         fn topics(&self) -> Sqlite {
-            self.broker.clone()
+            self.handle()
         }
     }
 

@@ -80,6 +80,26 @@ pub async fn a_member_that_closes_is_replaced<H: Harness>(harness: &H) {
     b.own(2).await;
 }
 
+/// Getting a partition back does not bring the earlier assignment of it back.
+pub async fn an_ended_assignment_stays_ended<H: Harness>(harness: &H) {
+    let (topic, group) = (topic(harness, 2).await, unique("group"));
+    publish(harness, spread(numbered(&topic, 0, 4), 2)).await;
+    let mut a = Member::alone(harness, &group, &topic, Start::Earliest, 2).await;
+    a.read(4).await;
+    let mut b = Member::join(harness.subscriber(), &group, &topic, Start::Earliest).await;
+    both(&mut a, &mut b, "equal shares", |a, b| {
+        a.owned.len() == 1 && b.owned.len() == 1
+    })
+    .await;
+    b.subscriber.close().await.expect("closed");
+    a.own(2).await;
+    let (ended, _) = a.released[0].clone();
+    let error = a.subscriber.commit(&[(ended.clone(), 2)]).await;
+    assert_eq!(error.expect_err("it has ended").kind(), Kind::Fenced);
+    let error = a.seek(&ended, 0).await;
+    assert_eq!(error.expect_err("it has ended").kind(), Kind::Fenced);
+}
+
 /// A member that went silent, and was replaced, cannot move the position of its successor.
 pub async fn a_late_commit_is_fenced<H: Harness>(harness: &H) {
     let (topic, group) = (topic(harness, 1).await, unique("group"));

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,8 @@ const TURN: Duration = Duration::from_millis(50);
 pub(super) struct Member<S> {
     pub(super) subscriber: S,
     pub(super) owned: BTreeMap<TopicPartition, Assignment>,
+    /// Everything it was ever assigned.
+    given: HashSet<Assignment>,
     /// The offsets that may come next at the earliest.
     expected: BTreeMap<TopicPartition, u64>,
     /// What it was given, oldest first.
@@ -48,6 +50,7 @@ impl<S: Subscriber> Member<S> {
         Self {
             subscriber,
             owned: BTreeMap::new(),
+            given: HashSet::new(),
             expected: BTreeMap::new(),
             records: Vec::new(),
             lost: Vec::new(),
@@ -161,6 +164,7 @@ impl<S: Subscriber> Member<S> {
             Polled::Assigned(new) => {
                 assert!(!new.is_empty(), "nothing was assigned");
                 for new in new {
+                    assert!(self.given.insert(new.clone()), "an epoch came twice");
                     let old = self.owned.insert(new.partition.clone(), new);
                     assert_eq!(old, None, "assigned while owned");
                 }

@@ -60,7 +60,8 @@ pub use self::churn::members_come_and_go;
 pub use self::groups::{
     a_commit_with_one_ended_assignment_changes_nothing, a_joining_member_gets_its_share,
     a_late_commit_is_fenced, a_member_that_closes_is_replaced, a_silent_member_learns_of_its_loss,
-    each_group_gets_everything, released_partitions_go_on_from_the_commit,
+    an_ended_assignment_stays_ended, each_group_gets_everything,
+    released_partitions_go_on_from_the_commit,
 };
 use self::member::Member;
 pub use self::publishing::{
@@ -130,6 +131,7 @@ macro_rules! broker_conformance {
             a_silent_member_learns_of_its_loss
             a_too_large_record_is_refused
             a_waiting_poll_is_woken
+            an_ended_assignment_stays_ended
             an_unknown_topic_cannot_be_read
             an_unknown_topic_is_refused
             awaited_calls_keep_their_order
