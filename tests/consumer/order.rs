@@ -1,10 +1,14 @@
-use std::future::pending;
+use std::future::{Ready, pending, ready};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bowline::broker::{Delivery, REDRIVE_GROUP, Record};
-use bowline::error::BoxError;
+use bowline::error::{BoxError, Rejected};
 use bowline::message::Message;
+use tokio::sync::Barrier;
 use tokio::time;
+use tower::Service;
 
 use crate::script::{Attempts, GROUP, Script, TOPIC, run, secs, soon};
 
@@ -32,6 +36,26 @@ async fn it_commits_only_what_the_handler_has_done() {
     assert_eq!((snapshot.done, snapshot.in_flight()), (2, 1));
     assert_eq!(snapshot.partitions[0].backlog, 2);
     assert!(snapshot.since_commit.unwrap() > Duration::from_secs(59));
+}
+
+#[tokio::test(start_paused = true)]
+async fn partitions_run_in_parallel() {
+    let script = Script::default();
+    let attempts = Attempts::default();
+    let both = Arc::new(Barrier::new(2));
+    let handler = attempts.handler(move |_, _, _| {
+        let both = Arc::clone(&both);
+        async move {
+            both.wait().await;
+            Ok(())
+        }
+    });
+    let _running = run(&script, handler);
+    script.assign(&[(0, 1), (1, 1)]);
+    script.records(0, 1, 0..3);
+    script.records(1, 1, 0..3);
+    secs(1).await;
+    assert_eq!(script.commits(), [[(0, 1, 3), (1, 1, 3)]]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,6 +122,25 @@ async fn an_error_holds_up_its_partition_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_next_attempt_waits_for_as_long_as_an_inner_pattern_asks() {
+    let script = Script::default();
+    let attempts = Attempts::default();
+    let handler = attempts.handler(|_, _, before| async move {
+        if before == 0 {
+            return Err(Rejected::circuit_open("mail", Duration::from_secs(90)).into());
+        }
+        Ok(())
+    });
+    let _running = run(&script, handler);
+    script.assign(&[(0, 1)]);
+    script.records(0, 1, [0]);
+    secs(89).await;
+    assert_eq!(attempts.list().len(), 1);
+    secs(2).await;
+    assert_eq!(attempts.list().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_is_a_failed_attempt() {
     let script = Script::default();
     let attempts = Attempts::default();
@@ -116,6 +159,43 @@ async fn a_panic_is_a_failed_attempt() {
     assert_eq!(attempts.list(), [(0, 0), (0, 1), (0, 1), (0, 1), (0, 2)]);
     assert_eq!(script.commits().last().unwrap(), &[(0, 1, 3)]);
     assert_eq!(running.status.snapshot().failed_attempts, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_panicked_is_replaced_by_a_clone_of_the_original() {
+    #[derive(Clone, Default)]
+    struct PanicsOnce {
+        calls: u32,
+        seen: Arc<Mutex<Vec<u32>>>,
+    }
+
+    impl Service<Delivery> for PanicsOnce {
+        type Response = ();
+        type Error = BoxError;
+        type Future = Ready<Result<(), BoxError>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Delivery) -> Self::Future {
+            self.calls += 1;
+            let mut seen = self.seen.lock().unwrap();
+            seen.push(self.calls);
+            let total = seen.len();
+            drop(seen);
+            assert_ne!(total, 2, "half way through a change of its state");
+            ready(Ok(()))
+        }
+    }
+
+    let script = Script::default();
+    let service = PanicsOnce::default();
+    let _running = run(&script, service.clone());
+    script.assign(&[(0, 1)]);
+    script.records(0, 1, 0..3);
+    secs(60).await;
+    assert_eq!(*service.seen.lock().unwrap(), [1, 2, 1, 2]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,10 +20,15 @@ use self::commits::Commits;
 use self::lane::Lane;
 use self::worker::Done;
 use super::{Config, Status};
-use crate::backoff::Delays;
+use crate::backoff::{Backoff, Delays};
 use crate::broker::{Assignment, Delivery, Polled, Start, Subscriber};
 use crate::error::{BoxError, Chain, Error};
 use crate::shutdown::Token;
+
+/// When to ask the broker again after a transient error. At least every second: a member that does
+/// not poll for long loses its partitions.
+const BROKER_BACKOFF: Backoff =
+    Backoff::exponential(Duration::from_millis(50)).cap(Duration::from_secs(1));
 
 /// How long the last commit and leaving the group may take together: a broker that is down must not
 /// hold up the end of a process.
@@ -82,7 +87,7 @@ where
             subscriber,
             handler,
             group,
-            commits: Commits::new(config.commit_interval, config.backoff),
+            commits: Commits::new(config.commit_interval),
             config,
             status,
             lanes: HashMap::new(),
@@ -114,7 +119,7 @@ where
     }
 
     async fn subscribe(&mut self, topics: &[Arc<str>], start: Start) -> Result<(), Error> {
-        let mut delays = self.config.backoff.delays();
+        let mut delays = BROKER_BACKOFF.delays();
         loop {
             match self.subscriber.subscribe(&self.group, topics, start).await {
                 Err(error) if error.is_transient() => {
