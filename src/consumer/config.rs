@@ -20,8 +20,7 @@ pub struct Config {
     /// How long running handlers may go on when partitions are revoked or the consumer is stopped.
     #[serde(with = "duration")]
     pub drain_timeout: Duration,
-    /// How long to wait before a failed record is tried again, and before the broker is asked again
-    /// after a transient error.
+    /// How long to wait before a failed record is tried again.
     pub backoff: Backoff,
 }
 

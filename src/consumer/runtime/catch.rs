@@ -5,14 +5,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use pin_project::pin_project;
+use pin_project::{pin_project, pinned_drop};
 
 /// A handler panicked; it counts as a failed attempt.
 #[derive(Debug)]
 pub(super) struct Panicked(String);
 
-/// Turns a panic inside a future into an error. The future is dropped under guard too.
-#[pin_project]
+/// Turns a panic inside a future into an error. The future is dropped under guard too, so that a
+/// handler cannot take its worker along.
+#[pin_project(PinnedDrop)]
 pub(super) struct CatchPanic<F> {
     #[pin]
     future: Option<F>,
@@ -46,6 +47,16 @@ impl<F: Future> Future for CatchPanic<F> {
             Ok(()) => output,
             Err(payload) => output.and(Err(Panicked::new(&*payload))),
         })
+    }
+}
+
+#[pinned_drop]
+impl<F> PinnedDrop for CatchPanic<F> {
+    fn drop(self: Pin<&mut Self>) {
+        let mut future = self.project().future;
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| future.set(None))) {
+            tracing::warn!(error = %Panicked::new(&*payload), "a cancelled handler panicked");
+        }
     }
 }
 
@@ -95,6 +106,16 @@ mod tests {
         });
         let caught = CatchPanic::new(future).await;
         assert_eq!(caught.unwrap_err().to_string(), "handler panicked: in drop");
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_drop_is_caught_when_it_is_cancelled() {
+        let held = PanicsWhenDropped;
+        let future = std::future::poll_fn(move |_| {
+            let _held = &held;
+            Poll::<()>::Pending
+        });
+        drop(CatchPanic::new(future));
     }
 
     #[tokio::test]

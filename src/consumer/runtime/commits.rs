@@ -2,14 +2,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::backoff::{Backoff, Delays};
+use super::BROKER_BACKOFF;
+use crate::backoff::Delays;
 
 /// When to commit: some time after the first record that is not, at once when there are many, and
 /// later and later while the broker cannot.
 #[derive(Debug)]
 pub(super) struct Commits {
     interval: Duration,
-    backoff: Backoff,
     failing: Option<Delays>,
     uncommitted: u32,
     due: Option<Instant>,
@@ -20,10 +20,9 @@ impl Commits {
     /// what a fast consumer repeats after a crash.
     const MAX_UNCOMMITTED: u32 = 1_000;
 
-    pub(super) fn new(interval: Duration, backoff: Backoff) -> Self {
+    pub(super) fn new(interval: Duration) -> Self {
         Self {
             interval,
-            backoff,
             failing: None,
             uncommitted: 0,
             due: None,
@@ -54,14 +53,12 @@ impl Commits {
 
     /// The broker could not; says how long until the next try.
     pub(super) fn failed(&mut self) -> Duration {
-        let backoff = self.backoff;
         let delay = self
             .failing
-            .get_or_insert_with(|| backoff.delays())
+            .get_or_insert_with(|| BROKER_BACKOFF.delays())
             .next()
             .unwrap_or_default();
-        let now = Instant::now();
-        self.due = Some(now.checked_add(delay).unwrap_or(now));
+        self.due = Some(Instant::now() + delay);
         delay
     }
 

@@ -7,7 +7,7 @@ use tower::Service;
 use super::lane::Lane;
 use super::progress::Flow;
 use super::worker::{Done, Worker};
-use super::{Polling, Runtime, Wake};
+use super::{BROKER_BACKOFF, Polling, Runtime, Wake};
 use crate::broker::{Assignment, Delivery, Polled, Received, Subscriber};
 use crate::error::{BoxError, Chain, Error, Kind};
 use crate::shutdown::Shutdown;
@@ -80,12 +80,11 @@ where
     fn poll_failed(&mut self, error: &Error) {
         let mut delays = match std::mem::replace(&mut self.polling, Polling::Ready) {
             Polling::Failing(_, delays) => delays,
-            Polling::Ready | Polling::Ended => self.config.backoff.delays(),
+            Polling::Ready | Polling::Ended => BROKER_BACKOFF.delays(),
         };
         let delay = delays.next().unwrap_or_default();
         tracing::warn!(group = %self.group, error = %Chain(error), retry_in = ?delay, "cannot poll");
-        let now = Instant::now();
-        self.polling = Polling::Failing(now.checked_add(delay).unwrap_or(now), delays);
+        self.polling = Polling::Failing(Instant::now() + delay, delays);
     }
 
     fn assign(&mut self, assignment: Assignment) {

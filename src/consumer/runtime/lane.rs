@@ -56,18 +56,22 @@ impl Lane {
         self.deadline.get_or_insert(deadline);
     }
 
-    /// When it is stopped the hard way, while its worker still runs.
-    pub(super) fn waits_until(&self) -> Option<Instant> {
-        self.deadline.filter(|_| !self.worker.is_finished())
+    /// When it is stopped the hard way, if it was told to stop.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     pub(super) fn is_stopped(&self) -> bool {
         self.deadline.is_some()
     }
 
+    pub(super) fn is_finished(&self) -> bool {
+        self.worker.is_finished()
+    }
+
     /// Whether the worker has ended or had all its time.
     pub(super) fn is_drained(&self, now: Instant) -> bool {
-        self.worker.is_finished() || self.is_overdue(now)
+        self.is_finished() || self.is_overdue(now)
     }
 
     pub(super) fn is_overdue(&self, now: Instant) -> bool {

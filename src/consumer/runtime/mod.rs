@@ -20,10 +20,15 @@ use self::commits::Commits;
 use self::lane::Lane;
 use self::worker::Done;
 use super::{Config, Status};
-use crate::backoff::Delays;
+use crate::backoff::{Backoff, Delays};
 use crate::broker::{Assignment, Delivery, Polled, Start, Subscriber};
 use crate::error::{BoxError, Chain, Error};
 use crate::shutdown::Token;
+
+/// When to ask the broker again after a transient error. At least every second: a member that does
+/// not poll for long loses its partitions.
+const BROKER_BACKOFF: Backoff =
+    Backoff::exponential(Duration::from_millis(50)).cap(Duration::from_secs(1));
 
 /// How long the last commit and leaving the group may take together: a broker that is down must not
 /// hold up the end of a process.
@@ -82,7 +87,7 @@ where
             subscriber,
             handler,
             group,
-            commits: Commits::new(config.commit_interval, config.backoff),
+            commits: Commits::new(config.commit_interval),
             config,
             status,
             lanes: HashMap::new(),
@@ -114,7 +119,7 @@ where
     }
 
     async fn subscribe(&mut self, topics: &[Arc<str>], start: Start) -> Result<(), Error> {
-        let mut delays = self.config.backoff.delays();
+        let mut delays = BROKER_BACKOFF.delays();
         loop {
             match self.subscriber.subscribe(&self.group, topics, start).await {
                 Err(error) if error.is_transient() => {
@@ -143,33 +148,47 @@ where
     /// Lets running records finish for as long as they may. The membership is kept meanwhile.
     async fn drain(&mut self) {
         let deadline = Instant::now() + self.config.drain_timeout;
-        for (assignment, lane) in &mut self.lanes {
-            lane.stop(deadline);
-            self.subscriber.pause(&assignment.partition);
-        }
-        while self
-            .lanes
-            .values()
-            .any(|lane| !lane.is_drained(Instant::now()))
-        {
+        self.stop_lanes(deadline);
+        while !self.is_drained() {
             let until = self.next_deadline();
             let wake = self.wait(future::pending(), until).await;
             let result = match self.handle(wake) {
                 Ok(()) => self.settle().await,
                 Err(error) => Err(error),
             };
-            if let Err(error) = result {
-                tracing::warn!(group = %self.group, error = %Chain(&error), "broker failed while draining");
-                self.polling = Polling::Ended;
-            }
             // What was assigned just now is left to others.
-            for (assignment, lane) in &mut self.lanes {
-                if !lane.is_stopped() {
-                    lane.stop(deadline);
-                    self.subscriber.pause(&assignment.partition);
-                }
+            self.stop_lanes(deadline);
+            if let Err(error) = result {
+                tracing::warn!(group = %self.group, error = %Chain(&error),
+                    "broker failed while draining");
+                return self.drain_alone(deadline).await;
             }
         }
+    }
+
+    /// The same without a broker.
+    async fn drain_alone(&mut self, deadline: Instant) {
+        self.polling = Polling::Ended;
+        while !self.is_drained() {
+            let wake = self.wait(future::pending(), Some(deadline)).await;
+            if let Err(error) = self.handle(wake) {
+                tracing::warn!(group = %self.group, error = %Chain(&error), "drains on");
+            }
+        }
+    }
+
+    fn stop_lanes(&mut self, deadline: Instant) {
+        for (assignment, lane) in &mut self.lanes {
+            if !lane.is_stopped() {
+                lane.stop(deadline);
+                self.subscriber.pause(&assignment.partition);
+            }
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        let now = Instant::now();
+        self.lanes.values().all(|lane| lane.is_drained(now))
     }
 
     async fn close(mut self) {
@@ -178,7 +197,7 @@ where
         let overdue = self
             .lanes
             .values()
-            .filter(|lane| lane.waits_until().is_some())
+            .filter(|lane| !lane.is_finished())
             .count();
         if overdue > 0 {
             tracing::warn!(%group, overdue, "handlers did not finish in time, their records come again");
@@ -229,7 +248,7 @@ where
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let stopping = self.lanes.values().filter_map(Lane::waits_until);
+        let stopping = self.lanes.values().filter_map(Lane::deadline);
         stopping.chain(self.commits.due()).min()
     }
 }
