@@ -35,6 +35,8 @@
 //! # Ok::<(), bowline::Error>(())
 //! ```
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) mod blob;
 pub mod cloudevents;
 mod event;
 mod headers;
