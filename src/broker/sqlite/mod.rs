@@ -4,6 +4,7 @@ mod append;
 mod groups;
 mod headers;
 mod queries;
+mod read;
 mod subscriber;
 
 use std::fmt;

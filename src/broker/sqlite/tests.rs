@@ -163,3 +163,59 @@ async fn a_newer_file_is_refused() {
     let newer = Sqlite::open(directory.path().join("broker.db")).await;
     assert_eq!(newer.expect_err("newer").kind(), Kind::Schema);
 }
+
+/// Polls that are dropped at any moment, with a heartbeat in nearly each of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancelled_heartbeats_leave_no_transaction_open() {
+    let (directory, broker) = broker().await;
+    let impatient = broker
+        .clone()
+        .with_session_timeout(Duration::from_millis(3));
+    let other = open(&directory).await;
+    let publishing = tokio::spawn(async move {
+        for _ in 0..50 {
+            publish(&other, ["x", "y"]).await;
+        }
+    });
+    let mut subscriber = joined(&impatient).await;
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut next = 0;
+    while next < 100 {
+        let patience = Duration::from_micros(random.u64(0..5_000));
+        match time::timeout(patience, subscriber.poll(MAX)).await {
+            Ok(Ok(Polled::Records(records))) => {
+                for received in &records {
+                    assert!(received.position.offset <= next, "a record was skipped");
+                    next = next.max(received.position.offset + 1);
+                }
+                let commit = (records[0].assignment(), next);
+                if let Err(error) = subscriber.commit(&[commit]).await {
+                    assert_eq!(error.kind(), Kind::Fenced);
+                }
+            }
+            Ok(Err(error)) => panic!("{error:?}"),
+            Ok(Ok(_)) | Err(_) => {}
+        }
+    }
+    publishing.await.expect("all is published");
+    subscriber.close().await.expect("closed");
+    publish(&open(&directory).await, ["the file", "is free"]).await;
+}
+
+#[tokio::test]
+async fn the_log_can_be_looked_at() {
+    let (_directory, broker) = broker().await;
+    publish(&broker, ["a", "b"]).await;
+    let rows: Vec<(String, u32, u32, Vec<u8>, String)> = sqlx::query_as(
+        "SELECT topic, partition, offset, payload, appended_at \
+         FROM bowline_broker_log ORDER BY offset",
+    )
+    .fetch_all(&broker.shared.readers)
+    .await
+    .expect("the view is there");
+    let [(topic, 0, 0, a, at), (_, 0, 1, b, _)] = &*rows else {
+        panic!("two records: {rows:?}")
+    };
+    assert_eq!((&**topic, &**a, &**b), ("t", &b"a"[..], &b"b"[..]));
+    assert!(at.starts_with("20"), "{at}");
+}
