@@ -1,6 +1,7 @@
 //! Finding the instances of a service and calling one of them.
 
 mod balance;
+pub mod client;
 mod instance;
 mod memory;
 mod registrar;
@@ -10,6 +11,7 @@ mod ttl;
 mod watch;
 
 pub use balance::{Balance, Balancer};
+pub use client::ServiceClient;
 pub use instance::{Instance, InstanceId};
 pub use memory::Memory;
 pub use registrar::{Registration, register};
