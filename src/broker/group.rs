@@ -155,8 +155,9 @@ impl Group {
         }
     }
 
-    /// Shares one topic evenly. Those who own most keep the odd partition; among equals it goes to
-    /// the one with the least of earlier topics, then to the one that joined first.
+    /// Shares one topic evenly. An odd partition goes to the member with the least of earlier
+    /// topics; among equals to the one that owns most of this one, so that it need not move; then
+    /// to the one that joined first.
     fn rebalance_topic(
         &mut self,
         topic: &Arc<str>,
@@ -183,7 +184,7 @@ impl Group {
             }
         }
         kept.sort_by_key(|(id, kept)| {
-            (Reverse(kept.len()), load.get(id).copied().unwrap_or(0), *id)
+            (load.get(id).copied().unwrap_or(0), Reverse(kept.len()), *id)
         });
         let total = usize::try_from(partitions).unwrap_or(usize::MAX);
         let (share, odd) = (total / kept.len().max(1), total % kept.len().max(1));
@@ -205,6 +206,141 @@ impl Group {
                     revoking: false,
                 };
                 self.claims.insert(partition, claim);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TIMEOUT: u64 = 10;
+
+    fn member(topics: &[(&str, u32)], seen: u64) -> Member {
+        let topics = topics.iter().map(|(name, count)| ((*name).into(), *count));
+        Member {
+            topics: topics.collect(),
+            timeout: TIMEOUT,
+            seen,
+        }
+    }
+
+    fn id(n: u8) -> Uuid {
+        Uuid::from_u128(n.into())
+    }
+
+    /// The numbers of the partitions that `n` owns and may keep.
+    fn kept(group: &Group, n: u8) -> Vec<u32> {
+        group
+            .claims_of(id(n))
+            .filter(|(_, claim)| !claim.revoking)
+            .map(|(partition, _)| partition.partition)
+            .collect()
+    }
+
+    fn revoking(group: &Group, n: u8) -> Vec<Assignment> {
+        group
+            .claims_of(id(n))
+            .filter(|(_, claim)| claim.revoking)
+            .map(|(partition, claim)| Assignment::new(partition.clone(), claim.epoch))
+            .collect()
+    }
+
+    #[test]
+    fn a_partition_moves_only_after_it_was_released() {
+        let mut group = Group::default();
+        group.join(id(1), member(&[("t", 3)], 0));
+        assert_eq!(kept(&group, 1), [0, 1, 2]);
+
+        group.join(id(2), member(&[("t", 3)], 0));
+        assert_eq!(kept(&group, 1), [1, 2]);
+        assert_eq!(kept(&group, 2), [0; 0]);
+        let given_back = revoking(&group, 1);
+        assert!(group.owns(id(1), &given_back[0]), "it may still commit");
+
+        group.release(id(1), &given_back);
+        assert_eq!(kept(&group, 2), [0]);
+        assert!(!group.owns(id(1), &given_back[0]));
+        let before = group.revision();
+        group.release(id(1), &given_back);
+        assert_eq!(group.revision(), before, "released once");
+    }
+
+    #[test]
+    fn a_silent_member_is_taken_out_after_its_timeout_and_not_before() {
+        let mut group = Group::default();
+        group.join(id(1), member(&[("t", 2)], 0));
+        group.join(id(2), member(&[("t", 2)], 5));
+        assert!(group.touch(id(2), TIMEOUT));
+        assert_eq!(kept(&group, 2), [0; 0], "the first one is not overdue yet");
+
+        assert!(group.touch(id(2), TIMEOUT + 1));
+        assert_eq!(kept(&group, 2), [0, 1]);
+        assert!(!group.touch(id(1), TIMEOUT + 1), "it has to join again");
+    }
+
+    #[test]
+    fn odd_partitions_of_several_topics_go_to_different_members() {
+        let mut group = Group::default();
+        let topics = [("a", 1), ("b", 1), ("c", 1)];
+        for n in 1..=3 {
+            group.join(id(n), member(&topics, 0));
+        }
+        for n in 1..=3 {
+            let back = revoking(&group, n);
+            group.release(id(n), &back);
+        }
+        for n in 1..=3 {
+            assert_eq!(kept(&group, n).len(), 1, "{group:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever happens, nobody's claim passes to another member under the same epoch, epochs
+        /// are used once, and when all has been given back the shares are even and complete.
+        #[test]
+        fn shares_are_even_and_epochs_are_used_once(
+            partitions in 1u32..12,
+            events in proptest::collection::vec((0u8..4, 1u8..6, 0u64..4), 1..60),
+        ) {
+            let mut group = Group::default();
+            let mut now = 0;
+            let mut owners: HashMap<u64, (TopicPartition, Uuid)> = HashMap::new();
+            for (event, n, passed) in events {
+                now += passed;
+                match event {
+                    0 => group.join(id(n), member(&[("t", partitions)], now)),
+                    1 => group.leave(id(n)),
+                    2 => {
+                        let back = revoking(&group, n);
+                        group.release(id(n), &back);
+                    }
+                    _ => {
+                        group.touch(id(n), now);
+                    }
+                }
+                for (partition, claim) in &group.claims {
+                    prop_assert!(group.members.contains_key(&claim.owner));
+                    let first = (partition.clone(), claim.owner);
+                    let known = owners.entry(claim.epoch).or_insert_with(|| first.clone());
+                    prop_assert_eq!(&first, &*known);
+                }
+            }
+            for n in 1..6 {
+                let back = revoking(&group, n);
+                group.release(id(n), &back);
+            }
+            let shares: Vec<_> = (1..6)
+                .filter(|n| group.members.contains_key(&id(*n)))
+                .map(|n| kept(&group, n).len())
+                .collect();
+            if let (Some(least), Some(most)) = (shares.iter().min(), shares.iter().max()) {
+                prop_assert!(most - least <= 1, "{:?}", shares);
+                let owned: usize = shares.iter().sum();
+                prop_assert_eq!(owned, usize::try_from(partitions).expect("it fits"));
             }
         }
     }

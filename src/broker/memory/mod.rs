@@ -164,3 +164,111 @@ impl fmt::Debug for Memory {
 fn millis_since(origin: Instant) -> u64 {
     u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use chrono::DateTime;
+    use tokio::time;
+
+    use super::*;
+    use crate::broker::{Polled, Start, Subscriber};
+    use crate::clock::ManualClock;
+    use crate::error::Kind;
+
+    const MAX: NonZeroUsize = NonZeroUsize::new(10).expect("not zero");
+
+    async fn broker() -> Memory {
+        let broker = Memory::new();
+        let created = broker.create("t", NonZeroU32::MIN).await.expect("valid");
+        assert_eq!(created, Created::New);
+        broker
+    }
+
+    async fn joined(broker: &Memory) -> MemorySubscriber {
+        let mut subscriber = broker.subscriber();
+        let topics = ["t".into()];
+        let joined = subscriber.subscribe("g", &topics, Start::Earliest).await;
+        joined.expect("the topic exists");
+        subscriber
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_member_is_replaced_when_its_session_has_timed_out() {
+        let broker = broker().await;
+        let mut silent = joined(&broker).await;
+        let Ok(Polled::Assigned(first)) = silent.poll(MAX).await else {
+            panic!("it is alone")
+        };
+        let mut member = joined(&broker).await;
+        let start = Instant::now();
+        let Ok(Polled::Assigned(second)) = member.poll(MAX).await else {
+            panic!("it takes over")
+        };
+        let waited = start.elapsed();
+        assert!(waited > Memory::DEFAULT_SESSION_TIMEOUT, "{waited:?}");
+        assert!(waited < Memory::DEFAULT_SESSION_TIMEOUT * 2, "{waited:?}");
+        assert!(first[0].epoch < second[0].epoch);
+
+        let late = silent.commit(&[(first[0].clone(), 1)]).await;
+        assert_eq!(late.expect_err("replaced").kind(), Kind::Fenced);
+        let polled = silent.poll(MAX).await.expect("polled");
+        assert!(matches!(polled, Polled::Lost(lost) if lost == first));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_that_waits_in_a_poll_is_not_silent() {
+        let broker = broker().await;
+        let mut waiting = joined(&broker).await;
+        assert!(matches!(waiting.poll(MAX).await, Ok(Polled::Assigned(_))));
+        let waiting = tokio::spawn(async move { waiting.poll(MAX).await });
+        let mut other = joined(&broker).await;
+        let ten = Memory::DEFAULT_SESSION_TIMEOUT * 10;
+        assert!(time::timeout(ten, other.poll(MAX)).await.is_err());
+        assert!(!waiting.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dropped_member_is_replaced_at_once() {
+        let broker = broker().await;
+        let mut first = joined(&broker).await;
+        assert!(matches!(first.poll(MAX).await, Ok(Polled::Assigned(_))));
+        let mut second = joined(&broker).await;
+        let start = Instant::now();
+        drop(first);
+        assert!(matches!(second.poll(MAX).await, Ok(Polled::Assigned(_))));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn records_are_stamped_by_the_clock() {
+        let noon = DateTime::from_timestamp(43_200, 0).expect("in range");
+        let broker = Memory::with_clock(ManualClock::at(noon));
+        broker.create("t", NonZeroU32::MIN).await.expect("valid");
+        let results = broker.publish(vec![Record::new("t", "x")]).await;
+        assert!(results[0].is_ok());
+        let mut subscriber = joined(&broker).await;
+        assert!(matches!(
+            subscriber.poll(MAX).await,
+            Ok(Polled::Assigned(_))
+        ));
+        let Ok(Polled::Records(records)) = subscriber.poll(MAX).await else {
+            panic!("there is one")
+        };
+        assert_eq!(records[0].timestamp, Some(noon));
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_joins_once_and_before_it_polls() {
+        let broker = broker().await;
+        let mut subscriber = broker.subscriber();
+        let error = subscriber.poll(MAX).await.expect_err("not joined");
+        assert_eq!(error.kind(), Kind::Invalid);
+        let mut subscriber = joined(&broker).await;
+        let again = subscriber
+            .subscribe("g", &["t".into()], Start::Earliest)
+            .await;
+        assert_eq!(again.expect_err("twice").kind(), Kind::Invalid);
+    }
+}

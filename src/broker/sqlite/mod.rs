@@ -4,6 +4,7 @@ mod append;
 mod groups;
 mod headers;
 mod queries;
+mod read;
 mod subscriber;
 
 use std::fmt;
@@ -94,9 +95,10 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// `ReadOnly` when the file may not be written, `Corrupt` when it is no database, `Schema` when
-    /// a newer version of this crate made it, `Unavailable` when the directory does not exist or
-    /// may not be entered, `Contention` when other processes kept it locked for 5 s.
+    /// `NotFound` when the directory does not exist, `ReadOnly` when the file may not be written,
+    /// `Corrupt` when it is no database, `Schema` when a newer version of this crate made it,
+    /// `Unavailable` when it cannot be opened for another reason, `Contention` when other processes
+    /// kept it locked for 5 s.
     ///
     /// # Cancel safety
     ///
@@ -122,7 +124,10 @@ impl Sqlite {
             changed: watch::Sender::new(()),
             path,
         };
-        shared.migrate().await?;
+        shared
+            .migrate()
+            .await
+            .map_err(|error| missing_directory(&shared.path).unwrap_or(error))?;
         Ok(Self {
             shared: Arc::new(shared),
             session_timeout: Self::DEFAULT_SESSION_TIMEOUT,
@@ -233,3 +238,17 @@ impl fmt::Debug for Sqlite {
             .finish_non_exhaustive()
     }
 }
+
+/// SQLite reports a missing directory as a file that cannot be opened now.
+fn missing_directory(path: &Path) -> Option<Error> {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())?;
+    (!directory.is_dir()).then(|| {
+        Error::new(Kind::NotFound, BACKEND, "open")
+            .with_detail(format!("directory {}", directory.display()))
+    })
+}
+
+#[cfg(test)]
+mod tests;

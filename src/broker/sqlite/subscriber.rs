@@ -1,11 +1,8 @@
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use chrono::DateTime;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, Sqlite};
@@ -13,15 +10,12 @@ use tokio::sync::watch;
 use tokio::time::{self, Instant};
 use uuid::Uuid;
 
-use super::append::{offset, place};
-use super::{Shared, groups, headers, queries};
-use crate::broker::admission::unknown_topic;
+use super::read::{self, Ends};
+use super::{Shared, groups, queries};
 use crate::broker::group::{Group, Member};
-use crate::broker::holdings::{Change, Claims, Cursor, Holdings, fenced};
+use crate::broker::holdings::{Change, Claims, Holdings, fenced};
 use crate::broker::membership::{self, Membership, not_subscribed};
-use crate::broker::{
-    Assignment, Polled, Position, Received, Record, Start, Subscriber, TopicPartition,
-};
+use crate::broker::{Assignment, Polled, Received, Start, Subscriber, TopicPartition};
 use crate::driver::sqlite::{self, BACKEND, BEGIN};
 use crate::error::{Error, Kind};
 
@@ -48,12 +42,6 @@ pub struct SqliteSubscriber {
     pause: Duration,
 }
 
-/// What can be read of a partition.
-struct End {
-    id: i64,
-    offset: u64,
-}
-
 impl SqliteSubscriber {
     pub(super) fn new(shared: Arc<Shared>, timeout: Duration) -> Self {
         Self {
@@ -72,7 +60,9 @@ impl SqliteSubscriber {
 
     /// What there is without waiting.
     async fn try_poll(&mut self, max: NonZeroUsize) -> Result<Option<Polled>, Error> {
-        let (revision, ends) = self.look().await?;
+        let member = self.member("poll")?;
+        let readers = &self.shared.readers;
+        let (revision, ends) = read::look(readers, &member.group, &self.topics_json).await?;
         if revision != self.revision || Instant::now() >= self.next_heartbeat {
             self.heartbeat().await?;
         }
@@ -83,30 +73,6 @@ impl SqliteSubscriber {
             Some(Change::New(new)) => self.assign(new).await.map(Some),
             None => self.read(&ends, max).await,
         }
-    }
-
-    /// The revision of the group, and how far its partitions go.
-    async fn look(&self) -> Result<(u64, HashMap<TopicPartition, End>), Error> {
-        let member = self.member("poll")?;
-        let rows: Vec<(Option<String>, u32, i64, i64)> = sqlx::query_as(queries::LOOK)
-            .bind(&*member.group)
-            .bind(&*self.topics_json)
-            .fetch_all(&self.shared.readers)
-            .await
-            .map_err(sqlite::error("poll"))?;
-        let mut revision = 0;
-        let mut ends = HashMap::new();
-        for (topic, partition, id, value) in rows {
-            let value = value.cast_unsigned();
-            match topic {
-                None => revision = value,
-                Some(topic) => {
-                    let partition = TopicPartition::new(topic, partition);
-                    ends.insert(partition, End { id, offset: value });
-                }
-            }
-        }
-        Ok((revision, ends))
     }
 
     /// Gives a sign of life, and learns what is ours. Joins again after the session has timed out.
@@ -133,7 +99,7 @@ impl SqliteSubscriber {
     /// Joins under a new id.
     async fn join(&mut self, operation: &'static str) -> Result<Group, Error> {
         let member = self.member(operation)?;
-        let topics = self.counts(&member.topics, operation).await?;
+        let topics = read::counts(&self.shared.readers, &member.topics, operation).await?;
         let (group, id) = (Arc::clone(&member.group), Uuid::now_v7());
         let timeout = membership::millis(self.timeout);
         let join = |group: &mut Group, now| {
@@ -192,11 +158,7 @@ impl SqliteSubscriber {
     }
 
     /// At most `max` records of the partitions that are ours.
-    async fn read(
-        &mut self,
-        ends: &HashMap<TopicPartition, End>,
-        max: NonZeroUsize,
-    ) -> Result<Option<Polled>, Error> {
+    async fn read(&mut self, ends: &Ends, max: NonZeroUsize) -> Result<Option<Polled>, Error> {
         let mut records: Vec<Received> = Vec::new();
         for cursor in self.holdings.readable() {
             let room = max.get() - records.len();
@@ -204,7 +166,8 @@ impl SqliteSubscriber {
                 .get(&cursor.partition)
                 .filter(|end| room > 0 && end.offset > cursor.next);
             if let Some(end) = end {
-                records.extend(self.fetch(&cursor, end.id, room).await?);
+                let readers = &self.shared.readers;
+                records.extend(read::fetch(readers, &cursor, end.id, room).await?);
             }
         }
         for received in &records {
@@ -213,35 +176,6 @@ impl SqliteSubscriber {
                 .advance(&position.partition, position.offset + 1);
         }
         Ok((!records.is_empty()).then_some(Polled::Records(records)))
-    }
-
-    async fn fetch(&self, cursor: &Cursor, id: i64, max: usize) -> Result<Vec<Received>, Error> {
-        let rows: Vec<Row> = sqlx::query_as(queries::READ)
-            .bind(place(id, cursor.next))
-            .bind(place(id + 1, 0))
-            .bind(i64::try_from(max).unwrap_or(i64::MAX))
-            .fetch_all(&self.shared.readers)
-            .await
-            .map_err(sqlite::error("poll"))?;
-        rows.into_iter().map(|row| received(row, cursor)).collect()
-    }
-
-    async fn counts(
-        &self,
-        topics: &[Arc<str>],
-        operation: &'static str,
-    ) -> Result<BTreeMap<Arc<str>, u32>, Error> {
-        let mut counts = BTreeMap::new();
-        for topic in topics {
-            let count: Option<u32> = sqlx::query_scalar(queries::TOPIC)
-                .bind(&**topic)
-                .fetch_optional(&self.shared.readers)
-                .await
-                .map_err(sqlite::error(operation))?;
-            let count = count.ok_or_else(|| unknown_topic(BACKEND, operation, topic))?;
-            counts.insert(Arc::clone(topic), count);
-        }
-        Ok(counts)
     }
 
     fn member(&self, operation: &'static str) -> Result<&Membership, Error> {
@@ -377,27 +311,6 @@ impl fmt::Debug for SqliteSubscriber {
             .field("session_timeout", &self.timeout)
             .finish_non_exhaustive()
     }
-}
-
-/// Place, key, headers, payload and time.
-type Row = (i64, Option<Vec<u8>>, Vec<u8>, Option<Vec<u8>>, i64);
-
-fn received(row: Row, cursor: &Cursor) -> Result<Received, Error> {
-    let (place, key, headers, payload, appended_at) = row;
-    let partition = cursor.partition.clone();
-    let record = Record {
-        topic: Arc::clone(&partition.topic),
-        partition: Some(partition.partition),
-        key: key.map(Bytes::from),
-        headers: headers::decode(headers.into())?,
-        payload: payload.map(Bytes::from),
-    };
-    let position = Position::new(partition, offset(place));
-    let received = Received::new(record, position, cursor.epoch);
-    Ok(match DateTime::from_timestamp_millis(appended_at) {
-        Some(at) => received.with_timestamp(at),
-        None => received,
-    })
 }
 
 /// A statement about one partition of one group.

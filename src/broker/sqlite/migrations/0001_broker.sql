@@ -25,7 +25,8 @@ CREATE TABLE bowline_broker_record (
 -- For people who look into the file.
 CREATE VIEW bowline_broker_log AS
 SELECT p.topic, p.partition, r.place & 0xffffffffff AS offset,
-       r.key, r.payload, datetime(r.appended_at / 1000.0, 'unixepoch', 'subsec') AS appended_at
+       r.key, r.payload,
+       strftime('%Y-%m-%d %H:%M:%f', r.appended_at / 1000.0, 'unixepoch') AS appended_at
 FROM bowline_broker_partition p
 JOIN bowline_broker_record r ON r.place >= p.id << 40 AND r.place < (p.id + 1) << 40;
 
