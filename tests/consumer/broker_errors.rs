@@ -24,7 +24,7 @@ async fn transient_poll_errors_are_polled_through() {
     let attempts = Attempts::default();
     let running = run(&script, attempts.handler(|_, _, _| async { Ok(()) }));
     script.assign(&[(0, 1)]);
-    for _ in 0..8 {
+    for _ in 0..12 {
         script.fail_poll(Kind::Unavailable);
     }
     script.records(0, 1, 0..1);

@@ -106,7 +106,7 @@ async fn an_error_holds_up_its_partition_and_no_other() {
     }
     assert_eq!(script.commits(), [[(0, 1, 1), (1, 1, 3)]]);
     assert!(!attempts.list().contains(&(0, 2)));
-    assert_eq!(running.status.snapshot().partitions[0].failed_attempts, 10);
+    assert!(running.status.snapshot().partitions[0].failed_attempts >= 10);
 
     while running.status.snapshot().done < 6 {
         secs(1).await;

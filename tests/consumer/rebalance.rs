@@ -94,11 +94,33 @@ async fn what_is_lost_is_cancelled_and_never_committed() {
     soon().await;
     script.lose(&[(0, 1)]);
     script.records(1, 1, 0..1);
+    soon().await;
+    assert_eq!(running.status.snapshot().in_flight(), 0);
+    assert_eq!(running.status.snapshot().partitions.len(), 1);
     secs(60).await;
     assert_eq!(script.calls(), [Call::Commit(vec![(1, 1, 1)])]);
     assert_eq!(attempts.list(), [(0, 0), (0, 1), (1, 0)]);
     assert_eq!(running.status.snapshot().done, 2);
     assert!(!running.ended.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lost_while_it_is_revoked_is_not_released() {
+    let script = Script::default();
+    let attempts = Attempts::default();
+    let handler = attempts.handler(|_, _, _| async {
+        time::sleep(Duration::from_secs(5)).await;
+        Ok(())
+    });
+    let _running = run(&script, handler);
+    script.assign(&[(0, 1)]);
+    script.records(0, 1, [0]);
+    soon().await;
+    script.revoke(&[(0, 1)]);
+    secs(1).await;
+    script.lose(&[(0, 1)]);
+    secs(60).await;
+    assert_eq!(script.calls(), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,6 +136,7 @@ async fn a_refused_commit_ends_only_the_assignment_it_was_for() {
     script.take_away(&[(0, 1)]);
     secs(1).await;
     assert_eq!(script.commits(), [[(1, 1, 2)]]);
+    assert_eq!(running.status.snapshot().partitions.len(), 1);
 
     script.lose(&[(0, 1)]);
     script.assign(&[(0, 2)]);
