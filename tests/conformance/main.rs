@@ -1,0 +1,3 @@
+//! Every suite of `bowline::testkit` on every back-end.
+
+mod discovery;
