@@ -4,6 +4,8 @@ mod balance;
 pub mod client;
 mod instance;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod registrar;
 mod registry;
 mod static_list;
@@ -14,6 +16,8 @@ pub use balance::{Balance, Balancer};
 pub use client::ServiceClient;
 pub use instance::{Instance, InstanceId};
 pub use memory::Memory;
+#[cfg(feature = "redis")]
+pub use redis::Redis;
 pub use registrar::{Registration, register};
 pub use registry::{Listing, Registry};
 pub use static_list::StaticList;

@@ -8,3 +8,4 @@
 )]
 
 mod broker;
+mod discovery;
