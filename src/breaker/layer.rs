@@ -14,7 +14,7 @@ impl BreakerLayer {
     pub(super) fn new(breaker: Breaker) -> Self {
         Self {
             breaker,
-            classifier: AnyError::default(),
+            classifier: AnyError,
         }
     }
 }

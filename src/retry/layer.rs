@@ -15,8 +15,8 @@ impl RetryLayer {
     pub(super) fn new(config: Config) -> Self {
         Self {
             config,
-            classifier: AnyError::default(),
-            requests: CloneAll::default(),
+            classifier: AnyError,
+            requests: CloneAll,
         }
     }
 }

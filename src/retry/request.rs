@@ -8,7 +8,7 @@ pub trait CloneRequest<Req> {
 
 /// Sends every request again: a clone of it.
 #[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "a value without parts")]
 pub struct CloneAll;
 
 impl<Req: Clone> CloneRequest<Req> for CloneAll {
