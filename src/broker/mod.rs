@@ -89,6 +89,8 @@ mod admission;
 mod delivery;
 mod group;
 mod holdings;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod membership;
 mod memory;
 mod partitioner;
