@@ -15,14 +15,28 @@
 //! Every back-end passes the same conformance suite, which `testkit` publishes for brokers of your
 //! own.
 
+mod admission;
 mod delivery;
+mod group;
+mod holdings;
+mod membership;
+mod memory;
+mod partitioner;
 mod publisher;
 mod record;
+mod redrive;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod subscriber;
 mod topics;
 
 pub use delivery::Delivery;
+pub use memory::{Memory, MemorySubscriber};
+pub use partitioner::partition_for;
 pub use publisher::{Appended, PublishError, Publisher, SendStatus};
 pub use record::{Position, Record, TopicPartition};
+pub use redrive::{REDRIVE_COUNT, REDRIVE_GROUP};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Sqlite, SqliteSubscriber};
 pub use subscriber::{Assignment, Polled, Received, Start, Subscriber};
 pub use topics::{Created, Topics};

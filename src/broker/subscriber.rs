@@ -25,7 +25,7 @@ use crate::error::Error;
 /// 4. A member that does not poll for longer than its session timeout loses its partitions. Polling
 ///    goes on while partitions are paused.
 pub trait Subscriber: fmt::Debug + Send + 'static {
-    /// Joins `group` for `topics`. Called once, before anything else.
+    /// Joins `group` for `topics`. Called before anything else, and again only after it failed.
     ///
     /// # Errors
     ///

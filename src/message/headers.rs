@@ -47,6 +47,7 @@ impl Headers {
     }
 
     /// All headers in order.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Bytes)> {
         self.0.iter().map(|(name, value)| (name, value))
     }

@@ -1,6 +1,12 @@
 //! The suite of [`Registry`]: every rule of its contract, and a registration that outlives the loss of
 //! all data.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a suite reports a broken contract by panicking"
+)]
+
 use std::time::Duration;
 
 use tokio::time::sleep;

@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::future::pending;
 use std::time::Duration;
 
+use bowline::breaker::State;
 use bowline::discovery::client::{DEADLINE, Kind, REQUEST_ID, Sent, USER, deadline};
 use bowline::error::Rejected;
 use bowline::message::TraceContext;
@@ -57,7 +58,10 @@ async fn a_post_that_may_have_arrived_is_repeated_only_with_a_key() {
         .send()
         .await
         .expect_err("no answer");
-    assert_eq!(error.kind(), Kind::Transport(Sent::Unknown));
+    assert_eq!(
+        (error.kind(), error.sent()),
+        (Kind::Transport, Sent::Unknown)
+    );
     assert_eq!(fake.seen().len(), 1);
 
     let call = client.invoke("tasks").post("/").idempotency_key("k");
@@ -159,4 +163,55 @@ async fn a_call_that_cannot_be_built_is_not_sent() {
     let error = client.invoke("tasks").get("no slash").send().await;
     assert_eq!(error.expect_err("refused").kind(), Kind::Invalid);
     assert!(fake.seen().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_fails_is_left_alone_and_its_breaker_shows() {
+    let fake = Fake::new(|_| async { answer(StatusCode::INTERNAL_SERVER_ERROR) });
+    let client = client(&["a", "b"], &fake).await;
+    let mut refused = 0;
+    for _ in 0..30 {
+        let answer = client.invoke("tasks").get("/").send().await;
+        let Err(error) = answer else { continue };
+        assert!(
+            matches!(error.rejected(), Some(Rejected::CircuitOpen { .. })),
+            "{error:?}"
+        );
+        assert_eq!(Problem::from(&error).code(), "circuit_open");
+        refused += 1;
+    }
+    assert_eq!(fake.seen().len(), 20, "the minimum of calls, then none");
+    assert!(refused >= 23, "{refused}");
+    let breakers = client.breakers();
+    assert_eq!(breakers.len(), 1);
+    assert_eq!(
+        (&*breakers[0].name, breakers[0].state),
+        ("tasks", State::Open)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_an_attempt_does_not_claim_that_nothing_was_sent() {
+    let fake = Fake::new(|_| async { reset() });
+    let client = client(&["a", "b"], &fake).await;
+    let mut errors = Vec::new();
+    for _ in 0..8 {
+        errors.push(
+            client
+                .invoke("tasks")
+                .get("/")
+                .send()
+                .await
+                .expect_err("no answer"),
+        );
+    }
+    let [.., cut, refused] = &errors[..] else {
+        unreachable!()
+    };
+    assert_eq!(
+        (cut.kind(), cut.sent()),
+        (Kind::Rejected, Sent::Unknown),
+        "21st attempt"
+    );
+    assert_eq!((refused.kind(), refused.sent()), (Kind::Rejected, Sent::No));
 }

@@ -14,25 +14,25 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower::Service;
 
-pub type Answer = Result<Response<Bytes>, TransportError>;
+pub(crate) type Answer = Result<Response<Bytes>, TransportError>;
 type Behaviour = dyn Fn(&Seen) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
 
 /// What a request looked like on the wire.
 #[derive(Debug, Clone)]
-pub struct Seen {
-    pub method: Method,
-    pub host: String,
-    pub headers: HeaderMap,
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) host: String,
+    pub(crate) headers: HeaderMap,
 }
 
 #[derive(Clone)]
-pub struct Fake {
+pub(crate) struct Fake {
     behaviour: Arc<Behaviour>,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Fake {
-    pub fn new<F, Fut>(behaviour: F) -> Self
+    pub(crate) fn new<F, Fut>(behaviour: F) -> Self
     where
         F: Fn(&Seen) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Answer> + Send + 'static,
@@ -43,11 +43,11 @@ impl Fake {
         }
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("alone").clone()
     }
 
-    pub fn hosts(&self) -> Vec<String> {
+    pub(crate) fn hosts(&self) -> Vec<String> {
         self.seen().into_iter().map(|seen| seen.host).collect()
     }
 }
@@ -72,24 +72,24 @@ impl Service<Request<Bytes>> for Fake {
     }
 }
 
-pub fn answer(status: StatusCode) -> Answer {
+pub(crate) fn answer(status: StatusCode) -> Answer {
     let mut response = Response::new(Bytes::from_static(b"[]"));
     *response.status_mut() = status;
     Ok(response)
 }
 
-pub fn refused() -> Answer {
+pub(crate) fn refused() -> Answer {
     let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
     Err(TransportError::not_sent(refused))
 }
 
-pub fn reset() -> Answer {
+pub(crate) fn reset() -> Answer {
     let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
     Err(TransportError::unknown(reset))
 }
 
 /// A client of `hosts` as instances of the service `tasks`.
-pub async fn client(hosts: &[&str], fake: &Fake) -> ServiceClient {
+pub(crate) async fn client(hosts: &[&str], fake: &Fake) -> ServiceClient {
     let registry = Memory::new();
     for host in hosts {
         let instance = Instance::new("tasks", format!("{host}:80"));
@@ -102,9 +102,9 @@ pub async fn client(hosts: &[&str], fake: &Fake) -> ServiceClient {
 
 /// A registry that can be cut off.
 #[derive(Debug, Clone, Default)]
-pub struct Flaky {
-    pub inner: Memory,
-    pub down: Arc<AtomicBool>,
+pub(crate) struct Flaky {
+    pub(crate) inner: Memory,
+    pub(crate) down: Arc<AtomicBool>,
 }
 
 impl Flaky {

@@ -1,3 +1,11 @@
-//! Every suite of `bowline::testkit` on every back-end.
+//! Every back-end passes the suite of its port.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test reports by panicking"
+)]
+
+mod broker;
 mod discovery;
