@@ -1,5 +1,11 @@
 //! The service client as its callers see it, on the in-memory registry with the clock paused.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test reports by panicking"
+)]
+
 mod calls;
 mod support;
 mod watching;

@@ -11,7 +11,7 @@ use bowline::discovery::client::TransportError;
 use bowline::discovery::{Instance, InstanceId, Listing, Memory, Registry, ServiceClient};
 use bowline::error::{Error, Kind};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use tower::Service;
 
 pub(crate) type Answer = Result<Response<Bytes>, TransportError>;
@@ -20,7 +20,6 @@ type Behaviour = dyn Fn(&Seen) -> Pin<Box<dyn Future<Output = Answer> + Send>> +
 /// What a request looked like on the wire.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
-    pub(crate) method: Method,
     pub(crate) host: String,
     pub(crate) headers: HeaderMap,
 }
@@ -63,7 +62,6 @@ impl Service<Request<Bytes>> for Fake {
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let seen = Seen {
-            method: request.method().clone(),
             host: request.uri().host().expect("a host").to_owned(),
             headers: request.headers().clone(),
         };

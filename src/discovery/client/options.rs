@@ -30,11 +30,13 @@ impl Builder {
     pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(3);
 
     pub(super) fn new(watches: Watches, transport: Boxed) -> Self {
-        let mut retry = retry::Config::default();
-        // The next attempt goes to another instance, so there is little to wait for.
-        retry.backoff =
-            Backoff::exponential(Duration::from_millis(25)).cap(Duration::from_millis(500));
-        retry.deadline = Self::DEFAULT_DEADLINE;
+        let retry = retry::Config {
+            // The next attempt goes to another instance, so there is little to wait for.
+            backoff: Backoff::exponential(Duration::from_millis(25))
+                .cap(Duration::from_millis(500)),
+            deadline: Self::DEFAULT_DEADLINE,
+            ..retry::Config::default()
+        };
         let options = Options {
             attempt_timeout: Self::DEFAULT_ATTEMPT_TIMEOUT,
             balance: Balance::default(),
