@@ -258,4 +258,15 @@ mod tests {
         let back: Problem = serde_json::from_str(&json).expect("a problem");
         assert_eq!(back, problem);
     }
+
+    #[cfg(feature = "axum")]
+    #[test]
+    fn a_response_has_the_media_type_and_the_wait() {
+        use axum::response::IntoResponse;
+
+        let response = Problem::from(&Rejected::no_instances("tasks")).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()["content-type"], Problem::CONTENT_TYPE);
+        assert_eq!(response.headers()["retry-after"], "1");
+    }
 }

@@ -18,8 +18,9 @@ pub enum Balance {
 /// # How it decides
 ///
 /// Round robin: a counter that starts at a random number, so that clients that start together do not
-/// march in step, survives every refresh of the instances and wraps at its end. Excluded instances
-/// are skipped, and the next one in order takes the call.
+/// march in step, survives every refresh of the instances and wraps at its end. With instances to
+/// exclude, which is a repetition, the counter stands still and chance decides among the others:
+/// else a dead instance would come first again and again, or its neighbour would bear its share.
 #[derive(Debug)]
 pub struct Balancer {
     watch: Watch,
@@ -66,7 +67,12 @@ fn round_robin(
     if instances.is_empty() {
         return None;
     }
-    let start = next.fetch_add(1, Ordering::Relaxed) % instances.len();
+    let start = if exclude.is_empty() {
+        next.fetch_add(1, Ordering::Relaxed)
+    } else {
+        fastrand::usize(..)
+    };
+    let start = start % instances.len();
     let (before, after) = instances.split_at(start);
     after
         .iter()

@@ -159,3 +159,33 @@ async fn a_part_that_does_not_end_is_named_and_given_up() {
     assert_eq!(error.to_string(), "not finished in time: stuck");
     assert!(began.elapsed() < Duration::from_secs(25));
 }
+
+#[cfg(feature = "axum")]
+#[tokio::test(start_paused = true)]
+async fn a_dead_database_makes_not_ready_and_stays_alive() {
+    use tower::ServiceExt;
+
+    let health = Health::builder()
+        .critical("db", broken)
+        .build()
+        .expect("valid");
+    health.refresh().await;
+    let routes: axum::Router = health.routes();
+    for (path, status) in [
+        ("/health", 503),
+        ("/health/live", 200),
+        ("/health/ready", 503),
+    ] {
+        let request = http::Request::get(path).body(axum::body::Body::empty());
+        let response = routes.clone().oneshot(request.expect("a request")).await;
+        let response = response.expect("an answer");
+        assert_eq!(response.status(), status, "{path}");
+        let body = axum::body::to_bytes(response.into_body(), 4096)
+            .await
+            .expect("a body");
+        assert!(
+            !String::from_utf8_lossy(&body).contains("hunter2"),
+            "{path}"
+        );
+    }
+}

@@ -1,10 +1,10 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
 
 use super::error::{Error, Kind};
@@ -13,8 +13,12 @@ use super::transport::{Sent, TransportError};
 use super::{Response, ServiceClient, Upstream};
 use crate::classify::{Classify, Failure, HttpStatus, Outcome};
 use crate::discovery::{Instance, InstanceId};
-use crate::error::Rejected;
+use crate::error::{BoxError, Rejected};
 use crate::message::TraceContext;
+use crate::retry::Retry;
+
+/// What stands for a deadline that no clock can show.
+const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// One call, ready to be sent any number of times.
 pub(super) struct Request {
@@ -27,7 +31,33 @@ pub(super) struct Request {
     pub(super) limit: Duration,
 }
 
-type Answer = Result<http::Response<Bytes>, TransportError>;
+/// An attempt that was answered, whatever the status.
+struct Answered {
+    response: http::Response<Bytes>,
+    instance: Arc<Instance>,
+}
+
+/// Why an attempt was not answered.
+enum Failed {
+    Invalid(http::Error),
+    Rejected(Rejected),
+    Transport(TransportError),
+}
+
+/// One call on its way.
+struct Run<'a> {
+    client: &'a ServiceClient,
+    upstream: &'a Upstream,
+    request: &'a Request,
+    end: Instant,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Clone)]
+struct Progress {
+    tried: Vec<InstanceId>,
+    sent: Sent,
+}
 
 /// Sends `request` until it is answered, may not be repeated, or its time is up.
 pub(super) async fn run(
@@ -35,118 +65,114 @@ pub(super) async fn run(
     upstream: &Upstream,
     request: &Request,
 ) -> Result<Response, Error> {
-    let deadline = Instant::now() + request.limit;
-    match timeout_at(deadline, attempts(client, upstream, request, deadline)).await {
-        Ok(result) => result,
-        Err(_elapsed) => Err(elapsed(request)),
-    }
-}
-
-async fn attempts(
-    client: &ServiceClient,
-    upstream: &Upstream,
-    request: &Request,
-    deadline: Instant,
-) -> Result<Response, Error> {
-    let options = client.options();
-    let mut delays = options.backoff.delays();
-    let mut tried = Vec::new();
-    loop {
-        let instance = next(upstream, request, &tried)?;
-        tried.push(instance.id);
-        let left = deadline.saturating_duration_since(Instant::now());
-        let message = request.to(&instance, left)?;
-        let answer = client.transport().oneshot(message);
-        let answer = timeout(options.attempt_timeout.min(left), answer)
-            .await
-            .unwrap_or_else(|_elapsed| {
-                let elapsed = Rejected::elapsed(options.attempt_timeout.min(left));
-                Err(TransportError::unknown(elapsed))
-            });
-        let count = u32::try_from(tried.len()).unwrap_or(u32::MAX);
-        let pause = match pause(&answer, request, &mut delays) {
-            Some(pause) if count < options.attempts.get() => pause,
-            _ => return finish(answer, instance, count, request),
-        };
-        if Instant::now() + pause >= deadline {
-            return finish(answer, instance, count, request);
-        }
-        tracing::debug!(
-            service = %request.service,
-            instance = %instance.id,
-            attempt = count,
-            ?pause,
-            "the attempt failed, trying the next instance"
-        );
-        sleep(pause).await;
-    }
-}
-
-/// The next instance that was not tried; when all were, any.
-fn next(
-    upstream: &Upstream,
-    request: &Request,
-    tried: &[InstanceId],
-) -> Result<Arc<Instance>, Error> {
-    let balancer = upstream.balancer();
-    balancer
-        .pick(tried)
-        .or_else(|_all_tried| balancer.pick(&[]))
-        .map_err(|rejected| Error::rejected_by(request.service.clone(), rejected))
-}
-
-/// How long to wait before the call may be repeated, or `None` when it may not.
-fn pause(
-    answer: &Answer,
-    request: &Request,
-    delays: &mut impl Iterator<Item = Duration>,
-) -> Option<Duration> {
-    let failure = match outcome(answer) {
-        Outcome::Failure(failure) => failure,
-        Outcome::Ignored | Outcome::Success => return None,
+    let mut policy = client.options().retry;
+    policy.deadline = request.limit;
+    let retry = Retry::builder().config(policy).build();
+    let retry = retry.map_err(|error| request.error(Kind::Invalid, error))?;
+    let now = Instant::now();
+    let run = &Run {
+        client,
+        upstream,
+        request,
+        end: now.checked_add(request.limit).unwrap_or(now + FAR),
+        progress: Mutex::new(Progress {
+            tried: Vec::new(),
+            sent: Sent::No,
+        }),
     };
-    let unsent = matches!(answer, Err(error) if error.sent() == Sent::No);
-    if !unsent && !request.is_idempotent() {
-        return None;
-    }
-    let delay = delays.next()?;
-    match failure {
-        Failure::Transient => Some(delay),
-        Failure::Throttled { retry_after } => Some(delay.max(retry_after.unwrap_or_default())),
-        Failure::Permanent => None,
-    }
-}
-
-fn outcome(answer: &Answer) -> Outcome {
-    match answer {
-        Ok(_) => HttpStatus.classify(answer.as_ref()),
-        Err(_) => Outcome::Failure(Failure::Transient),
-    }
-}
-
-fn finish(
-    answer: Answer,
-    instance: Arc<Instance>,
-    attempts: u32,
-    request: &Request,
-) -> Result<Response, Error> {
-    match answer {
-        Ok(response) => {
+    let judge = |result: Result<&Answered, &Failed>| run.judge(result);
+    let result = retry.run_with(&judge, |_attempt| run.attempt()).await;
+    let Progress { tried, sent } = run.progress().clone();
+    let error = match result {
+        Ok(Answered { response, instance }) => {
             let (parts, bytes) = response.into_parts();
-            Ok(Response {
+            return Ok(Response {
                 status: parts.status,
                 headers: parts.headers,
                 bytes,
                 instance,
-                attempts,
-            })
+                attempts: u32::try_from(tried.len()).unwrap_or(u32::MAX),
+            });
         }
-        Err(error) => Err(Error::transport(request.service.clone(), error)),
+        Err(Failed::Invalid(error)) => request.error(Kind::Invalid, error),
+        Err(Failed::Rejected(error)) => request.error(Kind::Rejected, error),
+        Err(Failed::Transport(error)) => request.error(Kind::Transport, error),
+    };
+    Err(error.with_sent(sent))
+}
+
+impl Run<'_> {
+    async fn attempt(&self) -> Result<Answered, Failed> {
+        let permit = self.upstream.breaker.try_acquire()?;
+        let instance = self.next()?;
+        let left = self.end.saturating_duration_since(Instant::now());
+        let message = self.request.to(&instance, left);
+        let message = message.map_err(Failed::Invalid)?;
+        let before = self.begin(instance.id);
+        let limit = self.client.options().attempt_timeout.min(left);
+        let answer = self.client.transport().oneshot(message);
+        let answer = timeout(limit, answer)
+            .await
+            .unwrap_or_else(|_elapsed| Err(TransportError::unknown(Rejected::elapsed(limit))));
+        permit.record(outcome(answer.as_ref()));
+        match answer {
+            Ok(response) => Ok(Answered { response, instance }),
+            Err(error) => {
+                if error.sent() == Sent::No {
+                    self.progress().sent = before;
+                }
+                Err(Failed::Transport(error))
+            }
+        }
+    }
+
+    /// The next instance that was not tried; when all were, any.
+    fn next(&self) -> Result<Arc<Instance>, Rejected> {
+        let balancer = &self.upstream.balancer;
+        let picked = balancer.pick(&self.progress().tried);
+        picked.or_else(|_all_tried| balancer.pick(&[]))
+    }
+
+    /// From here on the request may arrive, also if the caller does not wait for the end.
+    fn begin(&self, instance: InstanceId) -> Sent {
+        let mut progress = self.progress();
+        progress.tried.push(instance);
+        std::mem::replace(&mut progress.sent, Sent::Unknown)
+    }
+
+    /// What an attempt means for a repetition.
+    fn judge(&self, result: Result<&Answered, &Failed>) -> Outcome {
+        let answer = match result {
+            Ok(Answered { response, .. }) => Ok(response),
+            Err(Failed::Transport(error)) => Err(error),
+            Err(Failed::Invalid(_) | Failed::Rejected(_)) => return Outcome::Ignored,
+        };
+        let unsent = matches!(answer, Err(error) if error.sent() == Sent::No);
+        match outcome(answer) {
+            Outcome::Failure(_) if !unsent && !self.request.is_idempotent() => {
+                Outcome::Failure(Failure::Permanent)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn elapsed(request: &Request) -> Error {
-    Error::rejected_by(request.service.clone(), Rejected::elapsed(request.limit))
+/// What an attempt tells about the service: no response is its failure too.
+fn outcome(answer: Result<&http::Response<Bytes>, &TransportError>) -> Outcome {
+    match answer {
+        Ok(_) => HttpStatus.classify(answer),
+        Err(_) => Outcome::Failure(Failure::Transient),
+    }
+}
+
+impl From<Rejected> for Failed {
+    fn from(rejected: Rejected) -> Self {
+        Self::Rejected(rejected)
+    }
 }
 
 impl Request {
@@ -155,10 +181,10 @@ impl Request {
         self.method.is_idempotent() || self.headers.contains_key(IDEMPOTENCY_KEY)
     }
 
-    fn to(&self, instance: &Instance, left: Duration) -> Result<http::Request<Bytes>, Error> {
+    fn to(&self, instance: &Instance, left: Duration) -> Result<http::Request<Bytes>, http::Error> {
         let mut message = http::Request::new(self.body.clone());
         *message.method_mut() = self.method.clone();
-        *message.uri_mut() = self.uri(instance).map_err(|error| self.invalid(error))?;
+        *message.uri_mut() = self.uri(instance)?;
         *message.headers_mut() = self.headers.clone();
         message.headers_mut().insert(DEADLINE, deadline_value(left));
         self.add_trace(message.headers_mut());
@@ -194,7 +220,7 @@ impl Request {
         }
     }
 
-    fn invalid(&self, error: http::Error) -> Error {
-        Error::new(self.service.clone(), Kind::Invalid, error)
+    fn error(&self, kind: Kind, source: impl Into<BoxError>) -> Error {
+        Error::new(self.service.clone(), kind, source)
     }
 }

@@ -69,7 +69,7 @@ impl<'a> Invocation<'a> {
     /// `method path`; the path starts with a slash and may have a query.
     pub fn method(self, method: Method, path: impl Into<String>) -> Call<'a> {
         Call {
-            limit: self.client.options().deadline,
+            limit: self.client.options().retry.deadline,
             client: self.client,
             service: self.service,
             method,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::transport::{Sent, TransportError};
+use super::transport::Sent;
 use crate::classify::ErrorKind;
 use crate::error::{BoxError, Rejected, cause};
 use crate::problem::Problem;
@@ -13,6 +13,7 @@ use crate::problem::Problem;
 pub struct Error {
     service: Arc<str>,
     kind: Kind,
+    sent: Sent,
     source: Option<BoxError>,
 }
 
@@ -31,14 +32,16 @@ pub enum Kind {
     /// The service answered with an error status.
     Status(StatusCode),
     /// No response came, for all attempts that were allowed.
-    Transport(Sent),
+    Transport,
 }
 
 impl Error {
+    /// A failure of a call of which no attempt was sent.
     pub(super) fn new(service: Arc<str>, kind: Kind, source: impl Into<BoxError>) -> Self {
         Self {
             service,
             kind,
+            sent: Sent::No,
             source: Some(source.into()),
         }
     }
@@ -47,16 +50,14 @@ impl Error {
         Self {
             service,
             kind: Kind::Status(status),
+            sent: Sent::Unknown,
             source: None,
         }
     }
 
-    pub(super) fn rejected_by(service: Arc<str>, rejected: Rejected) -> Self {
-        Self::new(service, Kind::Rejected, rejected)
-    }
-
-    pub(super) fn transport(service: Arc<str>, error: TransportError) -> Self {
-        Self::new(service, Kind::Transport(error.sent()), error)
+    pub(super) fn with_sent(mut self, sent: Sent) -> Self {
+        self.sent = sent;
+        self
     }
 
     /// The service that was called.
@@ -77,15 +78,10 @@ impl Error {
         cause(self)
     }
 
-    /// Whether the call may have had its effect.
+    /// Whether the call may have had its effect, by any of its attempts.
     #[must_use]
     pub fn sent(&self) -> Sent {
-        match (self.kind, self.rejected()) {
-            (Kind::Invalid | Kind::Registry, _) | (Kind::Transport(Sent::No), _) => Sent::No,
-            (_, Some(Rejected::Elapsed { .. })) => Sent::Unknown,
-            (Kind::Rejected, _) => Sent::No,
-            _ => Sent::Unknown,
-        }
+        self.sent
     }
 }
 
@@ -98,8 +94,10 @@ impl fmt::Display for Error {
             Kind::Registry => write!(f, "the instances of {service} could not be listed"),
             Kind::Rejected => write!(f, "the call to {service} was refused"),
             Kind::Status(status) => write!(f, "{service} answered {status}"),
-            Kind::Transport(Sent::No) => write!(f, "no instance of {service} could be reached"),
-            Kind::Transport(Sent::Unknown) => write!(f, "{service} did not answer"),
+            Kind::Transport => match self.sent {
+                Sent::No => write!(f, "no instance of {service} could be reached"),
+                Sent::Unknown => write!(f, "{service} did not answer"),
+            },
         }
     }
 }

@@ -21,6 +21,7 @@ use tokio::sync::OnceCell;
 use self::options::Options;
 use self::transport::Boxed;
 use super::{Balance, Balancer, Registry, Watch, WatchOptions, watch};
+use crate::breaker::{self, Breaker};
 
 pub use call::{Call, Invocation};
 pub use error::{Error, Kind};
@@ -38,11 +39,10 @@ pub use transport::{Sent, Transport, TransportError};
 ///
 /// 1. A whole call ends within its deadline; what is left of it travels in the [`DEADLINE`] header.
 /// 2. An attempt that brings no response, or a response that [`HttpStatus`](crate::classify::HttpStatus)
-///    takes for a transient failure, is repeated on the next instance, at most
-///    [`attempts`](Builder::attempts) times in all: `GET`, `HEAD`, `OPTIONS`, `TRACE`, `PUT`,
-///    `DELETE` and what has an idempotency key; anything else only when it was certainly not sent.
-/// 3. Between attempts it waits by its backoff, and as long as `Retry-After` asks. When the deadline
-///    would come first, the last answer stands.
+///    takes for a transient failure, is repeated on the next instance as the [`retry`](crate::retry)
+///    policy says: `GET`, `HEAD`, `OPTIONS`, `TRACE`, `PUT`, `DELETE` and what has an idempotency
+///    key; anything else only when it was certainly not sent.
+/// 3. Every service has a [`Breaker`] that sees each attempt; while it is open, calls are refused.
 /// 4. Every attempt continues the trace with a span of its own.
 ///
 /// The instances of a service are looked up at the first call to it and kept fresh from then on.
@@ -66,6 +66,7 @@ type Watches = Box<dyn Fn(Arc<str>) -> Watching + Send + Sync>;
 #[derive(Debug)]
 pub(crate) struct Upstream {
     balancer: Balancer,
+    breaker: Breaker,
 }
 
 impl ServiceClient {
@@ -84,15 +85,33 @@ impl ServiceClient {
         Invocation::new(self, service.into())
     }
 
-    /// The services that were called so far, with their instances.
+    /// The services that were called so far, with their instances, ordered by name.
     #[must_use]
     pub fn watches(&self) -> Vec<Watch> {
-        let upstreams = self.0.upstreams.read();
-        let upstreams = upstreams.unwrap_or_else(PoisonError::into_inner);
-        let known = upstreams.values().filter_map(|cell| cell.get());
-        known
+        let upstreams = self.upstreams().into_iter();
+        upstreams
             .map(|upstream| upstream.balancer.watch().clone())
             .collect()
+    }
+
+    /// The breakers of the services that were called so far, ordered by name.
+    #[must_use]
+    pub fn breakers(&self) -> Vec<breaker::Snapshot> {
+        let upstreams = self.upstreams().into_iter();
+        upstreams
+            .map(|upstream| upstream.breaker.snapshot())
+            .collect()
+    }
+
+    fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        let known = self.0.upstreams.read();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        let mut known: Vec<_> = known
+            .values()
+            .filter_map(|cell| cell.get().cloned())
+            .collect();
+        known.sort_by(|a, b| a.breaker.name().cmp(b.breaker.name()));
+        known
     }
 
     fn new(watches: Watches, transport: Boxed, options: Options) -> Self {
@@ -115,19 +134,23 @@ impl ServiceClient {
     async fn upstream(&self, service: &Arc<str>) -> Result<Arc<Upstream>, Error> {
         let cell = self.cell(service);
         // Calls that come while the first one looks the service up wait for it.
-        let upstream = cell.get_or_try_init(|| async {
-            let watch = (self.0.watches)(service.clone()).await?;
-            Ok(Arc::new(Upstream {
-                balancer: Balancer::new(watch, self.0.options.balance),
-            }))
-        });
-        match upstream.await {
-            Ok(upstream) => Ok(upstream.clone()),
-            Err(error) => {
-                let error: crate::Error = error;
-                Err(Error::new(service.clone(), Kind::Registry, error))
-            }
-        }
+        let upstream = cell.get_or_try_init(|| self.discover(service.clone()));
+        upstream.await.cloned()
+    }
+
+    async fn discover(&self, service: Arc<str>) -> Result<Arc<Upstream>, Error> {
+        let options = self.options();
+        let breaker = Breaker::builder(service.clone()).config(options.breaker.clone());
+        let breaker = breaker
+            .build()
+            .map_err(|error| Error::new(service.clone(), Kind::Invalid, error))?;
+        let watch = (self.0.watches)(service.clone())
+            .await
+            .map_err(|error| Error::new(service, Kind::Registry, error))?;
+        Ok(Arc::new(Upstream {
+            balancer: Balancer::new(watch, options.balance),
+            breaker,
+        }))
     }
 
     fn cell(&self, service: &Arc<str>) -> Arc<OnceCell<Arc<Upstream>>> {
@@ -148,13 +171,7 @@ impl fmt::Debug for ServiceClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServiceClient")
             .field("options", &self.0.options)
-            .field("watches", &self.watches())
+            .field("upstreams", &self.upstreams())
             .finish_non_exhaustive()
-    }
-}
-
-impl Upstream {
-    fn balancer(&self) -> &Balancer {
-        &self.balancer
     }
 }

@@ -1,11 +1,11 @@
 use std::fmt;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::transport::Boxed;
 use super::{Balance, ServiceClient, Watches};
 use crate::backoff::Backoff;
 use crate::config::{ConfigError, Problems, duration};
+use crate::{breaker, retry};
 
 /// Builds a [`ServiceClient`].
 #[must_use = "a builder does nothing until it is built"]
@@ -17,29 +17,31 @@ pub struct Builder {
 
 #[derive(Debug, Clone)]
 pub(super) struct Options {
-    pub(super) attempts: NonZeroU32,
     pub(super) attempt_timeout: Duration,
-    pub(super) backoff: Backoff,
     pub(super) balance: Balance,
-    pub(super) deadline: Duration,
+    pub(super) breaker: breaker::Config,
+    pub(super) retry: retry::Config,
 }
 
 impl Builder {
-    /// The attempts for one call unless said otherwise: with three, two instances may die at once.
-    pub const DEFAULT_ATTEMPTS: NonZeroU32 = NonZeroU32::new(3).unwrap();
     /// The time for one attempt unless said otherwise: two of them fit into the default deadline.
     pub const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
     /// The time for one call unless said otherwise: what a person waits for a page.
     pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(3);
 
     pub(super) fn new(watches: Watches, transport: Boxed) -> Self {
-        let options = Options {
-            attempts: Self::DEFAULT_ATTEMPTS,
-            attempt_timeout: Self::DEFAULT_ATTEMPT_TIMEOUT,
+        let retry = retry::Config {
+            // The next attempt goes to another instance, so there is little to wait for.
             backoff: Backoff::exponential(Duration::from_millis(25))
                 .cap(Duration::from_millis(500)),
-            balance: Balance::default(),
             deadline: Self::DEFAULT_DEADLINE,
+            ..retry::Config::default()
+        };
+        let options = Options {
+            attempt_timeout: Self::DEFAULT_ATTEMPT_TIMEOUT,
+            balance: Balance::default(),
+            breaker: breaker::Config::default(),
+            retry,
         };
         Self {
             watches,
@@ -54,15 +56,16 @@ impl Builder {
         self
     }
 
-    /// Sets the most attempts for one call, the first included.
-    pub fn attempts(mut self, attempts: NonZeroU32) -> Self {
-        self.options.attempts = attempts;
+    /// Sets how often a call is repeated, with which pauses, and the time for a whole call that does
+    /// not bring its own.
+    pub fn retry(mut self, policy: retry::Config) -> Self {
+        self.options.retry = policy;
         self
     }
 
-    /// Sets the pauses between attempts.
-    pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.options.backoff = backoff;
+    /// Sets when calls to a service are refused; every service has a breaker of its own.
+    pub fn breaker(mut self, policy: breaker::Config) -> Self {
+        self.options.breaker = policy;
         self
     }
 
@@ -74,7 +77,7 @@ impl Builder {
 
     /// Sets the time for a whole call that does not bring its own.
     pub fn deadline(mut self, limit: Duration) -> Self {
-        self.options.deadline = limit;
+        self.options.retry.deadline = limit;
         self
     }
 
@@ -87,20 +90,22 @@ impl Builder {
         let mut problems = Problems::default();
         let Options {
             attempt_timeout,
-            deadline,
-            backoff,
+            breaker,
+            retry,
             ..
         } = &self.options;
-        for (field, value) in [("attempt_timeout", attempt_timeout), ("deadline", deadline)] {
-            problems.check(!value.is_zero(), field, "0s", "more than 0s");
-        }
         problems.check(
-            attempt_timeout <= deadline,
+            !attempt_timeout.is_zero(),
             "attempt_timeout",
             duration::format(*attempt_timeout),
-            format!("at most the deadline, {}", duration::format(*deadline)),
+            "more than 0s",
         );
-        backoff.check("backoff", &mut problems);
+        if let Err(error) = breaker.check() {
+            problems.extend("breaker", error);
+        }
+        if let Err(error) = retry.check() {
+            problems.extend("retry", error);
+        }
         problems.into_result()?;
         Ok(ServiceClient::new(
             self.watches,

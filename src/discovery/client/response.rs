@@ -5,6 +5,7 @@ use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::error::{Error, Kind};
+use super::transport::Sent;
 use crate::discovery::Instance;
 
 /// What a service answered, whatever the status.
@@ -44,7 +45,8 @@ impl Response {
     pub fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
         let response = self.error_for_status()?;
         let service = &response.instance.service;
-        serde_json::from_slice(&response.bytes)
-            .map_err(|error| Error::new(service.clone(), Kind::Decode, error))
+        serde_json::from_slice(&response.bytes).map_err(|error| {
+            Error::new(service.clone(), Kind::Decode, error).with_sent(Sent::Unknown)
+        })
     }
 }
