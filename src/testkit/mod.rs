@@ -1,3 +1,5 @@
 //! testkit.
 
 pub mod broker;
+pub mod dlq;
+pub mod idempotency;

@@ -8,3 +8,5 @@
 )]
 
 mod broker;
+mod dlq;
+mod idempotency;
