@@ -107,7 +107,7 @@ pub use memory::{Memory, MemorySubscriber};
 pub use partitioner::partition_for;
 pub use publisher::{Appended, PublishError, Publisher, SendStatus};
 pub use record::{Position, Record, TopicPartition};
-pub use redrive::{REDRIVE_COUNT, REDRIVE_GROUP};
+pub use redrive::{REDRIVE_COUNT, REDRIVE_GROUP, REDRIVE_ORIGIN};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Sqlite, SqliteSubscriber};
 pub use subscriber::{Assignment, Polled, Received, Start, Subscriber};

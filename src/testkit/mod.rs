@@ -7,3 +7,5 @@
 
 pub mod broker;
 pub mod discovery;
+pub mod dlq;
+pub mod idempotency;

@@ -9,3 +9,5 @@
 
 mod broker;
 mod discovery;
+mod dlq;
+mod idempotency;
