@@ -132,6 +132,13 @@ impl Reason {
 }
 
 impl State {
+    /// The state that [`as_str`](Self::as_str) writes as `text`.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Discarded, Self::Open, Self::Redriving, Self::Redriven];
+        all.into_iter().find(|state| state.as_str() == text)
+    }
+
     /// The state in one word, as it is stored.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

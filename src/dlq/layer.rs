@@ -19,7 +19,8 @@ use crate::idempotency::Busy;
 /// It stands outside of retries. In this order:
 ///
 /// 1. An error caused by [`Busy`] passes: the message is being handled elsewhere.
-/// 2. A transient [`Error`] or a [`Rejected`] passes with [`OnTransient::Pass`].
+/// 2. A transient [`Error`] or a [`Rejected`] passes, unless it is told otherwise by
+///    [`OnTransient::DeadLetter`].
 /// 3. Every other error and every panic of the handler is stored. The answer is `Ok` once the
 ///    letter is durable, and the store's error when it could not be stored.
 #[derive(Debug)]
@@ -34,9 +35,10 @@ pub struct DeadLetterLayer<S> {
 pub enum OnTransient {
     /// They are stored as well: retries have decided that it is over. A long outage then fills the
     /// store with letters to redrive, and the partition goes on out of order.
-    #[default]
     DeadLetter,
-    /// They go to the consumer, which tries again and holds the partition as long as they last.
+    /// They go to the consumer, which tries again and holds the partition as long as they last: an
+    /// outage delays, but it reorders nothing.
+    #[default]
     Pass,
 }
 

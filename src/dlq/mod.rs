@@ -7,7 +7,11 @@
 mod dead_letter;
 mod layer;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod redrive;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
@@ -15,6 +19,8 @@ mod store;
 pub use dead_letter::{DeadLetter, LetterId, Reason, State};
 pub use layer::{DeadLetterFuture, DeadLetterLayer, DeadLetters, OnTransient};
 pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 pub use redrive::Redrive;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::{SqliteConnection, SqlitePool};
 
-use super::{headers, queries};
+use super::queries;
 use crate::broker::admission::{Admission, unknown_topic};
 use crate::broker::{Appended, Position, PublishError, Record, TopicPartition};
 use crate::driver::sqlite::{self, BACKEND, BEGIN};
 use crate::error::Error;
+use crate::message::blob;
 
 const OPERATION: &str = "publish";
 
@@ -100,7 +101,7 @@ async fn insert(
     sqlx::query(queries::APPEND)
         .bind(place(log.id, log.end))
         .bind(record.key.as_deref())
-        .bind(&*headers::encode(&record.headers)?)
+        .bind(&*blob::encode(&record.headers)?)
         .bind(record.payload.as_deref())
         .bind(now)
         .execute(tx)

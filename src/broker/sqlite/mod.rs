@@ -2,7 +2,6 @@
 
 mod append;
 mod groups;
-mod headers;
 mod queries;
 mod read;
 mod subscriber;

@@ -6,12 +6,13 @@ use chrono::DateTime;
 use sqlx::SqlitePool;
 
 use super::append::{offset, place};
-use super::{headers, queries};
+use super::queries;
 use crate::broker::admission::unknown_topic;
 use crate::broker::holdings::Cursor;
 use crate::broker::{Position, Received, Record, TopicPartition};
 use crate::driver::sqlite::{self, BACKEND};
 use crate::error::Error;
+use crate::message::blob;
 
 /// How far each partition goes.
 pub(super) type Ends = HashMap<TopicPartition, End>;
@@ -97,7 +98,7 @@ fn received(row: Row, cursor: &Cursor) -> Result<Received, Error> {
         topic: Arc::clone(&partition.topic),
         partition: Some(partition.partition),
         key: key.map(Bytes::from),
-        headers: headers::decode(headers.into())?,
+        headers: blob::decode(headers.into())?,
         payload: payload.map(Bytes::from),
     };
     let position = Position::new(partition, offset(place));

@@ -1,15 +1,17 @@
 mod queries;
-mod row;
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row, SqliteConnection, SqlitePool};
 use uuid::Uuid;
 
+use super::row::StoredLetter;
 use super::{DeadLetter, Filter, LetterId, Redriving, State, Store};
 use crate::driver::Schema;
 use crate::driver::sqlite::{self, BACKEND, BEGIN};
 use crate::error::{Error, Kind};
+use crate::message::blob;
 
 const SCHEMA: Schema = Schema {
     module: "dlq",
@@ -50,7 +52,7 @@ impl Store for Sqlite {
             .bind(letter.position.offset.cast_signed())
             .bind(letter.record.partition.map(i64::from))
             .bind(letter.record.key.as_deref())
-            .bind(row::encode_headers(&letter.record.headers)?)
+            .bind(&*blob::encode(&letter.record.headers)?)
             .bind(letter.record.payload.as_deref())
             .bind(&*letter.reason.kind)
             .bind(&*letter.reason.message)
@@ -79,7 +81,7 @@ impl Store for Sqlite {
             .fetch_all(&self.pool)
             .await
             .map_err(sqlite::error("query"))?;
-        rows.iter().map(|row| row::decode(row, "query")).collect()
+        rows.iter().map(|row| letter(row, "query")).collect()
     }
 
     async fn count(&self, filter: &Filter) -> Result<u64, Error> {
@@ -147,7 +149,7 @@ async fn find(
         .fetch_optional(connection)
         .await
         .map_err(sqlite::error(operation))?
-        .map(|row| row::decode(&row, operation))
+        .map(|row| letter(&row, operation))
         .transpose()
 }
 
@@ -164,4 +166,30 @@ async fn open(
         state => Err(Error::new(Kind::Conflict, BACKEND, operation)
             .with_detail(format!("the letter is {}", state.as_str()))),
     }
+}
+
+fn letter(row: &SqliteRow, operation: &'static str) -> Result<DeadLetter, Error> {
+    let stored = stored(row).map_err(sqlite::error(operation))?;
+    stored.into_letter(BACKEND, operation)
+}
+
+fn stored(row: &SqliteRow) -> Result<StoredLetter, sqlx::Error> {
+    Ok(StoredLetter {
+        id: row.try_get("id")?,
+        group: row.try_get("consumer_group")?,
+        topic: row.try_get("topic")?,
+        partition: row.try_get("partition")?,
+        position: row.try_get("position")?,
+        record_partition: row.try_get("record_partition")?,
+        record_key: row.try_get("record_key")?,
+        headers: row.try_get("headers")?,
+        payload: row.try_get("payload")?,
+        kind: row.try_get("kind")?,
+        message: row.try_get("message")?,
+        failures: row.try_get("failures")?,
+        first_failed_at: row.try_get("first_failed_at")?,
+        last_failed_at: row.try_get("last_failed_at")?,
+        state: row.try_get("state")?,
+        redrives: row.try_get("redrives")?,
+    })
 }

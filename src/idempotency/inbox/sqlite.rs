@@ -8,26 +8,32 @@ use std::time::Duration;
 use sqlx::{SqliteConnection, SqlitePool};
 use tower::Service;
 
-use super::Seen;
+use super::{Claimed, Seen, before};
 use crate::broker::Delivery;
 use crate::driver::Schema;
 use crate::driver::sqlite::{self, BEGIN};
 use crate::error::{BoxError, Error};
-use crate::idempotency::Key;
+use crate::idempotency::{Fingerprint, Key};
 
 const SCHEMA: Schema = Schema {
     module: "inbox",
     migrations: &["CREATE TABLE bowline_inbox (
     scope TEXT NOT NULL,
     id TEXT NOT NULL,
+    fingerprint TEXT,
+    result BLOB,
     created_at INTEGER NOT NULL,
     PRIMARY KEY (scope, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX bowline_inbox_age ON bowline_inbox (created_at)"],
 };
 
-const CLAIM: &str = "INSERT INTO bowline_inbox (scope, id, created_at)
-VALUES ($1, $2, CAST(unixepoch('subsec') * 1000 AS INTEGER)) ON CONFLICT DO NOTHING";
+const CLAIM: &str = "INSERT INTO bowline_inbox (scope, id, fingerprint, created_at)
+VALUES ($1, $2, $3, CAST(unixepoch('subsec') * 1000 AS INTEGER)) ON CONFLICT DO NOTHING";
+
+const BEFORE: &str = "SELECT fingerprint, result FROM bowline_inbox WHERE scope = $1 AND id = $2";
+
+const FINISH: &str = "UPDATE bowline_inbox SET result = $3 WHERE scope = $1 AND id = $2";
 
 const SWEEP: &str = "DELETE FROM bowline_inbox
 WHERE created_at <= CAST(unixepoch('subsec') * 1000 AS INTEGER) - $1";
@@ -60,16 +66,52 @@ impl Sqlite {
     ///
     /// Those of the database; roll the transaction back.
     pub async fn claim(&self, tx: &mut SqliteConnection, key: &Key) -> Result<Seen, Error> {
-        let done = sqlx::query(CLAIM)
+        insert(tx, key, None).await
+    }
+
+    /// Notes `key` in the caller's transaction, for what `fingerprint` stands for. Keep the result
+    /// with [`finish`](Self::finish) in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database; roll the transaction back.
+    pub async fn claim_with(
+        &self,
+        tx: &mut SqliteConnection,
+        key: &Key,
+        fingerprint: &Fingerprint,
+    ) -> Result<Claimed, Error> {
+        if insert(tx, key, Some(fingerprint.as_str())).await? == Seen::First {
+            return Ok(Claimed::First);
+        }
+        let row: (Option<String>, Option<Vec<u8>>) = sqlx::query_as(BEFORE)
             .bind(key.scope())
             .bind(key.id())
-            .execute(tx)
+            .fetch_one(tx)
             .await
             .map_err(sqlite::error("claim"))?;
-        Ok(match done.rows_affected() {
-            0 => Seen::Duplicate,
-            _ => Seen::First,
-        })
+        Ok(before(fingerprint.as_str(), row.0.as_deref(), row.1))
+    }
+
+    /// Keeps the result of what was claimed in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database; roll the transaction back.
+    pub async fn finish(
+        &self,
+        tx: &mut SqliteConnection,
+        key: &Key,
+        result: impl AsRef<[u8]>,
+    ) -> Result<(), Error> {
+        sqlx::query(FINISH)
+            .bind(key.scope())
+            .bind(key.id())
+            .bind(result.as_ref())
+            .execute(tx)
+            .await
+            .map_err(sqlite::error("finish"))
+            .map(drop)
     }
 
     /// Forgets keys older than `keep`, which must outlast every redelivery; returns how many.
@@ -100,6 +142,24 @@ impl Sqlite {
             handler: Arc::new(handler),
         }
     }
+}
+
+async fn insert(
+    tx: &mut SqliteConnection,
+    key: &Key,
+    fingerprint: Option<&str>,
+) -> Result<Seen, Error> {
+    let done = sqlx::query(CLAIM)
+        .bind(key.scope())
+        .bind(key.id())
+        .bind(fingerprint)
+        .execute(tx)
+        .await
+        .map_err(sqlite::error("claim"))?;
+    Ok(match done.rows_affected() {
+        0 => Seen::Duplicate,
+        _ => Seen::First,
+    })
 }
 
 type Handled<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
