@@ -151,7 +151,9 @@ fn distributed(demo: bool) -> BTreeMap<&'static str, Vec<(String, String)>> {
         std::process::id(),
         SYSTEMS.fetch_add(1, Ordering::Relaxed)
     );
-    let (kafka, redis) = (shared::kafka().address(), shared::redis().url());
+    let kafka = shared::kafka().expect("Kafka starts").address();
+    let redis = shared::redis().expect("Redis starts").url();
+    let postgres = shared::postgres().expect("PostgreSQL starts");
     SERVICES
         .into_iter()
         .map(|service| {
@@ -169,7 +171,9 @@ fn distributed(demo: bool) -> BTreeMap<&'static str, Vec<(String, String)>> {
                 ("TODO_SETTLE", "0s".to_owned()),
             ]);
             if short != "gateway" {
-                let database = shared::postgres().create_database(&format!("{system}_{short}"));
+                let database = postgres
+                    .create_database(&format!("{system}_{short}"))
+                    .expect("a database of its own");
                 variables.push(("TODO_POSTGRES".to_owned(), database));
             }
             (service, variables)
