@@ -27,10 +27,7 @@ pub struct Answer {
 
 /// The live events of one person, read line by line.
 #[derive(Debug)]
-pub struct Events(
-    Box<dyn std::fmt::Debug + Send>,
-    std::sync::mpsc::Receiver<Value>,
-);
+pub struct Events(std::sync::mpsc::Receiver<Value>);
 
 impl Client {
     /// Nobody yet, at `base`.
@@ -77,7 +74,11 @@ impl Client {
         client
     }
 
-    /// One request; `Err` when the connection failed, so that nobody knows what happened.
+    /// One request.
+    ///
+    /// # Errors
+    ///
+    /// When the connection failed, so that nobody knows what happened.
     pub fn call(
         &self,
         method: &str,
@@ -191,7 +192,7 @@ impl Client {
             .expect("the stream opens");
         let (sender, receiver) = std::sync::mpsc::channel();
         let lines = BufReader::new(response.into_body().into_reader()).lines();
-        let reader = std::thread::spawn(move || {
+        std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let data = line
                     .strip_prefix("data:")
@@ -201,7 +202,7 @@ impl Client {
                 }
             }
         });
-        Events(Box::new(reader), receiver)
+        Events(receiver)
     }
 }
 
@@ -236,6 +237,6 @@ impl Events {
     /// When none comes within the patience of a test.
     #[must_use]
     pub fn next(&self) -> Value {
-        self.1.recv_timeout(crate::PATIENCE).expect("a live event")
+        self.0.recv_timeout(crate::PATIENCE).expect("a live event")
     }
 }

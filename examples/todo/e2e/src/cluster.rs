@@ -159,7 +159,7 @@ fn distributed(demo: bool) -> BTreeMap<&'static str, Vec<(String, String)>> {
         .map(|service| {
             let short = service.trim_start_matches("todo-");
             let mut variables = owned([
-                ("TODO_KAFKA", kafka.to_string()),
+                ("TODO_KAFKA", kafka.to_owned()),
                 ("TODO_REDIS", redis.to_string()),
                 (
                     "TODO_SECRET",

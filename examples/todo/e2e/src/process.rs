@@ -108,6 +108,7 @@ impl Process {
     }
 
     /// Asks it to end and waits until it has.
+    #[must_use]
     pub fn terminate(mut self) -> ExitStatus {
         self.signal("TERM");
         let started = Instant::now();

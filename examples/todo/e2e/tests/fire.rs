@@ -1,5 +1,10 @@
 //! Under fire: programs are killed at random moments under load and started again. Every committed
 //! task has exactly one notification of each kind, none without a task, in order.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    reason = "the test drives real processes, in real time, and reports by panicking"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! The line through all of the system: a request becomes a task, an event, one notification, and a
 //! live message, under one trace.
+#![allow(clippy::expect_used, reason = "a test reports by panicking")]
 
 use serde_json::Value;
 use todo_e2e::{Client, Cluster, Mode, eventually};
