@@ -14,9 +14,9 @@
 //! 3. The relay reads committed rows in order, publishes them, and settles those that were
 //!    acknowledged. Rows with the same topic and key are published in the order in which they were
 //!    enqueued.
-//! 4. A transient failure is tried again, in order. A record that the broker will never take parks
-//!    its key: its later rows wait, in order, until an operator retries or discards the row. Other
-//!    keys go on.
+//! 4. A failure is tried again, in order. A record that the broker will never take, because it is too
+//!    large or not acceptable, parks its key: its later rows wait, in order, until an operator
+//!    retries or discards the row. Other keys go on.
 //!
 //! # When not to use it
 //!

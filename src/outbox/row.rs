@@ -1,11 +1,12 @@
 //! Between messages and the columns that both databases have.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::{Entry, EntryId, Routing};
+use super::{Entry, EntryId, Routing, Window};
 use crate::broker::Record;
 use crate::error::Error;
 use crate::message::{Message, blob};
@@ -73,5 +74,66 @@ impl StoredRow {
         let entry =
             Entry::new(EntryId::new(self.id), record, self.created_at).with_attempts(attempts);
         (entry, readable)
+    }
+}
+
+/// The rows that can be published, in order, and those that cannot be read, with the reason. A row
+/// that cannot be read holds back the later ones of its key.
+pub(super) fn split(rows: Vec<StoredRow>) -> (Window, Vec<(EntryId, String)>) {
+    let mut window = Window::default();
+    let mut unreadable = Vec::new();
+    let mut held = HashSet::new();
+    let mut rows: Vec<_> = rows.into_iter().map(StoredRow::into_entry).collect();
+    // RETURNING promises no order.
+    rows.sort_by_key(|(entry, _)| entry.id);
+    for (entry, readable) in rows {
+        let key = entry.ordering_key();
+        if key.as_ref().is_some_and(|key| held.contains(key)) {
+            continue;
+        }
+        match readable {
+            Ok(()) => window.entries.push(entry),
+            Err(error) => {
+                unreadable.push((entry.id, error.to_string()));
+                held.extend(key);
+            }
+        }
+    }
+    (window, unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: i64, key: &str, headers: &[u8]) -> StoredRow {
+        StoredRow {
+            id,
+            topic: "t".to_owned(),
+            key: Some(key.into()),
+            headers: headers.into(),
+            payload: Vec::new(),
+            created_at: DateTime::default(),
+            attempts: 0,
+        }
+    }
+
+    #[test]
+    fn an_unreadable_row_holds_its_key_and_no_other() {
+        let rows = vec![
+            row(3, "a", b""),
+            row(1, "a", b""),
+            row(2, "a", b"x"),
+            row(4, "b", b""),
+        ];
+        let (window, unreadable) = split(rows);
+        let ids: Vec<_> = window
+            .entries
+            .iter()
+            .map(|entry| entry.id.value())
+            .collect();
+        assert_eq!(ids, [1, 4]);
+        assert_eq!(unreadable.len(), 1);
+        assert_eq!(unreadable[0].0.value(), 2);
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row, Transaction};
 
-use super::row::{NewRow, StoredRow};
+use super::row::{NewRow, StoredRow, split};
 use super::{Entry, EntryId, Lease, Parked, Routing, Settled, Status, Store, Window};
 use crate::driver::Schema;
 use crate::driver::postgres::{BACKEND, error, migrate};
@@ -193,18 +193,12 @@ impl Store for Postgres {
             .fetch_all(&mut *tx)
             .await
             .map_err(error("read"))?;
-        let mut entries = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let (entry, readable) = stored(row)?.into_entry();
-            match readable {
-                Ok(()) => entries.push(entry),
-                Err(unreadable) => park(&mut tx, entry.id, &unreadable.to_string()).await?,
-            }
+        let (window, unreadable) = split(rows.iter().map(stored).collect::<Result<_, _>>()?);
+        for (id, reason) in &unreadable {
+            park(&mut tx, *id, reason).await?;
         }
         tx.commit().await.map_err(error("read"))?;
-        // RETURNING promises no order.
-        entries.sort_by_key(|entry| entry.id);
-        Ok(Window::new(entries))
+        Ok(window)
     }
 
     async fn settle(

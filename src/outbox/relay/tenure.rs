@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Report;
 use crate::broker::{Appended, PublishError, Publisher, Record, SendStatus};
-use crate::error::{Chain, Error};
+use crate::error::{Chain, Error, Kind};
 use crate::outbox::{Entry, Lease, Settled, Store, Window};
 
 /// The time during which a relay holds the lease; whatever it waits for, it renews the lease
@@ -131,9 +131,14 @@ fn judge(window: &Window, results: Vec<Result<Appended, PublishError>>) -> (Vec<
     (settled, report)
 }
 
-/// Whether the broker will never take the record: it refused it, and not for a passing reason.
+/// Whether the record itself is the trouble, so that the broker will never take it. A missing topic
+/// or a missing right is not: once it is mended, everything goes on in order.
 fn is_final(error: &PublishError) -> bool {
-    error.status() == SendStatus::NotSent && !error.error().is_transient()
+    error.status() == SendStatus::NotSent
+        && matches!(
+            error.error().kind(),
+            Kind::Corrupt | Kind::Invalid | Kind::TooLarge
+        )
 }
 
 fn tell(entry: &Entry, error: &PublishError, what: &'static str) {

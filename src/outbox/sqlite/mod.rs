@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool, Transaction};
 
-use super::row::{NewRow, StoredRow};
+use super::row::{NewRow, StoredRow, split};
 use super::{Entry, EntryId, Lease, Parked, Routing, Settled, Status, Store, Window};
 use crate::driver::Schema;
 use crate::driver::sqlite::{BACKEND, BEGIN, error, migrate};
@@ -180,18 +180,12 @@ impl Store for Sqlite {
             .fetch_all(&mut *tx)
             .await
             .map_err(error("read"))?;
-        let mut entries = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let (entry, readable) = stored(row)?.into_entry();
-            match readable {
-                Ok(()) => entries.push(entry),
-                Err(unreadable) => park(&mut tx, entry.id, &unreadable.to_string()).await?,
-            }
+        let (window, unreadable) = split(rows.iter().map(stored).collect::<Result<_, _>>()?);
+        for (id, reason) in &unreadable {
+            park(&mut tx, *id, reason).await?;
         }
         tx.commit().await.map_err(error("read"))?;
-        // RETURNING promises no order.
-        entries.sort_by_key(|entry| entry.id);
-        Ok(Window::new(entries))
+        Ok(window)
     }
 
     async fn settle(

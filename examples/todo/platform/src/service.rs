@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use axum::Router;
 use bowline::broker::Publisher;
@@ -66,7 +67,7 @@ impl Parts {
         store: S,
         publisher: P,
     ) -> Result<Self, ConfigError> {
-        let relay = Relay::builder(store, publisher).build()?;
+        let relay = Relay::builder(store, publisher).lease(LEASE).build()?;
         Ok(self.task("relay", async move |token| {
             relay.run(token).await.map_err(BoxError::from)
         }))

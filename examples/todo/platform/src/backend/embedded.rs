@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bowline::broker::{self, SqliteSubscriber};
 use bowline::discovery;
@@ -7,6 +8,10 @@ use sqlx::SqlitePool;
 
 use super::Backend;
 use crate::sqlite;
+
+/// After a crash the next start waits so long for the partitions of the one before. All members are
+/// in one process, so none is ever slow alone.
+const SESSION: Duration = Duration::from_secs(1);
 
 /// One process: a folder with SQLite files, a broker in one of them, and a registry in memory.
 #[derive(Debug, Clone)]
@@ -28,7 +33,9 @@ impl Embedded {
                 .with_detail(format!("the folder {} cannot be made", folder.display()))
                 .with_source(source)
         })?;
-        let broker = broker::Sqlite::open(folder.join("broker.db")).await?;
+        let broker = broker::Sqlite::open(folder.join("broker.db"))
+            .await?
+            .with_session_timeout(SESSION);
         Ok(Self {
             folder: folder.to_path_buf(),
             broker,
