@@ -17,7 +17,7 @@ pub trait Clock: fmt::Debug + Send + Sync {
 
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "a value without parts")]
 pub struct SystemClock;
 
 impl Clock for SystemClock {

@@ -17,6 +17,7 @@ pub mod health;
 pub mod idempotency;
 pub mod message;
 pub mod outbox;
+pub mod problem;
 pub mod retry;
 pub mod shutdown;
 #[cfg(feature = "testkit")]

@@ -1,1 +1,114 @@
-//! broker.
+//! Brokers behind three small ports: [`Publisher`], [`Subscriber`] and [`Topics`].
+//!
+//! Services that call each other must all be up at the same time; services that leave each other
+//! records in a log need not. The same code should run on Kafka in production, on one file in
+//! development and in memory in a unit test, and hold the same guarantees on all three.
+//!
+//! # How it works
+//!
+//! 1. A topic is a set of partitions, a partition is an ordered log of [`Record`]s. Topics are
+//!    created with a fixed number of partitions and never on first use.
+//! 2. A record goes to the partition it names; else its key chooses one, as Kafka's own producer
+//!    does it ([`partition_for`]); without a key it goes anywhere.
+//! 3. A record that fails holds back the later ones of its topic and key in the same batch, so a
+//!    key never gets out of order because the middle of a batch was refused.
+//! 4. The members of a group share the partitions of its topics as evenly as can be: shares of one
+//!    topic differ by one at most. A new member makes the others give back only what is too much.
+//! 5. What is to be given back stays with its owner until it is released, or until the owner was
+//!    silent for its session timeout. Then the next owner starts where the group has committed.
+//! 6. Each assignment has an epoch that is never used again. A commit under an epoch that has ended
+//!    is refused with [`Kind::Fenced`](crate::error::Kind::Fenced), and changes nothing.
+//! 7. A group that begins at [`Start::Latest`] keeps the place where it began, also when its first
+//!    member dies before it commits.
+//!
+//! # Which one
+//!
+//! | | [`Memory`] | `Sqlite` | `Kafka` |
+//! |---|---|---|---|
+//! | feature | none | `sqlite` | `kafka` |
+//! | processes | one | several, on one machine and one file | any |
+//! | acknowledged records survive a killed process | no | yes | yes |
+//! | ... a loss of power | no | yes, if the disk keeps what it confirms | yes, by replicas |
+//! | order | per partition | per partition | per partition |
+//! | delivery | at least once | at least once | at least once |
+//! | a dead member is replaced | at once | after its session timeout | after its session timeout |
+//! | old records | kept | kept | deleted after the topic's retention |
+//!
+//! The embedded ones never delete a record; they are not for a stream that goes on for years. The
+//! SQLite broker does one publish or commit at a time and waits for the disk in each, so what it can
+//! do is set by the disk; a batch costs little more than a single record.
+//!
+//! Every back-end passes the conformance suite in `testkit::broker`, which is there for brokers of
+//! your own too.
+//!
+//! # Defaults of the embedded brokers
+//!
+//! | | default | set by |
+//! |---|---|---|
+//! | session timeout | 10 s | `with_session_timeout` |
+//! | largest record | 1 MiB of key, headers and payload | `with_max_record` |
+//!
+//! # Example
+//!
+//! ```
+//! use std::num::{NonZeroU32, NonZeroUsize};
+//!
+//! use bowline::broker::{Memory, Polled, Publisher, Record, Start, Subscriber, Topics};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = Memory::new(); // or Sqlite::open("broker.db").await?
+//! broker.create("tasks", NonZeroU32::new(6).ok_or("zero")?).await?;
+//! for result in broker.publish(vec![Record::new("tasks", "done").with_key("7")]).await {
+//!     result?;
+//! }
+//!
+//! let mut subscriber = broker.subscriber();
+//! subscriber.subscribe("notifications", &["tasks".into()], Start::Earliest).await?;
+//! let mut handled = Vec::new();
+//! while handled.is_empty() {
+//!     match subscriber.poll(NonZeroUsize::new(100).ok_or("zero")?).await? {
+//!         Polled::Records(records) => {
+//!             for received in records {
+//!                 let next = (received.assignment(), received.position.offset + 1);
+//!                 handled.push(received.record.payload);
+//!                 subscriber.commit(&[next]).await?;
+//!             }
+//!         }
+//!         Polled::Revoking(revoking) => subscriber.release(&revoking).await?,
+//!         _assigned_or_lost => {}
+//!     }
+//! }
+//! subscriber.close().await?;
+//! assert_eq!(handled, [Some("done".into())]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod admission;
+mod delivery;
+mod group;
+mod holdings;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+mod membership;
+mod memory;
+mod partitioner;
+mod publisher;
+mod record;
+mod redrive;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod subscriber;
+mod topics;
+
+pub use delivery::Delivery;
+pub use memory::{Memory, MemorySubscriber};
+pub use partitioner::partition_for;
+pub use publisher::{Appended, PublishError, Publisher, SendStatus};
+pub use record::{Position, Record, TopicPartition};
+pub use redrive::{REDRIVE_COUNT, REDRIVE_GROUP, REDRIVE_ORIGIN};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Sqlite, SqliteSubscriber};
+pub use subscriber::{Assignment, Polled, Received, Start, Subscriber};
+pub use topics::{Created, Topics};

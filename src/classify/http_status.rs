@@ -17,7 +17,7 @@ use crate::clock::{Clock, SystemClock};
 /// | 501, 505 | permanent failure |
 /// | all else | success: the service answered, even if it refused the request |
 #[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "a value without parts")]
 pub struct HttpStatus;
 
 impl<B, Err: 'static> Classify<http::Response<B>, Err> for HttpStatus {

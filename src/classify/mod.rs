@@ -86,7 +86,7 @@ where
 /// 3. [`std::io::Error`] is transient or permanent by [`io_failure`].
 /// 4. Anything else is transient.
 #[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "a value without parts")]
 pub struct AnyError;
 
 impl<Res, Err: 'static> Classify<Res, Err> for AnyError {

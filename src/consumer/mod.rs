@@ -1,1 +1,217 @@
-//! consumer.
+//! Handles the records of topics in order, and commits only what is done.
+//!
+//! # The problem
+//!
+//! A consumer that commits too early loses records when it crashes; one that commits what it got
+//! while its partition was moving overwrites the position of the next owner; one that skips what it
+//! cannot read loses it without a word; one that stops polling while it is busy is thrown out of its
+//! group. [`Consumer`] does none of these for any [`Subscriber`] and any handler, which is a
+//! `tower::Service` over [`Delivery`]. [`Handlers`] is one that routes typed events.
+//!
+//! # How it decides
+//!
+//! 1. The records of a partition are handled one after the other in offset order; partitions run in
+//!    parallel, each on a task of its own with a clone of the handler.
+//! 2. A record is done when the handler returns `Ok`. The position to commit is the offset after the
+//!    last one done, per assignment; gaps between offsets do not matter.
+//! 3. A record that fails, or whose handler panics, is tried again for ever after growing, jittered
+//!    delays, and after [`Rejected::retry_after`](crate::error::Rejected::retry_after) at the
+//!    earliest. It holds up its partition and no other. It is never skipped: wrap the handler in a
+//!    dead-letter layer to have it put aside, which counts as done once the letter is stored.
+//! 4. A record that cannot be read as a message goes to the handler like any other.
+//! 5. A record that was redriven for another group ([`REDRIVE_GROUP`]) is done unhandled.
+//! 6. A commit is made [`Config::commit_interval`] after the first record that is not committed,
+//!    after 1000 records, before partitions are released and at the end. One that fails transiently
+//!    is made again; one that is fenced ends the assignment it was for.
+//! 7. A partition with [`Config::queue`] records waiting is paused until half of them are done.
+//!    Polling goes on, so the membership is kept however long a handler takes.
+//! 8. When partitions are revoked no record of them is begun; the running one may finish within
+//!    [`Config::drain_timeout`], then what is done is committed and the partitions are released.
+//!    What comes later is ignored.
+//! 9. When partitions are lost their handlers are cancelled and nothing is committed for them.
+//! 10. When the token is stopped every partition is treated as in 8, and then the group is left.
+//! 11. Transient errors of the broker are logged and tried again, at least every second. A permanent
+//!     one ends the run with it, after what is done was committed if that is still possible.
+//!
+//! # When not to use it
+//!
+//! To read a topic from a chosen offset, or by every instance rather than once per group: use the
+//! [`Subscriber`] itself. A handler that takes minutes holds up its partition for minutes: let it
+//! note the work and do it elsewhere.
+//!
+//! # Order in a stack
+//!
+//! Outermost first: dead letters, retry, timeout, idempotency, handlers. Dead letters inside of retry
+//! would put every first failure aside. A retry outside of everything is not needed: the consumer is
+//! one.
+//!
+//! # Guarantees
+//!
+//! - At least once: no record is committed before it is done. After a crash what was done since the
+//!   last commit is done again, so handlers are idempotent or behind an idempotency layer.
+//! - In order per partition, repeats included: a repeat starts at the committed position.
+//! - A handler that ignores cancellation and outlives the drain timeout may overlap with the next
+//!   owner of its partition; only an idempotent effect is safe from that.
+//! - Clones of the handler share what its layers share; a service that panicked is replaced by a
+//!   clone of the original.
+//!
+//! # Defaults
+//!
+//! | setting | default | range |
+//! |---|---|---|
+//! | [`queue`](Config::queue) | 128 records per partition | from 1 |
+//! | [`commit_interval`](Config::commit_interval) | 100 ms | 0 to 1 min |
+//! | [`drain_timeout`](Config::drain_timeout) | 10 s | 0 to 1 h |
+//! | [`backoff`](Config::backoff) | 50 ms, doubling, at most 20 s, full jitter | [`Backoff::check`](crate::backoff::Backoff::check) |
+//! | [`with_start`](Builder::with_start) | oldest record | |
+//!
+//! # Telemetry
+//!
+//! | what | level | fields |
+//! |---|---|---|
+//! | span `bowline.consumer.deliver`, one per record | info | `group`, `topic`, `partition`, `offset`, `message_id`, `trace_id` |
+//! | a handler failed | warn | `error` with its causes, `retry_in` |
+//! | the broker failed and is asked again | warn | `group`, `error`, `retry_in` |
+//! | partitions revoked, lost | info, warn | `group`, `partitions` |
+//!
+//! [`Consumer::status`] shows counts and partitions at any time.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::num::NonZeroU32;
+//!
+//! use bowline::broker::{Delivery, Memory, Publisher, Record, Topics};
+//! use bowline::consumer::{Consumer, Handlers};
+//! use bowline::error::BoxError;
+//! use bowline::message::{Event, Key, Message};
+//! use bowline::shutdown::Shutdown;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct TaskCompleted { task: u32 }
+//!
+//! impl Event for TaskCompleted {
+//!     const TYPE: &'static str = "task.completed";
+//!     fn key(&self) -> Option<Key> { Some(Key::from(self.task.to_string())) }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let broker = Memory::new();
+//! broker.create("tasks", NonZeroU32::MIN).await?;
+//! let message = Message::event(&TaskCompleted { task: 7 })?;
+//! broker.publish(vec![Record::from_message("tasks", &message)]).await;
+//!
+//! let shutdown = Shutdown::new();
+//! let stop = shutdown.clone();
+//! let handlers = Handlers::new().on(move |event: TaskCompleted, _: Delivery| {
+//!     let stop = stop.clone();
+//!     async move {
+//!         assert_eq!(event.task, 7);
+//!         stop.trigger();
+//!         Ok::<_, BoxError>(())
+//!     }
+//! });
+//! let consumer = Consumer::builder(broker.subscriber(), handlers)
+//!     .group("notifications")
+//!     .topics(["tasks"])
+//!     .build()?;
+//! let status = consumer.status();
+//! consumer.run(shutdown.token()).await?;
+//! assert_eq!(status.snapshot().done, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`REDRIVE_GROUP`]: crate::broker::REDRIVE_GROUP
+
+mod builder;
+mod config;
+mod handlers;
+mod runtime;
+mod status;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tower::Service;
+
+use self::runtime::Runtime;
+use crate::broker::{Delivery, Start, Subscriber};
+use crate::error::{BoxError, Error};
+use crate::shutdown::Token;
+
+pub use builder::Builder;
+pub use config::Config;
+pub use handlers::{Handlers, HandlersFuture, Unknown};
+pub use status::{PartitionStatus, Snapshot, Status};
+
+/// Reads topics as one member of a group and hands each record to a handler.
+///
+/// Built by [`Consumer::builder`], it does nothing until it is [run](Self::run).
+pub struct Consumer<S, H> {
+    subscriber: S,
+    handler: H,
+    group: Arc<str>,
+    topics: Vec<Arc<str>>,
+    start: Start,
+    config: Config,
+    status: Status,
+}
+
+impl<S, H> Consumer<S, H> {
+    /// Starts a consumer that gives what `subscriber` reads to clones of `handler`.
+    pub fn builder(subscriber: S, handler: H) -> Builder<S, H> {
+        Builder::new(subscriber, handler)
+    }
+
+    /// A handle that shows what the consumer is doing, for an operations page.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    /// Works until `token` is stopped and everything that ran has drained, or until the subscriber
+    /// fails for good.
+    ///
+    /// # Errors
+    ///
+    /// The permanent errors of the subscriber. Transient ones and those of the handler are tried
+    /// again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when it is dropped, as in a crash: running handlers are dropped, and what was
+    /// not committed comes again to whoever owns the partitions next.
+    pub async fn run(self, token: Token) -> Result<(), Error>
+    where
+        S: Subscriber,
+        H: Service<Delivery, Response = ()> + Clone + Send + 'static,
+        H::Error: Into<BoxError>,
+        H::Future: Send + 'static,
+    {
+        let _ended = self.status.until_ended();
+        Runtime::new(
+            self.subscriber,
+            self.handler,
+            self.group,
+            self.config,
+            self.status,
+        )
+        .run(self.topics, self.start, token)
+        .await
+    }
+}
+
+impl<S: fmt::Debug, H> fmt::Debug for Consumer<S, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("group", &self.group)
+            .field("topics", &self.topics)
+            .field("start", &self.start)
+            .field("config", &self.config)
+            .field("subscriber", &self.subscriber)
+            .finish_non_exhaustive()
+    }
+}

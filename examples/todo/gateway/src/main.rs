@@ -1,2 +1,7 @@
-//! todo gateway
-fn main() {}
+//! The gateway of the todo system as a process of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    todo_platform::main("todo-gateway", false, todo_gateway::run)
+}

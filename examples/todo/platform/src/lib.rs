@@ -1,1 +1,52 @@
-//! todo platform
+//! What the todo services share: settings, tokens, back-ends, HTTP edges, and how one is run.
+
+pub mod auth;
+mod backend;
+pub mod faults;
+pub mod http;
+pub mod messages;
+pub mod ops;
+pub mod service;
+pub mod settings;
+pub mod sqlite;
+#[cfg(feature = "distributed")]
+mod start;
+
+use bowline::error::{BoxError, Chain};
+use tracing_subscriber::EnvFilter;
+
+#[cfg(feature = "distributed")]
+pub use backend::Distributed;
+pub use backend::{Backend, Embedded};
+pub use settings::Settings;
+#[cfg(feature = "distributed")]
+pub use start::main;
+
+/// How the system is deployed, and what comes with it.
+#[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_enums, reason = "the two ways to run the example")]
+pub enum Deployment {
+    /// Each service is a process of its own, on PostgreSQL, Kafka and Redis.
+    #[cfg(feature = "distributed")]
+    Distributed(Distributed),
+    /// All services are in one process, on SQLite files.
+    Embedded(Embedded),
+}
+
+/// Logs to stderr what `TODO_LOG` asks for; warnings and errors when it is not set.
+pub fn log() {
+    let filter = EnvFilter::try_from_env("TODO_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+/// Says on stderr why the program `name` could not go on.
+#[expect(
+    clippy::print_stderr,
+    reason = "the last word of a program that failed"
+)]
+pub fn complain(name: &str, error: &BoxError) {
+    eprintln!("{name}: {}", Chain(&**error));
+}

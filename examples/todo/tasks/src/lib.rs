@@ -1,1 +1,7 @@
-//! todo tasks
+//! The tasks service: tasks in a database, each change together with its event in the outbox.
+
+mod http;
+mod run;
+pub mod store;
+
+pub use run::run;

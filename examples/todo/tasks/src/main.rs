@@ -1,2 +1,7 @@
-//! todo tasks
-fn main() {}
+//! The tasks service of the todo system as a process of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    todo_platform::main("todo-tasks", true, todo_tasks::run)
+}

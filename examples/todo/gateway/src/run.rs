@@ -1,0 +1,138 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::{any, get};
+use bowline::broker::Start;
+use bowline::consumer::{Consumer, Handlers, Unknown};
+use bowline::discovery::client::{Hyper, ServiceClient};
+use bowline::error::BoxError;
+use bowline::shutdown::Shutdown;
+use todo_contracts::{services, topics};
+use todo_platform::auth::{Caller, HasTokens, Tokens};
+use todo_platform::http::no_such_path;
+use todo_platform::service::{Parts, Service};
+use todo_platform::{Backend, Deployment, Settings};
+use uuid::Uuid;
+
+use crate::live::Live;
+use crate::{ops, page, proxy};
+
+/// What the routes share.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    pub(crate) client: ServiceClient,
+    pub(crate) services: Names,
+    pub(crate) tokens: Tokens,
+    pub(crate) live: Live,
+    pub(crate) demo: bool,
+}
+
+/// The services' full names in the registry.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    system: Arc<str>,
+}
+
+impl Names {
+    pub(crate) fn name(&self, service: &str) -> String {
+        format!("{}.{service}", self.system)
+    }
+}
+
+impl HasTokens for App {
+    fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+}
+
+/// Runs the gateway until `shutdown`.
+///
+/// # Errors
+///
+/// When it cannot start, or a part of it has failed.
+pub async fn run(
+    deployment: Deployment,
+    settings: Settings,
+    shutdown: Shutdown,
+) -> Result<(), BoxError> {
+    match deployment {
+        Deployment::Embedded(backend) => {
+            // One process, one gateway: its group may stay where it was.
+            serve(backend, "live".to_owned(), settings, shutdown).await
+        }
+        #[cfg(feature = "distributed")]
+        Deployment::Distributed(backend) => {
+            // Every gateway must see every event, so each is a group of its own.
+            serve(
+                backend,
+                format!("live-{}", Uuid::now_v7()),
+                settings,
+                shutdown,
+            )
+            .await
+        }
+    }
+}
+
+async fn serve<B: Backend>(
+    backend: B,
+    group: String,
+    settings: Settings,
+    shutdown: Shutdown,
+) -> Result<(), BoxError> {
+    backend.create_topics().await?;
+    let client = ServiceClient::builder(backend.registry().clone(), Hyper::new())
+        .attempt_timeout(Duration::from_secs(1))
+        .deadline(proxy::DEADLINE)
+        .build()?;
+    let app = App {
+        client,
+        services: Names {
+            system: backend.system().into(),
+        },
+        tokens: Tokens::new(&settings.secret),
+        live: Live::default(),
+        demo: settings.demo,
+    };
+    let live = app.live.clone();
+    let handlers = Handlers::new()
+        .on_unknown(Unknown::Ignore)
+        .on(move |event, delivery| live.clone().sent(event, delivery));
+    let consumer = Consumer::builder(backend.subscriber()?, handlers)
+        .group(backend.service(&group))
+        .topics([backend.topic(topics::NOTIFICATIONS)])
+        .with_start(Start::Latest)
+        .build()?;
+    let (pages, ending) = (app.live.clone(), shutdown.token());
+    let parts = Parts::new(routes(app))
+        .task("live pages", async move |_| {
+            // Not the task's own token: that one stops only when the server has ended, and the server
+            // waits for the pages.
+            ending.stopped().await;
+            pages.close();
+            Ok(())
+        })
+        .task("live events", async move |token| {
+            consumer.run(token).await.map_err(BoxError::from)
+        });
+    Service::new(services::GATEWAY, backend, settings)
+        .run(parts, shutdown)
+        .await
+}
+
+fn routes(app: App) -> Router {
+    Router::new()
+        .route("/api/events", get(events))
+        .merge(ops::routes())
+        .route("/api/{*path}", any(proxy::pass_on))
+        .fallback(no_such_path)
+        .with_state(app)
+        .merge(page::routes())
+}
+
+async fn events(State(app): State<App>, caller: Caller) -> impl IntoResponse {
+    app.live.open(caller.user)
+}

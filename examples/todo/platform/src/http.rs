@@ -1,0 +1,196 @@
+//! HTTP at the edges: problems as answers, bodies and paths read with problems for what is wrong.
+
+use std::error::Error as StdError;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use bowline::classify::ErrorKind;
+use bowline::error::{Chain, Error, Kind};
+use bowline::message::TraceContext;
+use bowline::problem::Problem;
+use http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
+
+/// What a handler ends with when it does not succeed: a problem document for the caller.
+///
+/// The caller never sees what went wrong inside; that is logged here, once.
+#[derive(Debug)]
+pub struct Failure {
+    problem: Box<Problem>,
+    /// What a back-end said, so that whoever runs the handler can tell whether to try again.
+    cause: Option<Error>,
+}
+
+/// A JSON body, like axum's, but with a problem document for a body that cannot be read.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "an extractor is taken apart in arguments"
+)]
+pub struct Json<T>(pub T);
+
+impl Failure {
+    /// 401: the caller is not known.
+    #[must_use]
+    pub fn unauthorized(detail: &'static str) -> Self {
+        Self::from(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized").with_detail(detail))
+    }
+
+    /// 403: the caller may not do this.
+    #[must_use]
+    pub fn forbidden(detail: &'static str) -> Self {
+        Self::of(ErrorKind::Authorization, detail)
+    }
+
+    /// 404: it is not there, or not for this caller.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::of(ErrorKind::NotFound, detail)
+    }
+
+    /// 422: the value of `field` is not acceptable.
+    #[must_use]
+    pub fn invalid(field: &str, detail: impl std::fmt::Display) -> Self {
+        Self::of(ErrorKind::Validation, format!("{field}: {detail}"))
+    }
+
+    /// 409: it clashes with what is there.
+    #[must_use]
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::of(ErrorKind::Conflict, detail)
+    }
+
+    /// 500: our fault. The cause is logged, not shown.
+    #[must_use]
+    pub fn system(what: &'static str, cause: &(dyn StdError + 'static)) -> Self {
+        tracing::error!(error = %Chain(cause), "{what}");
+        Self::of(ErrorKind::System, what)
+    }
+
+    /// A failure of `kind` with one sentence for a person.
+    #[must_use]
+    pub fn of(kind: ErrorKind, detail: impl Into<String>) -> Self {
+        Self::from(Problem::from(kind).with_detail(detail.into()))
+    }
+
+    /// The problem.
+    #[must_use]
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem: Box::new(problem),
+            cause: None,
+        }
+    }
+}
+
+/// A store or broker failed: 503 when it may work again soon, else 500.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        tracing::error!(error = %Chain(&error), "a back-end failed");
+        let failure = match error.kind() {
+            Kind::Invalid | Kind::TooLarge => Self::of(ErrorKind::Validation, error.to_string()),
+            _ if error.is_transient() => Self::of(ErrorKind::Transient, "try again later"),
+            _ => Self::of(ErrorKind::System, "the service has failed"),
+        };
+        Self {
+            cause: Some(error),
+            ..failure
+        }
+    }
+}
+
+/// The service's own query failed.
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Error::new(query_kind(&error), "database", "query")
+            .with_source(error)
+            .into()
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (*self.problem).into_response()
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        match axum::Json::from_request(request, state).await {
+            Ok(axum::Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(refused(&rejection)),
+        }
+    }
+}
+
+impl<T: serde::Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+/// The trace of a request: that of its `traceparent`, one hop further, or a new one.
+#[must_use]
+pub fn trace_of(headers: &HeaderMap) -> TraceContext {
+    headers
+        .get(TraceContext::TRACEPARENT)
+        .and_then(|value| TraceContext::parse(value.to_str().ok()?))
+        .map_or_else(TraceContext::generate, |trace| trace.child())
+}
+
+/// The answer to a path that leads nowhere.
+pub async fn no_such_path() -> Failure {
+    Failure::not_found("there is nothing at this path")
+}
+
+fn refused(rejection: &JsonRejection) -> Failure {
+    let status = rejection.status();
+    let code = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+        StatusCode::BAD_REQUEST => "malformed",
+        _ => "validation",
+    };
+    Problem::new(status, code)
+        .with_detail(rejection.body_text())
+        .into()
+}
+
+/// A lost connection and a lost race are worth another try; a query that the database refuses is a
+/// mistake of ours.
+fn query_kind(error: &sqlx::Error) -> Kind {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => Kind::Unavailable,
+        sqlx::Error::PoolTimedOut => Kind::Timeout,
+        // SQLite: busy, locked. PostgreSQL: serialization, deadlock, shutting down.
+        sqlx::Error::Database(error) => match error.code().as_deref() {
+            Some("5" | "6" | "517" | "40001" | "40P01") => Kind::Contention,
+            Some("57P01" | "57P02" | "57P03") => Kind::Unavailable,
+            _ => Kind::Other,
+        },
+        _ => Kind::Other,
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.problem.detail().unwrap_or("failed"))
+    }
+}
+
+impl StdError for Failure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause
+            .as_ref()
+            .map(|cause| cause as &(dyn StdError + 'static))
+    }
+}

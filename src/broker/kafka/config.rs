@@ -1,0 +1,214 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ConfigError, Problems, duration, size};
+
+/// How to reach Kafka, as plain data, e.g. from a file.
+///
+/// | option | default | range |
+/// |---|---|---|
+/// | `servers` | required | `host:port`, by comma |
+/// | `client_id` | `bowline` | not empty |
+/// | `message_timeout` | 30 s | 1 s to 15 min |
+/// | `session_timeout` | 10 s | 300 ms to 30 min; the broker's own bounds hold too |
+/// | `max_record` | 1 MiB | 1 KiB to 1,000,000,000 B |
+/// | `replication` | the broker's default | from 1 |
+/// | `properties` | none | librdkafka's own names, e.g. `security.protocol` |
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where to ask for the cluster's members.
+    pub servers: String,
+    /// How we are named in the broker's logs.
+    #[serde(default = "client_id")]
+    pub client_id: String,
+    /// How long a record may wait for its acknowledgement.
+    #[serde(with = "duration", default = "message_timeout")]
+    pub message_timeout: Duration,
+    /// How long a member may be silent before its partitions go to others.
+    #[serde(with = "duration", default = "session_timeout")]
+    pub session_timeout: Duration,
+    /// The largest record; must not be above the broker's `message.max.bytes`.
+    #[serde(with = "size", default = "max_record")]
+    pub max_record: u64,
+    /// How many replicas a new topic gets.
+    #[serde(default)]
+    pub replication: Option<u16>,
+    /// Anything else, by librdkafka's names. They win over everything above.
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// What a person at the broker sees.
+    pub const CLIENT_ID: &'static str = "bowline";
+    /// Long enough for a change of leader.
+    pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
+    /// Long enough for a pause of the process, short enough for a takeover.
+    pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+    /// The broker's own default, less what a batch adds.
+    pub const MAX_RECORD: u64 = 1_000_000;
+
+    /// The defaults, with the cluster at `servers`.
+    #[must_use]
+    pub fn new(servers: impl Into<String>) -> Self {
+        Self {
+            servers: servers.into(),
+            client_id: client_id(),
+            message_timeout: message_timeout(),
+            session_timeout: session_timeout(),
+            max_record: max_record(),
+            replication: None,
+            properties: BTreeMap::new(),
+        }
+    }
+
+    /// Sets one of librdkafka's own properties.
+    #[must_use]
+    pub fn with_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.properties.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets how long a record may wait for its acknowledgement.
+    #[must_use]
+    pub fn with_message_timeout(mut self, timeout: Duration) -> Self {
+        self.message_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a member may be silent before its partitions go to others.
+    #[must_use]
+    pub fn with_session_timeout(mut self, timeout: Duration) -> Self {
+        self.session_timeout = timeout;
+        self
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let mut problems = Problems::default();
+        let shown = duration::format;
+        let fits = |server: &str| {
+            server.trim().rsplit_once(':').is_some_and(|(host, port)| {
+                !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+            })
+        };
+        problems.check(
+            self.servers.split(',').all(fits),
+            "servers",
+            format!("{:?}", self.servers),
+            "host:port, several by comma",
+        );
+        problems.check(!self.client_id.is_empty(), "client_id", "empty", "a name");
+        problems.check(
+            (Duration::from_secs(1)..=Duration::from_secs(900)).contains(&self.message_timeout),
+            "message_timeout",
+            shown(self.message_timeout),
+            "1s to 15m",
+        );
+        problems.check(
+            (Duration::from_millis(300)..=Duration::from_secs(1_800))
+                .contains(&self.session_timeout),
+            "session_timeout",
+            shown(self.session_timeout),
+            "300ms to 30m",
+        );
+        problems.check(
+            (1 << 10..=1_000_000_000).contains(&self.max_record),
+            "max_record",
+            size::format(self.max_record),
+            "1KiB to 1000000000B",
+        );
+        problems.check(self.replication != Some(0), "replication", 0, "at least 1");
+        problems.into_result()
+    }
+
+    /// What every kind of client is told.
+    pub(super) fn client(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client
+            .set("bootstrap.servers", &self.servers)
+            .set("client.id", &self.client_id)
+            // A few hundred milliseconds of silence at a reconnect are enough.
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("log.connection.close", "false");
+        client
+    }
+
+    /// `client` with what the user asked for by librdkafka's names, which wins.
+    pub(super) fn finish(&self, mut client: ClientConfig) -> ClientConfig {
+        for (name, value) in &self.properties {
+            client.set(name, value);
+        }
+        client
+    }
+}
+
+/// Shows the names of properties, not their values: some are passwords.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("servers", &self.servers)
+            .field("client_id", &self.client_id)
+            .field("message_timeout", &self.message_timeout)
+            .field("session_timeout", &self.session_timeout)
+            .field("max_record", &self.max_record)
+            .field("replication", &self.replication)
+            .field("properties", &self.properties.keys())
+            .finish()
+    }
+}
+
+fn client_id() -> String {
+    Config::CLIENT_ID.to_owned()
+}
+
+fn message_timeout() -> Duration {
+    Config::MESSAGE_TIMEOUT
+}
+
+fn session_timeout() -> Duration {
+    Config::SESSION_TIMEOUT
+}
+
+fn max_record() -> u64 {
+    Config::MAX_RECORD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_reported_and_no_password_shown() {
+        let mut config = Config::new("localhost")
+            .with_message_timeout(Duration::ZERO)
+            .with_session_timeout(Duration::ZERO)
+            .with_property("sasl.password", "hunter2");
+        config.client_id.clear();
+        config.max_record = 1;
+        config.replication = Some(0);
+        let error = config.check().expect_err("refused");
+        let fields: Vec<_> = error.problems().iter().map(|p| p.field.as_str()).collect();
+        let all = [
+            "servers",
+            "client_id",
+            "message_timeout",
+            "session_timeout",
+            "max_record",
+            "replication",
+        ];
+        assert_eq!(fields, all);
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert!(Config::new("a:1,b:2").check().is_ok());
+    }
+}

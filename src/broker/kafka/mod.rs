@@ -1,0 +1,43 @@
+//! Apache Kafka through librdkafka.
+//!
+//! The publisher is idempotent and waits for all in-sync replicas; keys go to partitions as the Java
+//! client sends them. The subscriber is a member of a consumer group that hands partitions over one
+//! by one (cooperative), and commits only what it is told to.
+//!
+//! # Guarantees
+//!
+//! | | |
+//! |---|---|
+//! | an acknowledged record | is on all in-sync replicas |
+//! | order | per topic and key; a key has at most one record on its way at a time |
+//! | a record with an `Unknown` result | may be there; publishing it again may double it |
+//! | a commit after a partition was lost | is refused, by us and by the broker |
+//!
+//! # Examples
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), bowline::Error> {
+//! use bowline::broker::{Publisher as _, Record, Topics as _, kafka};
+//!
+//! let config = kafka::Config::new("127.0.0.1:9092");
+//! kafka::Topics::new(&config)?.create("tasks", 6.try_into().unwrap()).await?;
+//! let publisher = kafka::Publisher::new(&config)?;
+//! for result in publisher.publish(vec![Record::new("tasks", "hello")]).await {
+//!     result.map_err(|error| error.into_error())?;
+//! }
+//! # Ok(()) }
+//! ```
+
+mod config;
+mod context;
+mod error;
+mod metadata;
+mod publisher;
+mod rebalance;
+mod subscriber;
+mod topics;
+
+pub use config::Config;
+pub use publisher::Publisher;
+pub use subscriber::Subscriber;
+pub use topics::Topics;

@@ -1,0 +1,143 @@
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::base_consumer::BaseConsumer;
+use rdkafka::consumer::{Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+use tokio::sync::Notify;
+
+use super::context::Reports;
+use crate::broker::TopicPartition;
+
+/// What the group's coordinator has decided and we have not yet acted upon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Decision {
+    Assign(Vec<TopicPartition>),
+    Lost(Vec<TopicPartition>),
+    Revoke(Vec<TopicPartition>),
+}
+
+/// Takes decisions from librdkafka's thread of polling and hands them to ours. Nothing is assigned
+/// or given up here: that would be before the consumer had a chance to commit.
+#[derive(Debug, Default)]
+pub(super) struct Rebalances {
+    reports: Reports,
+    state: Mutex<State>,
+    /// Wakes the poll that waits for records.
+    pub(super) news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    decisions: VecDeque<Decision>,
+    /// Set at the end: nobody acts upon decisions any more, so they are agreed to at once.
+    closing: bool,
+}
+
+impl Rebalances {
+    pub(super) fn next(&self) -> Option<Decision> {
+        self.state().decisions.pop_front()
+    }
+
+    pub(super) fn close(&self) {
+        self.state().closing = true;
+    }
+
+    pub(super) fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Rebalances {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        Reports::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.reports.error(&error, reason);
+    }
+}
+
+impl ConsumerContext for Rebalances {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        code: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let mut state = self.state();
+        if state.closing {
+            if let Err(error) = give_up(consumer, partitions) {
+                tracing::debug!(%error, "partitions could not be given up at the end");
+            }
+            return;
+        }
+        let partitions = names(partitions);
+        state.decisions.push_back(if assigned {
+            Decision::Assign(partitions)
+        } else if consumer.assignment_lost() {
+            Decision::Lost(partitions)
+        } else {
+            Decision::Revoke(partitions)
+        });
+        drop(state);
+        self.news.notify_one();
+    }
+}
+
+/// Tells librdkafka that `partitions` are not ours any more.
+pub(super) fn give_up<C: rdkafka::consumer::Consumer<Rebalances>>(
+    consumer: &C,
+    partitions: &TopicPartitionList,
+) -> Result<(), KafkaError> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+        _ => consumer.unassign(),
+    }
+}
+
+/// Tells librdkafka to read `partitions` from the offsets in the list.
+pub(super) fn take<C: rdkafka::consumer::Consumer<Rebalances>>(
+    consumer: &C,
+    partitions: &TopicPartitionList,
+) -> Result<(), KafkaError> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_assign(partitions),
+        _ => consumer.assign(partitions),
+    }
+}
+
+pub(super) fn list<'a>(
+    partitions: impl IntoIterator<Item = &'a TopicPartition>,
+) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(&partition.topic, number(partition));
+    }
+    list
+}
+
+pub(super) fn number(partition: &TopicPartition) -> i32 {
+    i32::try_from(partition.partition).unwrap_or(i32::MAX)
+}
+
+fn names(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    list.elements()
+        .iter()
+        .filter_map(|found| {
+            Some(TopicPartition::new(
+                found.topic(),
+                u32::try_from(found.partition()).ok()?,
+            ))
+        })
+        .collect()
+}

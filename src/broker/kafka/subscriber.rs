@@ -1,0 +1,431 @@
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::future::ready;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::DateTime;
+use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::task::spawn_blocking;
+
+use super::Config;
+use super::error::{BACKEND, config, error, interrupted};
+use super::metadata::{self, ASK};
+use super::rebalance::{Decision, Rebalances, give_up, list, number, take};
+use crate::broker::{self, Assignment, Polled, Position, Received, Record, Start, TopicPartition};
+use crate::error::{Error, Kind};
+use crate::message::Headers;
+
+type Driver = StreamConsumer<Rebalances>;
+
+/// One member of a consumer group in Kafka.
+pub struct Subscriber {
+    settings: Config,
+    /// `Some` from subscribing on.
+    driver: Option<Arc<Driver>>,
+    start: Start,
+    /// The epoch of each partition that is ours.
+    epochs: HashMap<TopicPartition, u64>,
+    last_epoch: u64,
+    /// Partitions that are to be given back, and those of them that are not released yet.
+    revoking: Option<(Vec<TopicPartition>, HashSet<TopicPartition>)>,
+}
+
+impl Subscriber {
+    /// A member that has not joined a group yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Invalid`] when the configuration is not usable.
+    pub fn new(settings: &Config) -> Result<Self, Error> {
+        settings.check().map_err(config)?;
+        Ok(Self {
+            settings: settings.clone(),
+            driver: None,
+            start: Start::Earliest,
+            epochs: HashMap::new(),
+            last_epoch: 0,
+            revoking: None,
+        })
+    }
+
+    fn create(&self, group: &str) -> Result<Driver, Error> {
+        let mut client = self.settings.client();
+        client
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.partition.eof", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set(
+                "session.timeout.ms",
+                self.settings.session_timeout.as_millis().to_string(),
+            )
+            .set(
+                "heartbeat.interval.ms",
+                (self.settings.session_timeout.as_millis() / 3).to_string(),
+            )
+            .set("isolation.level", "read_committed")
+            // What is buffered ahead of the handler, in KiB: enough to keep it busy.
+            .set("queued.max.messages.kbytes", "16384")
+            .set("fetch.wait.max.ms", "100");
+        self.settings
+            .finish(client)
+            .create_with_context(Rebalances::default())
+            .map_err(error("subscribe"))
+    }
+
+    fn driver(&self, operation: &'static str) -> Result<&Arc<Driver>, Error> {
+        self.driver.as_ref().ok_or_else(|| {
+            Error::new(Kind::Invalid, BACKEND, operation).with_detail("subscribe comes first")
+        })
+    }
+
+    /// Acts upon a decision of the coordinator.
+    async fn act(&mut self, decision: Decision) -> Result<Option<Polled>, Error> {
+        match decision {
+            Decision::Assign(partitions) => {
+                let driver = Arc::clone(self.driver("poll")?);
+                let (start, wanted) = (self.start, partitions.clone());
+                spawn_blocking(move || begin(&driver, &wanted, start))
+                    .await
+                    .map_err(interrupted("poll"))??;
+                Ok(some(
+                    partitions.into_iter().map(|p| self.assigned(p)).collect(),
+                    Polled::Assigned,
+                ))
+            }
+            Decision::Revoke(partitions) => {
+                let ours = self.ours(&partitions);
+                let left = ours.iter().map(|ours| ours.partition.clone()).collect();
+                self.revoking = Some((partitions, left));
+                if ours.is_empty() {
+                    self.finish_revoking()?;
+                }
+                Ok(some(ours, Polled::Revoking))
+            }
+            Decision::Lost(partitions) => {
+                let ours = self.ours(&partitions);
+                for partition in &partitions {
+                    self.epochs.remove(partition);
+                }
+                self.revoking = None;
+                let driver = self.driver("poll")?;
+                give_up(&**driver, &list(&partitions)).map_err(error("poll"))?;
+                Ok(some(ours, Polled::Lost))
+            }
+        }
+    }
+
+    fn assigned(&mut self, partition: TopicPartition) -> Assignment {
+        self.last_epoch += 1;
+        self.epochs.insert(partition.clone(), self.last_epoch);
+        Assignment::new(partition, self.last_epoch)
+    }
+
+    fn ours(&self, partitions: &[TopicPartition]) -> Vec<Assignment> {
+        let ours = partitions.iter().filter_map(|partition| {
+            Some(Assignment::new(
+                partition.clone(),
+                *self.epochs.get(partition)?,
+            ))
+        });
+        ours.collect()
+    }
+
+    fn is_ours(&self, assignment: &Assignment) -> bool {
+        self.epochs.get(&assignment.partition) == Some(&assignment.epoch)
+    }
+
+    fn fenced(assignment: &Assignment, operation: &'static str) -> Error {
+        let Assignment { partition, epoch } = assignment;
+        Error::new(Kind::Fenced, BACKEND, operation)
+            .with_detail(format!("assignment {epoch} of {partition} has ended"))
+    }
+
+    /// Agrees to a revocation once all its partitions are released.
+    fn finish_revoking(&mut self) -> Result<(), Error> {
+        let Some((partitions, left)) = &self.revoking else {
+            return Ok(());
+        };
+        if !left.is_empty() {
+            return Ok(());
+        }
+        let partitions = list(partitions);
+        self.revoking = None;
+        give_up(&**self.driver("release")?, &partitions).map_err(error("release"))
+    }
+
+    /// `message` as a record, unless its partition is not ours any more.
+    fn received(&self, message: &BorrowedMessage<'_>) -> Option<Received> {
+        let partition =
+            TopicPartition::new(message.topic(), u32::try_from(message.partition()).ok()?);
+        let epoch = *self.epochs.get(&partition)?;
+        let mut record = Record::new(message.topic(), Bytes::new());
+        record.partition = Some(partition.partition);
+        record.key = message.key().map(Bytes::copy_from_slice);
+        record.payload = message.payload().map(Bytes::copy_from_slice);
+        record.headers = headers(message);
+        let position = Position::new(partition, u64::try_from(message.offset()).ok()?);
+        let received = Received::new(record, position, epoch);
+        let stamped = message
+            .timestamp()
+            .to_millis()
+            .and_then(DateTime::from_timestamp_millis);
+        Some(match stamped {
+            Some(stamped) => received.with_timestamp(stamped),
+            None => received,
+        })
+    }
+}
+
+impl broker::Subscriber for Subscriber {
+    async fn subscribe(
+        &mut self,
+        group: &str,
+        topics: &[Arc<str>],
+        start: Start,
+    ) -> Result<(), Error> {
+        let driver = Arc::new(self.create(group)?);
+        let (asking, wanted) = (Arc::clone(&driver), topics.to_vec());
+        let found = spawn_blocking(move || {
+            let client = asking.client();
+            wanted
+                .iter()
+                .try_for_each(|topic| metadata::partitions(client, topic, "subscribe").map(drop))
+        });
+        let found = found.await.map_err(interrupted("subscribe"))?;
+        if let (Err(_), Some(reason)) = (&found, driver.context().reports().refusal()) {
+            return Err(Error::new(Kind::Unauthorized, BACKEND, "subscribe").with_detail(reason));
+        }
+        found?;
+        let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
+        driver.subscribe(&names).map_err(error("subscribe"))?;
+        self.start = start;
+        self.driver = Some(driver);
+        Ok(())
+    }
+
+    async fn poll(&mut self, max: NonZeroUsize) -> Result<Polled, Error> {
+        let driver = Arc::clone(self.driver("poll")?);
+        loop {
+            if let Some(decision) = driver.context().next() {
+                match self.act(decision).await? {
+                    Some(polled) => return Ok(polled),
+                    None => continue,
+                }
+            }
+            let first = tokio::select! {
+                biased;
+                message = driver.recv() => message.map_err(error("poll"))?,
+                // A decision came while there were no records.
+                () = driver.context().news.notified() => continue,
+            };
+            let mut records: Vec<Received> = self.received(&first).into_iter().collect();
+            while records.len() < max.get() {
+                tokio::select! {
+                    biased;
+                    message = driver.recv() => match message {
+                        Ok(message) => records.extend(self.received(&message)),
+                        // What is in hand comes first; the error comes again if it lasts.
+                        Err(error) => {
+                            tracing::debug!(%error, "polling ended early");
+                            break;
+                        }
+                    },
+                    () = ready(()) => break,
+                }
+            }
+            if !records.is_empty() {
+                return Ok(Polled::Records(records));
+            }
+        }
+    }
+
+    async fn commit(&mut self, next: &[(Assignment, u64)]) -> Result<(), Error> {
+        if let Some((ended, _)) = next
+            .iter()
+            .find(|(assignment, _)| !self.is_ours(assignment))
+        {
+            return Err(Self::fenced(ended, "commit"));
+        }
+        if next.is_empty() {
+            return Ok(());
+        }
+        let mut offsets = TopicPartitionList::new();
+        for (Assignment { partition, .. }, offset) in next {
+            let offset = Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX));
+            offsets
+                .add_partition_offset(&partition.topic, number(partition), offset)
+                .map_err(error("commit"))?;
+        }
+        let driver = Arc::clone(self.driver("commit")?);
+        spawn_blocking(move || driver.commit(&offsets, CommitMode::Sync))
+            .await
+            .map_err(interrupted("commit"))?
+            .map_err(error("commit"))
+    }
+
+    async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {
+        for assignment in partitions {
+            if self.is_ours(assignment) {
+                self.epochs.remove(&assignment.partition);
+            }
+            if let Some((_, left)) = &mut self.revoking {
+                left.remove(&assignment.partition);
+            }
+        }
+        self.finish_revoking()
+    }
+
+    fn pause(&mut self, partition: &TopicPartition) {
+        self.flow("pause", partition, |driver, list| driver.pause(list));
+    }
+
+    fn resume(&mut self, partition: &TopicPartition) {
+        self.flow("resume", partition, |driver, list| driver.resume(list));
+    }
+
+    async fn seek(&mut self, assignment: &Assignment, offset: u64) -> Result<(), Error> {
+        if !self.is_ours(assignment) {
+            return Err(Self::fenced(assignment, "seek"));
+        }
+        let mut target = TopicPartitionList::new();
+        let to = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
+        let Assignment { partition, .. } = assignment;
+        target
+            .add_partition_offset(&partition.topic, number(partition), to)
+            .map_err(error("seek"))?;
+        let driver = Arc::clone(self.driver("seek")?);
+        let done = spawn_blocking(move || driver.seek_partitions(target, ASK)).await;
+        done.map_err(interrupted("seek"))?
+            .map_err(error("seek"))
+            .map(drop)
+    }
+
+    async fn close(mut self) -> Result<(), Error> {
+        let Some(driver) = self.driver.take() else {
+            return Ok(());
+        };
+        driver.context().close();
+        // Leaving the group waits for the broker.
+        spawn_blocking(move || leave(driver))
+            .await
+            .map_err(interrupted("close"))?;
+        Ok(())
+    }
+}
+
+impl Subscriber {
+    fn flow(
+        &self,
+        what: &'static str,
+        partition: &TopicPartition,
+        change: impl FnOnce(&Driver, &TopicPartitionList) -> Result<(), KafkaError>,
+    ) {
+        let Some(driver) = &self.driver else { return };
+        if !self.epochs.contains_key(partition) {
+            return;
+        }
+        if let Err(error) = change(driver, &list([partition])) {
+            tracing::warn!(%error, %partition, "{what} failed");
+        }
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let Some(driver) = self.driver.take() else {
+            return;
+        };
+        driver.context().close();
+        // librdkafka leaves the group when it is dropped, and waits for the broker with that; on a
+        // runtime's worker this would stop others.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || leave(driver))),
+            Err(_) => leave(driver),
+        }
+    }
+}
+
+/// Gives everything up that was decided before, and leaves the group.
+fn leave(driver: Arc<Driver>) {
+    let all = driver.assignment().unwrap_or_default();
+    if let Err(error) = give_up(&*driver, &all) {
+        tracing::debug!(%error, "partitions could not be given up at the end");
+    }
+    drop(driver);
+}
+
+/// Finds where to begin in new partitions, and begins. Blocks.
+///
+/// A group that starts with the latest commits its start at once: after a crash before the first
+/// commit it would otherwise start later, and skip what came in between.
+fn begin(driver: &Driver, partitions: &[TopicPartition], start: Start) -> Result<(), Error> {
+    let error = error("poll");
+    let mut offsets = driver
+        .committed_offsets(list(partitions), ASK)
+        .map_err(&error)?;
+    let mut first = TopicPartitionList::new();
+    for partition in partitions {
+        let (topic, number) = (&*partition.topic, number(partition));
+        let known = offsets
+            .find_partition(topic, number)
+            .is_some_and(|found| matches!(found.offset(), Offset::Offset(_)));
+        if known {
+            continue;
+        }
+        let (low, high) = driver
+            .fetch_watermarks(topic, number, ASK)
+            .map_err(&error)?;
+        let begin = match start {
+            Start::Earliest => low,
+            Start::Latest => high,
+        };
+        offsets
+            .set_partition_offset(topic, number, Offset::Offset(begin))
+            .map_err(&error)?;
+        if start == Start::Latest {
+            first
+                .add_partition_offset(topic, number, Offset::Offset(begin))
+                .map_err(&error)?;
+        }
+    }
+    take(driver, &offsets).map_err(&error)?;
+    if first.count() > 0 {
+        driver.commit(&first, CommitMode::Sync).map_err(&error)?;
+    }
+    Ok(())
+}
+
+fn headers(message: &BorrowedMessage<'_>) -> Headers {
+    let Some(headers) = message.headers() else {
+        return Headers::new();
+    };
+    headers
+        .iter()
+        .map(|header| {
+            (
+                header.key,
+                Bytes::copy_from_slice(header.value.unwrap_or_default()),
+            )
+        })
+        .collect()
+}
+
+fn some(assignments: Vec<Assignment>, polled: fn(Vec<Assignment>) -> Polled) -> Option<Polled> {
+    (!assignments.is_empty()).then(|| polled(assignments))
+}
+
+impl fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("kafka::Subscriber")
+            .field("epochs", &self.epochs)
+            .finish_non_exhaustive()
+    }
+}

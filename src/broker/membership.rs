@@ -1,0 +1,69 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::Start;
+use crate::error::{Error, Kind};
+
+/// How long a member may go without polling, unless it is told otherwise.
+pub(super) const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Signs of life per session timeout: two may be late before the session ends.
+const HEARTBEATS: u32 = 3;
+
+/// What a subscriber said when it joined.
+#[derive(Debug)]
+pub(super) struct Membership {
+    /// Who it is to the group; new each time it joins.
+    pub(super) id: Uuid,
+    pub(super) group: Arc<str>,
+    pub(super) topics: Vec<Arc<str>>,
+    pub(super) start: Start,
+}
+
+impl Membership {
+    /// A membership that has not been announced to the group yet.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when the subscriber is a member already, or without a group or topics.
+    pub(super) fn new(
+        current: Option<&Self>,
+        backend: &'static str,
+        group: &str,
+        topics: &[Arc<str>],
+        start: Start,
+    ) -> Result<Self, Error> {
+        let problem = if current.is_some() {
+            "subscribe is called once"
+        } else if group.is_empty() {
+            "group is empty"
+        } else if topics.is_empty() {
+            "topics are empty"
+        } else {
+            return Ok(Self {
+                id: Uuid::now_v7(),
+                group: group.into(),
+                topics: topics.to_vec(),
+                start,
+            });
+        };
+        Err(Error::new(Kind::Invalid, backend, "subscribe").with_detail(problem))
+    }
+}
+
+/// The error of a call before [`subscribe`](super::Subscriber::subscribe).
+pub(super) fn not_subscribed(backend: &'static str, operation: &'static str) -> Error {
+    Error::new(Kind::Invalid, backend, operation).with_detail("not subscribed")
+}
+
+/// How often a member with session timeout `timeout` gives a sign of life.
+pub(super) fn heartbeat(timeout: Duration) -> Duration {
+    (timeout / HEARTBEATS).max(Duration::from_millis(1))
+}
+
+/// `duration` in whole milliseconds.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,126 @@
+use std::fmt;
+use std::future::Future;
+
+use super::{Position, Record};
+use crate::error::{Error, Kind};
+
+/// Appends records to topics.
+///
+/// # Contract
+///
+/// 1. A batch gives exactly one result per record, in the batch's order.
+/// 2. `Ok` means the broker has the record and keeps it by its own durability promise.
+/// 3. Records of one topic with the same key are appended in the batch's order. Once one of them is
+///    not `Ok`, the later ones of that topic and key in the batch are not sent; they come back as
+///    [`PublishError::held`]. Records of other keys are not affected.
+/// 4. Records of two calls keep the order of the calls when the first was awaited.
+/// 5. An unknown topic is [`Kind::NotFound`]; a record that is too large is [`Kind::TooLarge`]; both
+///    are [`SendStatus::NotSent`].
+pub trait Publisher: fmt::Debug + Send + Sync + 'static {
+    /// Appends `batch` and waits for the broker's answer to each record.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: when dropped, any part of the batch may have been appended.
+    fn publish(
+        &self,
+        batch: Vec<Record>,
+    ) -> impl Future<Output = Vec<Result<Appended, PublishError>>> + Send;
+}
+
+/// A record that the broker has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Appended {
+    /// Where it stands.
+    pub position: Position,
+}
+
+impl Appended {
+    /// A record that stands at `position`.
+    #[must_use]
+    pub fn at(position: Position) -> Self {
+        Self { position }
+    }
+}
+
+/// Whether a record that failed may be in the topic nevertheless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the two answers; a caller must handle both"
+)]
+pub enum SendStatus {
+    /// It is certainly not there.
+    NotSent,
+    /// Nobody knows: the answer was lost.
+    Unknown,
+}
+
+/// A record was not acknowledged.
+#[derive(Debug)]
+pub struct PublishError {
+    error: Error,
+    status: SendStatus,
+}
+
+impl PublishError {
+    /// The record is certainly not in the topic.
+    #[must_use]
+    pub fn not_sent(error: Error) -> Self {
+        Self {
+            error,
+            status: SendStatus::NotSent,
+        }
+    }
+
+    /// The record may be in the topic.
+    #[must_use]
+    pub fn unknown(error: Error) -> Self {
+        Self {
+            error,
+            status: SendStatus::Unknown,
+        }
+    }
+
+    /// The record was held back because an earlier one of its key failed.
+    #[must_use]
+    pub fn held(backend: &'static str) -> Self {
+        let error = Error::new(Kind::Contention, backend, "publish")
+            .with_detail("an earlier record of the same key failed");
+        Self::not_sent(error)
+    }
+
+    /// Whether it may be there nevertheless.
+    #[must_use]
+    pub fn status(&self) -> SendStatus {
+        self.status
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// What went wrong, by value.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        self.error
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.status {
+            SendStatus::NotSent => "record was not sent",
+            SendStatus::Unknown => "record may or may not have been sent",
+        })
+    }
+}
+
+impl std::error::Error for PublishError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}

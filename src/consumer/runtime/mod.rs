@@ -1,0 +1,254 @@
+mod catch;
+mod commits;
+mod events;
+mod lane;
+mod progress;
+mod settle;
+mod worker;
+
+use std::collections::HashMap;
+use std::future::{self, Future};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{self, Instant};
+use tower::Service;
+
+use self::commits::Commits;
+use self::lane::Lane;
+use self::worker::Done;
+use super::{Config, Status};
+use crate::backoff::{Backoff, Delays};
+use crate::broker::{Assignment, Delivery, Polled, Start, Subscriber};
+use crate::error::{BoxError, Chain, Error};
+use crate::shutdown::Token;
+
+/// When to ask the broker again after a transient error. At least every second: a member that does
+/// not poll for long loses its partitions.
+const BROKER_BACKOFF: Backoff =
+    Backoff::exponential(Duration::from_millis(50)).cap(Duration::from_secs(1));
+
+/// How long the last commit and leaving the group may take together: a broker that is down must not
+/// hold up the end of a process.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The loop that a consumer is: it alone talks to the subscriber, workers do the rest.
+pub(super) struct Runtime<S, H> {
+    subscriber: S,
+    handler: H,
+    group: Arc<str>,
+    config: Config,
+    status: Status,
+    lanes: HashMap<Assignment, Lane>,
+    /// Revoked partitions that have not been released yet.
+    revoked: Vec<Assignment>,
+    workers: JoinSet<()>,
+    report: UnboundedSender<Done>,
+    reports: UnboundedReceiver<Done>,
+    commits: Commits,
+    polling: Polling,
+}
+
+#[derive(Debug)]
+enum Polling {
+    Ready,
+    /// The broker failed; it is asked again at this time.
+    Failing(Instant, Delays),
+    /// The subscriber is of no use any more.
+    Ended,
+}
+
+enum Wake {
+    Stopped,
+    Time,
+    Polled(Result<Polled, Error>),
+    Done(Done),
+    Ended(Result<(), JoinError>),
+}
+
+impl<S, H> Runtime<S, H>
+where
+    S: Subscriber,
+    H: Service<Delivery, Response = ()> + Clone + Send + 'static,
+    H::Error: Into<BoxError>,
+    H::Future: Send + 'static,
+{
+    pub(super) fn new(
+        subscriber: S,
+        handler: H,
+        group: Arc<str>,
+        config: Config,
+        status: Status,
+    ) -> Self {
+        let (report, reports) = mpsc::unbounded_channel();
+        Self {
+            subscriber,
+            handler,
+            group,
+            commits: Commits::new(config.commit_interval),
+            config,
+            status,
+            lanes: HashMap::new(),
+            revoked: Vec::new(),
+            workers: JoinSet::new(),
+            report,
+            reports,
+            polling: Polling::Ready,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        topics: Vec<Arc<str>>,
+        start: Start,
+        token: Token,
+    ) -> Result<(), Error> {
+        let result = tokio::select! {
+            result = self.subscribe(&topics, start) => result,
+            () = token.stopped() => Ok(()),
+        };
+        let result = match result {
+            Ok(()) => self.consume(&token).await,
+            Err(error) => Err(error),
+        };
+        self.drain().await;
+        self.close().await;
+        result
+    }
+
+    async fn subscribe(&mut self, topics: &[Arc<str>], start: Start) -> Result<(), Error> {
+        let mut delays = BROKER_BACKOFF.delays();
+        loop {
+            match self.subscriber.subscribe(&self.group, topics, start).await {
+                Err(error) if error.is_transient() => {
+                    let delay = delays.next().unwrap_or_default();
+                    tracing::warn!(group = %self.group, error = %Chain(&error), retry_in = ?delay,
+                        "cannot join the group");
+                    time::sleep(delay).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Works until told to stop, or until the subscriber is of no use any more.
+    async fn consume(&mut self, token: &Token) -> Result<(), Error> {
+        loop {
+            let until = self.next_deadline();
+            match self.wait(token.stopped(), until).await {
+                Wake::Stopped => return Ok(()),
+                wake => self.handle(wake)?,
+            }
+            self.settle().await?;
+        }
+    }
+
+    /// Lets running records finish for as long as they may. The membership is kept meanwhile.
+    async fn drain(&mut self) {
+        let deadline = Instant::now() + self.config.drain_timeout;
+        self.stop_lanes(deadline);
+        while !self.is_drained() {
+            let until = self.next_deadline();
+            let wake = self.wait(future::pending(), until).await;
+            let result = match self.handle(wake) {
+                Ok(()) => self.settle().await,
+                Err(error) => Err(error),
+            };
+            // What was assigned just now is left to others.
+            self.stop_lanes(deadline);
+            if let Err(error) = result {
+                tracing::warn!(group = %self.group, error = %Chain(&error),
+                    "broker failed while draining");
+                return self.drain_alone(deadline).await;
+            }
+        }
+    }
+
+    /// The same without a broker.
+    async fn drain_alone(&mut self, deadline: Instant) {
+        self.polling = Polling::Ended;
+        while !self.is_drained() {
+            let wake = self.wait(future::pending(), Some(deadline)).await;
+            if let Err(error) = self.handle(wake) {
+                tracing::warn!(group = %self.group, error = %Chain(&error), "drains on");
+            }
+        }
+    }
+
+    fn stop_lanes(&mut self, deadline: Instant) {
+        for (assignment, lane) in &mut self.lanes {
+            if !lane.is_stopped() {
+                lane.stop(deadline);
+                self.subscriber.pause(&assignment.partition);
+            }
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        let now = Instant::now();
+        self.lanes.values().all(|lane| lane.is_drained(now))
+    }
+
+    async fn close(mut self) {
+        self.take_reports();
+        let group = Arc::clone(&self.group);
+        let overdue = self
+            .lanes
+            .values()
+            .filter(|lane| !lane.is_finished())
+            .count();
+        if overdue > 0 {
+            tracing::warn!(%group, overdue, "handlers did not finish in time, their records come again");
+        }
+        self.workers.abort_all();
+        let closed = time::timeout(CLOSE_TIMEOUT, async {
+            while self.commit().await.is_err_and(|error| error.is_transient()) {
+                let due = self.commits.due();
+                time::sleep_until(due.unwrap_or_else(Instant::now)).await;
+            }
+            self.subscriber.close().await
+        })
+        .await;
+        match closed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%group, error = %Chain(&error), "could not leave the group");
+            }
+            Err(_elapsed) => {
+                tracing::warn!(%group, "could not commit and leave the group in time");
+            }
+        }
+    }
+
+    async fn wait(&mut self, stopped: impl Future<Output = ()>, until: Option<Instant>) -> Wake {
+        let (subscriber, polling, max) = (&mut self.subscriber, &self.polling, self.config.queue);
+        let poll = async {
+            match polling {
+                Polling::Ready => {}
+                Polling::Failing(until, _) => time::sleep_until(*until).await,
+                Polling::Ended => future::pending().await,
+            }
+            subscriber.poll(max).await
+        };
+        let timer = async {
+            match until {
+                Some(until) => time::sleep_until(until).await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stopped => Wake::Stopped,
+            () = timer => Wake::Time,
+            polled = poll => Wake::Polled(polled),
+            Some(done) = self.reports.recv() => Wake::Done(done),
+            Some(ended) = self.workers.join_next() => Wake::Ended(ended),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let stopping = self.lanes.values().filter_map(Lane::deadline);
+        stopping.chain(self.commits.due()).min()
+    }
+}

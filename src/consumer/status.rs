@@ -1,0 +1,150 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::broker::{Assignment, TopicPartition};
+
+/// Shows what a consumer is doing; clones show the same consumer.
+///
+/// It stays valid when the consumer has ended, and then shows no partitions.
+#[derive(Debug, Clone, Default)]
+pub struct Status(Arc<Shared>);
+
+/// What a consumer was doing at one moment.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The partitions that are assigned, in order.
+    pub partitions: Vec<PartitionStatus>,
+    /// How many records have been handled since the start, those for other groups included.
+    pub done: u64,
+    /// How many attempts have failed since the start.
+    pub failed_attempts: u64,
+    /// How long ago the last commit was, if there was one.
+    pub since_commit: Option<Duration>,
+}
+
+/// What a consumer was doing with one partition at one moment.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PartitionStatus {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// How many records wait or run.
+    pub backlog: usize,
+    /// Whether a handler is running.
+    pub running: bool,
+    /// How many attempts of the current record have failed; above 0 the partition is held up.
+    pub failed_attempts: u32,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    done: AtomicU64,
+    failed: AtomicU64,
+    partitions: Mutex<BTreeMap<TopicPartition, (u64, Arc<Gauge>)>>,
+    committed: Mutex<Option<Instant>>,
+}
+
+/// What the worker of one assignment shows.
+#[derive(Debug, Default)]
+pub(super) struct Gauge {
+    backlog: AtomicUsize,
+    running: AtomicBool,
+    failed: AtomicU32,
+}
+
+pub(super) struct UntilEnded(Status);
+
+impl Status {
+    /// How it stands now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let partitions = lock(&self.0.partitions)
+            .iter()
+            .map(|(partition, (_, gauge))| PartitionStatus {
+                partition: partition.clone(),
+                backlog: gauge.backlog.load(Ordering::Relaxed),
+                running: gauge.running.load(Ordering::Relaxed),
+                failed_attempts: gauge.failed.load(Ordering::Relaxed),
+            })
+            .collect();
+        Snapshot {
+            partitions,
+            done: self.0.done.load(Ordering::Relaxed),
+            failed_attempts: self.0.failed.load(Ordering::Relaxed),
+            since_commit: lock(&self.0.committed).map(|at| at.elapsed()),
+        }
+    }
+
+    pub(super) fn assigned(&self, assignment: &Assignment) -> Arc<Gauge> {
+        let gauge = Arc::new(Gauge::default());
+        lock(&self.0.partitions).insert(
+            assignment.partition.clone(),
+            (assignment.epoch, Arc::clone(&gauge)),
+        );
+        gauge
+    }
+
+    /// Takes the partition off, unless it is assigned anew.
+    pub(super) fn unassigned(&self, assignment: &Assignment) {
+        let mut partitions = lock(&self.0.partitions);
+        if partitions
+            .get(&assignment.partition)
+            .is_some_and(|(epoch, _)| *epoch == assignment.epoch)
+        {
+            partitions.remove(&assignment.partition);
+        }
+    }
+
+    pub(super) fn committed(&self) {
+        *lock(&self.0.committed) = Some(Instant::now());
+    }
+
+    /// Takes all partitions off when it is dropped, however the consumer ends.
+    pub(super) fn until_ended(&self) -> UntilEnded {
+        UntilEnded(self.clone())
+    }
+
+    pub(super) fn record_done(&self, gauge: &Gauge) {
+        self.0.done.fetch_add(1, Ordering::Relaxed);
+        gauge.backlog.fetch_sub(1, Ordering::Relaxed);
+        gauge.failed.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn attempt_failed(&self, gauge: &Gauge) {
+        self.0.failed.fetch_add(1, Ordering::Relaxed);
+        gauge.failed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Snapshot {
+    /// How many handlers are running.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.partitions.iter().filter(|one| one.running).count()
+    }
+}
+
+impl Gauge {
+    pub(super) fn queued(&self) {
+        self.backlog.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn running(&self, running: bool) {
+        self.running.store(running, Ordering::Relaxed);
+    }
+}
+
+impl Drop for UntilEnded {
+    fn drop(&mut self) {
+        lock(&self.0.0.partitions).clear();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,226 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use tokio::time::{Instant, timeout};
+use tower::ServiceExt;
+
+use super::error::{Error, Kind};
+use super::headers::{DEADLINE, IDEMPOTENCY_KEY, deadline_value};
+use super::transport::{Sent, TransportError};
+use super::{Response, ServiceClient, Upstream};
+use crate::classify::{Classify, Failure, HttpStatus, Outcome};
+use crate::discovery::{Instance, InstanceId};
+use crate::error::{BoxError, Rejected};
+use crate::message::TraceContext;
+use crate::retry::Retry;
+
+/// What stands for a deadline that no clock can show.
+const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
+/// One call, ready to be sent any number of times.
+pub(super) struct Request {
+    pub(super) service: Arc<str>,
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) trace: TraceContext,
+    pub(super) limit: Duration,
+}
+
+/// An attempt that was answered, whatever the status.
+struct Answered {
+    response: http::Response<Bytes>,
+    instance: Arc<Instance>,
+}
+
+/// Why an attempt was not answered.
+enum Failed {
+    Invalid(http::Error),
+    Rejected(Rejected),
+    Transport(TransportError),
+}
+
+/// One call on its way.
+struct Run<'a> {
+    client: &'a ServiceClient,
+    upstream: &'a Upstream,
+    request: &'a Request,
+    end: Instant,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Clone)]
+struct Progress {
+    tried: Vec<InstanceId>,
+    sent: Sent,
+}
+
+/// Sends `request` until it is answered, may not be repeated, or its time is up.
+pub(super) async fn run(
+    client: &ServiceClient,
+    upstream: &Upstream,
+    request: &Request,
+) -> Result<Response, Error> {
+    let mut policy = client.options().retry;
+    policy.deadline = request.limit;
+    let retry = Retry::builder().config(policy).build();
+    let retry = retry.map_err(|error| request.error(Kind::Invalid, error))?;
+    let now = Instant::now();
+    let run = &Run {
+        client,
+        upstream,
+        request,
+        end: now.checked_add(request.limit).unwrap_or(now + FAR),
+        progress: Mutex::new(Progress {
+            tried: Vec::new(),
+            sent: Sent::No,
+        }),
+    };
+    let judge = |result: Result<&Answered, &Failed>| run.judge(result);
+    let result = retry.run_with(&judge, |_attempt| run.attempt()).await;
+    let Progress { tried, sent } = run.progress().clone();
+    let error = match result {
+        Ok(Answered { response, instance }) => {
+            let (parts, bytes) = response.into_parts();
+            return Ok(Response {
+                status: parts.status,
+                headers: parts.headers,
+                bytes,
+                instance,
+                attempts: u32::try_from(tried.len()).unwrap_or(u32::MAX),
+            });
+        }
+        Err(Failed::Invalid(error)) => request.error(Kind::Invalid, error),
+        Err(Failed::Rejected(error)) => request.error(Kind::Rejected, error),
+        Err(Failed::Transport(error)) => request.error(Kind::Transport, error),
+    };
+    Err(error.with_sent(sent))
+}
+
+impl Run<'_> {
+    async fn attempt(&self) -> Result<Answered, Failed> {
+        let permit = self.upstream.breaker.try_acquire()?;
+        let instance = self.next()?;
+        let left = self.end.saturating_duration_since(Instant::now());
+        let message = self.request.to(&instance, left);
+        let message = message.map_err(Failed::Invalid)?;
+        let before = self.begin(instance.id);
+        let limit = self.client.options().attempt_timeout.min(left);
+        let answer = self.client.transport().oneshot(message);
+        let answer = timeout(limit, answer)
+            .await
+            .unwrap_or_else(|_elapsed| Err(TransportError::unknown(Rejected::elapsed(limit))));
+        permit.record(outcome(answer.as_ref()));
+        match answer {
+            Ok(response) => Ok(Answered { response, instance }),
+            Err(error) => {
+                if error.sent() == Sent::No {
+                    self.progress().sent = before;
+                }
+                Err(Failed::Transport(error))
+            }
+        }
+    }
+
+    /// The next instance that was not tried; when all were, any.
+    fn next(&self) -> Result<Arc<Instance>, Rejected> {
+        let balancer = &self.upstream.balancer;
+        let picked = balancer.pick(&self.progress().tried);
+        picked.or_else(|_all_tried| balancer.pick(&[]))
+    }
+
+    /// From here on the request may arrive, also if the caller does not wait for the end.
+    fn begin(&self, instance: InstanceId) -> Sent {
+        let mut progress = self.progress();
+        progress.tried.push(instance);
+        std::mem::replace(&mut progress.sent, Sent::Unknown)
+    }
+
+    /// What an attempt means for a repetition.
+    fn judge(&self, result: Result<&Answered, &Failed>) -> Outcome {
+        let answer = match result {
+            Ok(Answered { response, .. }) => Ok(response),
+            Err(Failed::Transport(error)) => Err(error),
+            Err(Failed::Invalid(_) | Failed::Rejected(_)) => return Outcome::Ignored,
+        };
+        let unsent = matches!(answer, Err(error) if error.sent() == Sent::No);
+        match outcome(answer) {
+            Outcome::Failure(_) if !unsent && !self.request.is_idempotent() => {
+                Outcome::Failure(Failure::Permanent)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an attempt tells about the service: no response is its failure too.
+fn outcome(answer: Result<&http::Response<Bytes>, &TransportError>) -> Outcome {
+    match answer {
+        Ok(_) => HttpStatus.classify(answer),
+        Err(_) => Outcome::Failure(Failure::Transient),
+    }
+}
+
+impl From<Rejected> for Failed {
+    fn from(rejected: Rejected) -> Self {
+        Self::Rejected(rejected)
+    }
+}
+
+impl Request {
+    /// Whether it has the same effect once and twice (RFC 9110, 9.2.2), or says how to tell.
+    fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent() || self.headers.contains_key(IDEMPOTENCY_KEY)
+    }
+
+    fn to(&self, instance: &Instance, left: Duration) -> Result<http::Request<Bytes>, http::Error> {
+        let mut message = http::Request::new(self.body.clone());
+        *message.method_mut() = self.method.clone();
+        *message.uri_mut() = self.uri(instance)?;
+        *message.headers_mut() = self.headers.clone();
+        message.headers_mut().insert(DEADLINE, deadline_value(left));
+        self.add_trace(message.headers_mut());
+        Ok(message)
+    }
+
+    fn uri(&self, instance: &Instance) -> Result<Uri, http::Error> {
+        Uri::builder()
+            .scheme(Scheme::HTTP)
+            .authority(instance.address.parse::<Authority>()?)
+            .path_and_query(self.path.parse::<PathAndQuery>()?)
+            .build()
+    }
+
+    /// Every attempt is a span of its own.
+    fn add_trace(&self, headers: &mut HeaderMap) {
+        let trace = self.trace.child();
+        for (name, value) in [
+            (TraceContext::TRACEPARENT, trace.traceparent()),
+            (TraceContext::TRACESTATE, trace.tracestate()),
+            (TraceContext::BAGGAGE, trace.baggage()),
+        ] {
+            let value = value.and_then(|value| HeaderValue::from_str(value).ok());
+            match value {
+                Some(value) => {
+                    headers.insert(HeaderName::from_static(name), value);
+                }
+                // What was forwarded belongs to the caller's span, not to ours.
+                None => {
+                    headers.remove(name);
+                }
+            }
+        }
+    }
+
+    fn error(&self, kind: Kind, source: impl Into<BoxError>) -> Error {
+        Error::new(self.service.clone(), kind, source)
+    }
+}

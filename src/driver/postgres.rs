@@ -1,0 +1,86 @@
+//! PostgreSQL through `sqlx`.
+
+use sqlx::PgPool;
+use sqlx::error::DatabaseError;
+
+use super::{Schema, sql};
+use crate::error::{Error, Kind};
+
+/// The name of this back-end in errors.
+pub(crate) const BACKEND: &str = "postgres";
+
+/// The advisory lock under which all migrations run, so that several processes may start at once.
+const MIGRATION_LOCK: i64 = 0x62_6f_77_6c_69_6e_65;
+
+/// Turns a driver error into ours, for `map_err`.
+pub(crate) fn error(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
+    move |source| {
+        Error::new(sql::kind(&source, database_kind), BACKEND, operation).with_source(source)
+    }
+}
+
+/// Brings the tables of `schema` to this build's version, in one transaction.
+pub(crate) async fn migrate(pool: &PgPool, schema: &Schema) -> Result<(), Error> {
+    let error = error("migrate");
+    let mut tx = pool.begin().await.map_err(&error)?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(MIGRATION_LOCK)
+        .execute(&mut *tx)
+        .await
+        .map_err(&error)?;
+    sqlx::raw_sql(
+        "CREATE TABLE IF NOT EXISTS bowline_schema \
+         (module text PRIMARY KEY, version bigint NOT NULL)",
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(&error)?;
+    let from: Option<i64> =
+        sqlx::query_scalar("SELECT version FROM bowline_schema WHERE module = $1")
+            .bind(schema.module)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(&error)?;
+    for step in schema.steps(BACKEND, from.unwrap_or(0))? {
+        sqlx::raw_sql(*step)
+            .execute(&mut *tx)
+            .await
+            .map_err(&error)?;
+    }
+    sqlx::query(
+        "INSERT INTO bowline_schema (module, version) VALUES ($1, $2) \
+         ON CONFLICT (module) DO UPDATE SET version = excluded.version",
+    )
+    .bind(schema.module)
+    .bind(schema.version())
+    .execute(&mut *tx)
+    .await
+    .map_err(&error)?;
+    tx.commit().await.map_err(&error)
+}
+
+/// The kind of an SQLSTATE; see <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn database_kind(error: &dyn DatabaseError) -> Kind {
+    let code = error.code();
+    let code = code.as_deref().unwrap_or("");
+    match code {
+        "23505" | "23P01" => Kind::Conflict,
+        "25006" => Kind::ReadOnly,
+        "40001" | "40P01" | "55P03" => Kind::Contention,
+        "42501" => Kind::Unauthorized,
+        "42P01" | "42703" | "3F000" | "42883" | "42P02" => Kind::Schema,
+        "53100" | "53200" => Kind::Full,
+        "53300" | "57P01" | "57P02" | "57P03" => Kind::Unavailable,
+        "54000" | "22001" => Kind::TooLarge,
+        "57014" => Kind::Timeout,
+        _ => match code.get(..2).unwrap_or("") {
+            "08" => Kind::Unavailable,
+            "22" | "23" => Kind::Invalid,
+            "28" => Kind::Unauthorized,
+            "3D" => Kind::NotFound,
+            "53" => Kind::Full,
+            "XX" => Kind::Corrupt,
+            _ => Kind::Other,
+        },
+    }
+}

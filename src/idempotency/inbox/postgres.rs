@@ -1,0 +1,213 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+use tower::Service;
+
+use super::{Claimed, Seen, before};
+use crate::broker::Delivery;
+use crate::driver::Schema;
+use crate::driver::postgres;
+use crate::error::{BoxError, Error};
+use crate::idempotency::{Fingerprint, Key};
+
+const SCHEMA: Schema = Schema {
+    module: "inbox",
+    migrations: &["CREATE TABLE bowline_inbox (
+    scope text NOT NULL,
+    id text NOT NULL,
+    fingerprint text,
+    result bytea,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (scope, id)
+);
+CREATE INDEX bowline_inbox_age ON bowline_inbox (created_at)"],
+};
+
+const CLAIM: &str = "INSERT INTO bowline_inbox (scope, id, fingerprint, created_at)
+VALUES ($1, $2, $3, clock_timestamp()) ON CONFLICT DO NOTHING";
+
+const BEFORE: &str = "SELECT fingerprint, result FROM bowline_inbox WHERE scope = $1 AND id = $2";
+
+const FINISH: &str = "UPDATE bowline_inbox SET result = $3 WHERE scope = $1 AND id = $2";
+
+const SWEEP: &str = "DELETE FROM bowline_inbox
+WHERE created_at <= clock_timestamp() - make_interval(secs => $1)";
+
+/// An inbox in a PostgreSQL database. A clone shares the pool.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    pool: PgPool,
+}
+
+impl Postgres {
+    /// An inbox in the database of `pool`; call [`migrate`](Self::migrate) once before use.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Creates the table, or brings it to this build's version.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Schema`](crate::error::Kind::Schema) when the database is newer than this build.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        postgres::migrate(&self.pool, &SCHEMA).await
+    }
+
+    /// Notes `key` in the caller's transaction, and says whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database; roll the transaction back.
+    pub async fn claim(&self, tx: &mut PgConnection, key: &Key) -> Result<Seen, Error> {
+        insert(tx, key, None).await
+    }
+
+    /// Notes `key` in the caller's transaction, for what `fingerprint` stands for. Keep the result
+    /// with [`finish`](Self::finish) in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database; roll the transaction back.
+    pub async fn claim_with(
+        &self,
+        tx: &mut PgConnection,
+        key: &Key,
+        fingerprint: &Fingerprint,
+    ) -> Result<Claimed, Error> {
+        if insert(tx, key, Some(fingerprint.as_str())).await? == Seen::First {
+            return Ok(Claimed::First);
+        }
+        let row: (Option<String>, Option<Vec<u8>>) = sqlx::query_as(BEFORE)
+            .bind(key.scope())
+            .bind(key.id())
+            .fetch_one(tx)
+            .await
+            .map_err(postgres::error("claim"))?;
+        Ok(before(fingerprint.as_str(), row.0.as_deref(), row.1))
+    }
+
+    /// Keeps the result of what was claimed in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database; roll the transaction back.
+    pub async fn finish(
+        &self,
+        tx: &mut PgConnection,
+        key: &Key,
+        result: impl AsRef<[u8]>,
+    ) -> Result<(), Error> {
+        sqlx::query(FINISH)
+            .bind(key.scope())
+            .bind(key.id())
+            .bind(result.as_ref())
+            .execute(tx)
+            .await
+            .map_err(postgres::error("finish"))
+            .map(drop)
+    }
+
+    /// Forgets keys older than `keep`, which must outlast every redelivery; returns how many.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    pub async fn sweep(&self, keep: Duration) -> Result<u64, Error> {
+        sqlx::query(SWEEP)
+            .bind(keep.as_secs_f64())
+            .execute(&self.pool)
+            .await
+            .map(|done| done.rows_affected())
+            .map_err(postgres::error("sweep"))
+    }
+
+    /// A service that runs `handler` in a transaction together with the note of its message.
+    ///
+    /// The handler must do its effects through the connection it is given, and must not end the
+    /// transaction.
+    #[must_use]
+    pub fn handler<H>(self, handler: H) -> PostgresHandler<H>
+    where
+        H: for<'a> Fn(&'a mut PgConnection, Delivery) -> Handled<'a>,
+    {
+        PostgresHandler {
+            inbox: self,
+            handler: Arc::new(handler),
+        }
+    }
+}
+
+async fn insert(
+    tx: &mut PgConnection,
+    key: &Key,
+    fingerprint: Option<&str>,
+) -> Result<Seen, Error> {
+    let done = sqlx::query(CLAIM)
+        .bind(key.scope())
+        .bind(key.id())
+        .bind(fingerprint)
+        .execute(tx)
+        .await
+        .map_err(postgres::error("claim"))?;
+    Ok(match done.rows_affected() {
+        0 => Seen::Duplicate,
+        _ => Seen::First,
+    })
+}
+
+type Handled<'a> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'a>>;
+
+/// The service of [`Postgres::handler`].
+pub struct PostgresHandler<H> {
+    inbox: Postgres,
+    handler: Arc<H>,
+}
+
+impl<H> Service<Delivery> for PostgresHandler<H>
+where
+    H: for<'a> Fn(&'a mut PgConnection, Delivery) -> Handled<'a> + Send + Sync + 'static,
+{
+    type Response = ();
+    type Error = BoxError;
+    type Future = Handled<'static>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, delivery: Delivery) -> Handled<'static> {
+        let Self { inbox, handler } = self.clone();
+        Box::pin(async move {
+            let key = Key::of(&delivery)?;
+            let error = postgres::error("handle");
+            let mut tx = inbox.pool.begin().await.map_err(&error)?;
+            if inbox.claim(&mut tx, &key).await? == Seen::First {
+                handler(&mut tx, delivery).await?;
+                tx.commit().await.map_err(&error)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl<H> Clone for PostgresHandler<H> {
+    fn clone(&self) -> Self {
+        Self {
+            inbox: self.inbox.clone(),
+            handler: Arc::clone(&self.handler),
+        }
+    }
+}
+
+impl<H> fmt::Debug for PostgresHandler<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresHandler").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,56 @@
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+const CHANNEL: &str = "bowline_outbox";
+/// How long to stay away when nobody listens at the other end.
+const TROUBLE: Duration = Duration::from_secs(1);
+
+/// Hears the notifications of committed transactions.
+#[derive(Debug)]
+pub(super) struct Wake {
+    pool: PgPool,
+    /// The connection that listens, from the first wait on.
+    listener: Mutex<Option<PgListener>>,
+}
+
+impl Wake {
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self {
+            pool,
+            listener: Mutex::new(None),
+        }
+    }
+
+    /// Returns when a notification came since it returned last, and whenever the connection was made
+    /// anew: what was sent in between is lost.
+    pub(super) async fn committed(&self) {
+        let mut listener = self.listener.lock().await;
+        loop {
+            if let Some(listening) = listener.as_mut() {
+                // `Ok(None)` and `Err` both mean that the connection was lost.
+                if let Ok(Some(_)) = listening.try_recv().await {
+                    return;
+                }
+                *listener = None;
+            }
+            match self.listen().await {
+                Ok(listening) => {
+                    *listener = Some(listening);
+                    return;
+                }
+                // The relay finds the same trouble when it polls, and reports it.
+                Err(_) => sleep(TROUBLE).await,
+            }
+        }
+    }
+
+    async fn listen(&self) -> Result<PgListener, sqlx::Error> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(listener)
+    }
+}

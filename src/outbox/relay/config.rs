@@ -1,0 +1,162 @@
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Relay;
+use crate::backoff::Backoff;
+use crate::config::{ConfigError, Problems, duration};
+
+/// How a relay works, as plain data, e.g. from a file.
+///
+/// | option | default | range |
+/// |---|---|---|
+/// | `window` | 500 rows | from 1 |
+/// | `lease` | 10 s | from 1 s |
+/// | `poll` | 500 ms | 1 ms to the lease |
+/// | `backoff` | exponential from 50 ms to 5 s, full jitter | base above 0 |
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// How many rows are published together: at most so many are published twice after a crash.
+    pub window: NonZeroUsize,
+    /// How long a relay that says nothing keeps the lease.
+    #[serde(with = "duration")]
+    pub lease: Duration,
+    /// How long to wait without a hint before looking for new rows.
+    #[serde(with = "duration")]
+    pub poll: Duration,
+    /// How long to wait after a transient failure.
+    pub backoff: Backoff,
+}
+
+/// Builds a [`Relay`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct Builder<S, P> {
+    store: S,
+    publisher: P,
+    config: Config,
+}
+
+impl Config {
+    /// Enough to make a round trip worth it, few enough to repeat.
+    pub const WINDOW: NonZeroUsize = NonZeroUsize::new(500).unwrap();
+    /// Longer than any sensible pause of a process; also how long a takeover takes at most.
+    pub const LEASE: Duration = Duration::from_secs(10);
+    /// A lease is renewed at a third of it; below this a renewal would be late on a busy machine.
+    pub const LEASE_MIN: Duration = Duration::from_secs(1);
+    /// The wake-up brings new rows at once; this is for when it is lost.
+    pub const POLL: Duration = Duration::from_millis(500);
+    /// The shortest wait between looks.
+    pub const POLL_MIN: Duration = Duration::from_millis(1);
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let mut problems = Problems::default();
+        let shown = duration::format;
+        problems.check(
+            self.lease >= Self::LEASE_MIN,
+            "lease",
+            shown(self.lease),
+            format!("at least {}", shown(Self::LEASE_MIN)),
+        );
+        problems.check(
+            (Self::POLL_MIN..=self.lease).contains(&self.poll),
+            "poll",
+            shown(self.poll),
+            format!(
+                "{} to the lease, {}",
+                shown(Self::POLL_MIN),
+                shown(self.lease)
+            ),
+        );
+        self.backoff.check("backoff", &mut problems);
+        problems.into_result()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            window: Self::WINDOW,
+            lease: Self::LEASE,
+            poll: Self::POLL,
+            backoff: Backoff::default().cap(Duration::from_secs(5)),
+        }
+    }
+}
+
+impl<S, P> Builder<S, P> {
+    pub(super) fn new(store: S, publisher: P) -> Self {
+        Self {
+            store,
+            publisher,
+            config: Config::default(),
+        }
+    }
+
+    /// Takes the whole configuration from `config`.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Publishes at most so many rows together.
+    pub fn window(mut self, rows: NonZeroUsize) -> Self {
+        self.config.window = rows;
+        self
+    }
+
+    /// Keeps the lease for so long without a word.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.config.lease = lease;
+        self
+    }
+
+    /// Looks for new rows after so long without a hint.
+    pub fn poll(mut self, poll: Duration) -> Self {
+        self.config.poll = poll;
+        self
+    }
+
+    /// Waits by this schedule after transient failures.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.config.backoff = backoff;
+        self
+    }
+
+    /// Checks the configuration and makes the relay, with an owner name that no other relay has.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once.
+    pub fn build(self) -> Result<Relay<S, P>, ConfigError> {
+        self.config.check()?;
+        Ok(Relay::new(self.store, self.publisher, self.config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_reported() {
+        let config = Config {
+            lease: Duration::ZERO,
+            poll: Duration::ZERO,
+            backoff: Backoff::constant(Duration::ZERO),
+            ..Config::default()
+        };
+        let error = config.check().expect_err("refused");
+        let fields: Vec<_> = error.problems().iter().map(|p| p.field.as_str()).collect();
+        assert_eq!(fields, ["lease", "poll", "backoff.base"]);
+        assert!(Config::default().check().is_ok());
+    }
+}

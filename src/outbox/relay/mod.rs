@@ -1,0 +1,157 @@
+//! Publishes what an outbox holds; see the [module docs](super).
+
+mod config;
+mod report;
+mod tenure;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::{Lease, Store};
+use crate::broker::Publisher;
+use crate::error::{Chain, Error, Kind};
+use crate::shutdown::Token;
+use tenure::Tenure;
+
+pub use config::{Builder, Config};
+pub use report::Report;
+
+/// Publishes what an outbox holds, as long as it holds the lease.
+///
+/// Any number of relays may run for one outbox; one works, the others wait to take over.
+#[derive(Debug)]
+pub struct Relay<S, P> {
+    store: S,
+    publisher: P,
+    config: Config,
+    owner: Arc<str>,
+}
+
+impl<S: Store, P: Publisher> Relay<S, P> {
+    /// A relay from `store` to `publisher`.
+    pub fn builder(store: S, publisher: P) -> Builder<S, P> {
+        Builder::new(store, publisher)
+    }
+}
+
+impl<S, P> Relay<S, P> {
+    fn new(store: S, publisher: P, config: Config) -> Self {
+        Self {
+            store,
+            publisher,
+            config,
+            owner: Uuid::now_v7().to_string().into(),
+        }
+    }
+}
+
+impl<S: Store, P: Publisher> Relay<S, P> {
+    /// Publishes until `token` says stop: then it finishes the window in hand, settles it and gives
+    /// the lease up.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails in a way that time does not mend, e.g. without its tables. Transient
+    /// failures of store and publisher are waited out.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it is like a crash: nothing is lost, the window in hand may be published again, and
+    /// the lease is free only when it has expired. Use the token.
+    pub async fn run(self, token: Token) -> Result<(), Error> {
+        let mut delays = self.config.backoff.delays();
+        while !token.is_stopped() {
+            let wait = match self.take_lease().await {
+                Ok(Some(tenure)) => match self.work(tenure, &token).await {
+                    Ok(()) => Duration::ZERO,
+                    Err(error) => self.trouble(error, &mut delays)?,
+                },
+                Ok(None) => self.config.lease / 3,
+                Err(error) => self.trouble(error, &mut delays)?,
+            };
+            tokio::select! {
+                () = token.stopped() => {}
+                () = sleep(wait) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes one window and gives the lease up: for tests, and for a relay that is run by a
+    /// timer.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store. What the publisher could not do is in the report.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_once(&self) -> Result<Report, Error> {
+        let Some(mut tenure) = self.take_lease().await? else {
+            return Ok(Report::default());
+        };
+        let report = tenure.window(&self.publisher, self.config.window).await?;
+        self.store.release(tenure.lease()).await?;
+        Ok(report)
+    }
+
+    async fn take_lease(&self) -> Result<Option<Tenure<'_, S>>, Error> {
+        // The lease counts from before it was asked for: an answer that came late is no longer
+        // good for its whole time.
+        let asked = Instant::now();
+        let lease = self.store.lease(&self.owner, self.config.lease).await?;
+        Ok(lease.map(|lease| Tenure::new(&self.store, lease, asked, self.config.lease)))
+    }
+
+    /// Publishes window after window until it is time to stop or something fails.
+    async fn work(&self, mut tenure: Tenure<'_, S>, token: &Token) -> Result<(), Error> {
+        tracing::debug!(name: "bowline.outbox.lease", owner = %self.owner, epoch = tenure.lease().epoch);
+        let mut delays = self.config.backoff.delays();
+        while !token.is_stopped() {
+            let report = tenure.window(&self.publisher, self.config.window).await?;
+            let wait = if report.failed > 0 {
+                delays.next().unwrap_or(self.config.poll)
+            } else {
+                delays = self.config.backoff.delays();
+                if report.published + report.parked > 0 {
+                    continue;
+                }
+                Duration::ZERO
+            };
+            tokio::select! {
+                () = token.stopped() => {}
+                done = tenure.idle(wait, self.config.poll) => done?,
+            }
+        }
+        self.give_up(tenure.lease()).await;
+        Ok(())
+    }
+
+    async fn give_up(&self, lease: &Lease) {
+        if let Err(error) = self.store.release(lease).await {
+            // It ends by itself soon.
+            tracing::debug!(error = %Chain(&error), "the lease could not be given up");
+        }
+    }
+
+    /// How long to wait after `error`; the error itself when waiting is of no use.
+    fn trouble(
+        &self,
+        error: Error,
+        delays: &mut crate::backoff::Delays,
+    ) -> Result<Duration, Error> {
+        if error.kind() == Kind::Fenced {
+            tracing::info!(owner = %self.owner, "another relay has taken over");
+            return Ok(self.config.lease / 3);
+        }
+        if !error.is_transient() {
+            return Err(error);
+        }
+        tracing::warn!(error = %Chain(&error), "the outbox is in trouble; trying again");
+        Ok(delays.next().unwrap_or(self.config.poll))
+    }
+}

@@ -1,0 +1,63 @@
+use std::time::Duration;
+
+use sqlx::SqlitePool;
+use sqlx::pool::PoolConnection;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+use super::queries;
+
+/// How often to look for commits of other connections. SQLite tells nobody; looking costs some ten
+/// microseconds.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long to stay away when the database cannot be asked.
+const TROUBLE: Duration = Duration::from_secs(1);
+
+/// Notices commits to the file, by this process and by others.
+#[derive(Debug)]
+pub(super) struct Wake {
+    pool: SqlitePool,
+    /// The connection that looks, and what it saw last. It is always the same one: the version
+    /// counts the commits of all others.
+    seen: Mutex<Option<(PoolConnection<sqlx::Sqlite>, i64)>>,
+}
+
+impl Wake {
+    pub(super) fn new(pool: SqlitePool) -> Self {
+        Self {
+            pool,
+            seen: Mutex::new(None),
+        }
+    }
+
+    /// Returns when something was committed since it returned last; at once the first time.
+    pub(super) async fn committed(&self) {
+        let mut seen = self.seen.lock().await;
+        loop {
+            match self.look(&mut seen).await {
+                Ok(true) => return,
+                Ok(false) => sleep(LOOK).await,
+                Err(_) => {
+                    // The relay finds the same trouble when it polls, and reports it.
+                    *seen = None;
+                    sleep(TROUBLE).await;
+                }
+            }
+        }
+    }
+
+    async fn look(
+        &self,
+        seen: &mut Option<(PoolConnection<sqlx::Sqlite>, i64)>,
+    ) -> Result<bool, sqlx::Error> {
+        let (mut connection, last) = match seen.take() {
+            Some((connection, last)) => (connection, Some(last)),
+            None => (self.pool.acquire().await?, None),
+        };
+        let version = sqlx::query_scalar(queries::DATA_VERSION)
+            .fetch_one(&mut *connection)
+            .await?;
+        *seen = Some((connection, version));
+        Ok(last != Some(version))
+    }
+}

@@ -1,0 +1,217 @@
+use std::collections::HashSet;
+use std::future::pending;
+use std::time::Duration;
+
+use bowline::breaker::State;
+use bowline::discovery::client::{DEADLINE, Kind, REQUEST_ID, Sent, USER, deadline};
+use bowline::error::Rejected;
+use bowline::message::TraceContext;
+use bowline::problem::Problem;
+use http::StatusCode;
+use tokio::time::Instant;
+
+use crate::support::{Fake, answer, client, refused, reset};
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_instance_costs_no_failed_call() {
+    let fake = Fake::new(|seen| {
+        let dead = seen.host == "a";
+        async move {
+            if dead {
+                refused()
+            } else {
+                answer(StatusCode::OK)
+            }
+        }
+    });
+    let client = client(&["a", "b"], &fake).await;
+    for _ in 0..20 {
+        let response = client.invoke("tasks").post("/api/tasks").send().await;
+        assert_eq!(response.expect("answered").status, StatusCode::OK);
+    }
+    let tried_dead = fake.hosts().iter().filter(|host| *host == "a").count();
+    assert_eq!(tried_dead, 10, "round robin goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_goes_to_an_instance_that_was_not_tried() {
+    let fake = Fake::new(|_| async { answer(StatusCode::SERVICE_UNAVAILABLE) });
+    let client = client(&["a", "b", "c"], &fake).await;
+    let response = client
+        .invoke("tasks")
+        .get("/")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.attempts, 3);
+    assert_eq!(fake.hosts().into_iter().collect::<HashSet<_>>().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_that_may_have_arrived_is_repeated_only_with_a_key() {
+    let fake = Fake::new(|_| async { reset() });
+    let client = client(&["a", "b"], &fake).await;
+    let error = client
+        .invoke("tasks")
+        .post("/")
+        .send()
+        .await
+        .expect_err("no answer");
+    assert_eq!(
+        (error.kind(), error.sent()),
+        (Kind::Transport, Sent::Unknown)
+    );
+    assert_eq!(fake.seen().len(), 1);
+
+    let call = client.invoke("tasks").post("/").idempotency_key("k");
+    call.send().await.expect_err("no answer");
+    assert_eq!(fake.seen().len(), 1 + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_caller_is_not_repeated() {
+    let fake = Fake::new(|_| async { answer(StatusCode::NOT_FOUND) });
+    let client = client(&["a", "b"], &fake).await;
+    let response = client
+        .invoke("tasks")
+        .get("/")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(response.attempts, 1);
+    let error = response.json::<Vec<u8>>().expect_err("not found");
+    assert_eq!(error.kind(), Kind::Status(StatusCode::NOT_FOUND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_service_is_given_up_within_the_deadline() {
+    let fake = Fake::new(|_| pending());
+    let client = client(&["a", "b"], &fake).await;
+    let began = Instant::now();
+    let call = client
+        .invoke("tasks")
+        .get("/")
+        .deadline(Duration::from_millis(1500));
+    let error = call.send().await.expect_err("too late");
+    assert!(
+        matches!(error.rejected(), Some(Rejected::Elapsed { .. })),
+        "{error:?}"
+    );
+    assert_eq!(error.sent(), Sent::Unknown);
+    assert_eq!(began.elapsed(), Duration::from_millis(1500));
+    assert_eq!(Problem::from(&error).status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(
+        fake.seen().len(),
+        2,
+        "one attempt of a second, then the rest"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_nobody_announced_is_refused_at_once() {
+    let fake = Fake::new(|_| async { answer(StatusCode::OK) });
+    let client = client(&[], &fake).await;
+    let error = client
+        .invoke("nobody")
+        .get("/")
+        .send()
+        .await
+        .expect_err("nobody");
+    assert!(matches!(
+        error.rejected(),
+        Some(Rejected::NoInstances { .. })
+    ));
+    let problem = Problem::from(&error);
+    assert_eq!(problem.code(), "no_instances");
+    assert_eq!(problem.retry_after_seconds(), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_carries_user_request_id_deadline_and_a_span_per_attempt() {
+    let fake = Fake::new(|_| async { answer(StatusCode::BAD_GATEWAY) });
+    let client = client(&["a", "b"], &fake).await;
+    let trace = TraceContext::generate();
+    let mut incoming = http::HeaderMap::new();
+    incoming.insert(USER, "mallory".parse().expect("a value"));
+    incoming.insert("accept", "text/html".parse().expect("a value"));
+    let call = client.invoke("tasks").get("/").forward(&incoming);
+    let sent = call.user("ada").trace(&trace).send().await;
+    assert_eq!(sent.expect("an answer").attempts, 3);
+    let seen = fake.seen();
+    let mut spans = HashSet::new();
+    for attempt in &seen {
+        assert_eq!(attempt.headers[USER], "ada");
+        assert_eq!(attempt.headers["accept"], "text/html");
+        assert_eq!(attempt.headers[REQUEST_ID], seen[0].headers[REQUEST_ID]);
+        let parent = attempt.headers["traceparent"].to_str().expect("text");
+        let parent = TraceContext::parse(parent).expect("well formed");
+        assert_eq!(parent.trace_id(), trace.trace_id());
+        spans.insert(parent.traceparent().map(str::to_owned));
+    }
+    assert_eq!(spans.len(), 3);
+    let left = |attempt: usize| deadline(&seen[attempt].headers).expect("a deadline");
+    assert!(left(0) >= left(2), "{:?}", seen[2].headers[DEADLINE]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_cannot_be_built_is_not_sent() {
+    let fake = Fake::new(|_| async { answer(StatusCode::OK) });
+    let client = client(&["a"], &fake).await;
+    let error = client.invoke("tasks").get("/").user("a\nb").send().await;
+    assert_eq!(error.expect_err("refused").kind(), Kind::Invalid);
+    let error = client.invoke("tasks").get("no slash").send().await;
+    assert_eq!(error.expect_err("refused").kind(), Kind::Invalid);
+    assert!(fake.seen().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_fails_is_left_alone_and_its_breaker_shows() {
+    let fake = Fake::new(|_| async { answer(StatusCode::INTERNAL_SERVER_ERROR) });
+    let client = client(&["a", "b"], &fake).await;
+    let mut refused = 0;
+    for _ in 0..30 {
+        let answer = client.invoke("tasks").get("/").send().await;
+        let Err(error) = answer else { continue };
+        assert!(
+            matches!(error.rejected(), Some(Rejected::CircuitOpen { .. })),
+            "{error:?}"
+        );
+        assert_eq!(Problem::from(&error).code(), "circuit_open");
+        refused += 1;
+    }
+    assert_eq!(fake.seen().len(), 20, "the minimum of calls, then none");
+    assert!(refused >= 23, "{refused}");
+    let breakers = client.breakers();
+    assert_eq!(breakers.len(), 1);
+    assert_eq!(
+        (&*breakers[0].name, breakers[0].state),
+        ("tasks", State::Open)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_after_an_attempt_does_not_claim_that_nothing_was_sent() {
+    let fake = Fake::new(|_| async { reset() });
+    let client = client(&["a", "b"], &fake).await;
+    let mut errors = Vec::new();
+    for _ in 0..8 {
+        errors.push(
+            client
+                .invoke("tasks")
+                .get("/")
+                .send()
+                .await
+                .expect_err("no answer"),
+        );
+    }
+    let [.., cut, refused] = &errors[..] else {
+        unreachable!()
+    };
+    assert_eq!(
+        (cut.kind(), cut.sent()),
+        (Kind::Rejected, Sent::Unknown),
+        "21st attempt"
+    );
+    assert_eq!((refused.kind(), refused.sent()), (Kind::Rejected, Sent::No));
+}

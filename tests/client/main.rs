@@ -1,0 +1,14 @@
+//! The service client as its callers see it, on the in-memory registry with the clock paused.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test reports by panicking"
+)]
+
+mod calls;
+mod support;
+mod watching;
+
+#[cfg(feature = "hyper")]
+mod over_http;

@@ -1,0 +1,24 @@
+use bowline::discovery::Memory;
+use bowline::testkit::discovery::suite;
+
+#[tokio::test(start_paused = true)]
+async fn memory() {
+    let registry = Memory::new();
+    suite(registry.clone(), async || registry.clear()).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn redis() {
+    let url = std::env::var("BOWLINE_TEST_REDIS").expect("BOWLINE_TEST_REDIS names a server");
+    let client = redis::Client::open(url.as_str()).expect("a URL");
+    let connection = client.get_multiplexed_async_connection().await;
+    let connection = connection.expect("a server");
+    let registry = bowline::discovery::Redis::connect(&url).await;
+    suite(registry.expect("a server"), async || {
+        let mut connection = connection.clone();
+        let flushed = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
+        flushed.expect("flushed");
+    })
+    .await;
+}

@@ -1,0 +1,13 @@
+//! Every back-end passes the suite of its port.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test reports by panicking"
+)]
+
+mod broker;
+mod discovery;
+mod dlq;
+mod idempotency;

@@ -1,0 +1,11 @@
+//! The consumer against a subscriber that does what the test says, in paused time.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod broker_errors;
+mod handlers;
+mod memory;
+mod order;
+mod rebalance;
+mod script;
+mod shutdown;

@@ -1,0 +1,320 @@
+//! A subscriber that follows a script, and handlers that do as they are told.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bowline::Error;
+use bowline::broker::{
+    Assignment, Delivery, Polled, Position, Received, Record, Start, Subscriber, TopicPartition,
+};
+use bowline::consumer::{Consumer, Status};
+use bowline::error::{BoxError, Kind};
+use bowline::message::Message;
+use bowline::shutdown::Shutdown;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time;
+use tower::Service;
+
+pub(crate) const GROUP: &str = "notifications";
+pub(crate) const TOPIC: &str = "tasks";
+
+/// What the consumer asked of its subscriber, polls aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// Partition, epoch, next offset; by partition.
+    Commit(Vec<(u32, u64, u64)>),
+    Release(Vec<(u32, u64)>),
+    Pause(u32),
+    Close,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    steps: VecDeque<Result<Polled, Error>>,
+    owned: BTreeMap<TopicPartition, u64>,
+    paused: BTreeSet<TopicPartition>,
+    commit_errors: VecDeque<Error>,
+    subscribe_errors: VecDeque<Error>,
+    calls: Vec<Call>,
+    polls: usize,
+}
+
+/// The test's side: what the broker does next, and what the consumer did.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Script(Arc<(Mutex<State>, Notify)>);
+
+/// The consumer's side.
+#[derive(Debug)]
+pub(crate) struct Scripted(Script);
+
+impl Script {
+    pub(crate) fn subscriber(&self) -> Scripted {
+        Scripted(self.clone())
+    }
+
+    pub(crate) fn assign(&self, partitions: &[(u32, u64)]) {
+        let assignments = assignments(partitions);
+        let mut state = self.state();
+        for Assignment {
+            partition, epoch, ..
+        } in &assignments
+        {
+            state.owned.insert(partition.clone(), *epoch);
+        }
+        state.steps.push_back(Ok(Polled::Assigned(assignments)));
+        drop(state);
+        self.0.1.notify_one();
+    }
+
+    pub(crate) fn revoke(&self, partitions: &[(u32, u64)]) {
+        self.step(Ok(Polled::Revoking(assignments(partitions))));
+    }
+
+    /// The broker gives the partitions to somebody else now; the consumer hears of it at a poll.
+    pub(crate) fn lose(&self, partitions: &[(u32, u64)]) {
+        self.take_away(partitions);
+        self.step(Ok(Polled::Lost(assignments(partitions))));
+    }
+
+    /// The same, but the consumer has not heard of it yet.
+    pub(crate) fn take_away(&self, partitions: &[(u32, u64)]) {
+        for (partition, _) in partitions {
+            self.state().owned.remove(&at(*partition));
+        }
+    }
+
+    pub(crate) fn records(
+        &self,
+        partition: u32,
+        epoch: u64,
+        offsets: impl IntoIterator<Item = u64>,
+    ) {
+        for offset in offsets {
+            let record = Record::from_message(TOPIC, &Message::new("task.created", "{}"));
+            self.record(partition, epoch, offset, record);
+        }
+    }
+
+    pub(crate) fn record(&self, partition: u32, epoch: u64, offset: u64, record: Record) {
+        let position = Position::new(at(partition), offset);
+        let received = Received::new(record, position, epoch);
+        self.step(Ok(Polled::Records(vec![received])));
+    }
+
+    pub(crate) fn fail_poll(&self, kind: Kind) {
+        self.step(Err(Error::new(kind, "script", "poll")));
+    }
+
+    pub(crate) fn fail_commit(&self, kind: Kind) {
+        let error = Error::new(kind, "script", "commit");
+        self.state().commit_errors.push_back(error);
+    }
+
+    pub(crate) fn fail_subscribe(&self, kind: Kind) {
+        let error = Error::new(kind, "script", "subscribe");
+        self.state().subscribe_errors.push_back(error);
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    pub(crate) fn commits(&self) -> Vec<Vec<(u32, u64, u64)>> {
+        let calls = self.calls().into_iter();
+        calls
+            .filter_map(|call| match call {
+                Call::Commit(next) => Some(next),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub(crate) fn is_paused(&self, partition: u32) -> bool {
+        self.state().paused.contains(&at(partition))
+    }
+
+    /// How many steps of the script the consumer has not come to.
+    pub(crate) fn left(&self) -> usize {
+        self.state().steps.len()
+    }
+
+    pub(crate) fn polls(&self) -> usize {
+        self.state().polls
+    }
+
+    fn step(&self, step: Result<Polled, Error>) {
+        self.state().steps.push_back(step);
+        self.0.1.notify_one();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.0.lock().unwrap()
+    }
+}
+
+impl State {
+    /// The next step that the consumer may see: records of a paused partition wait for it.
+    fn next(&mut self) -> Option<Result<Polled, Error>> {
+        self.polls += 1;
+        let index = self.steps.iter().position(|step| match step {
+            Ok(Polled::Records(records)) => records
+                .iter()
+                .all(|one| !self.paused.contains(&one.position.partition)),
+            _ => true,
+        })?;
+        self.steps.remove(index)
+    }
+
+    fn owns(&self, assignment: &Assignment) -> bool {
+        self.owned.get(&assignment.partition) == Some(&assignment.epoch)
+    }
+}
+
+impl Subscriber for Scripted {
+    async fn subscribe(&mut self, _: &str, _: &[Arc<str>], _: Start) -> Result<(), Error> {
+        let error = self.0.state().subscribe_errors.pop_front();
+        error.map_or(Ok(()), Err)
+    }
+
+    async fn poll(&mut self, _: NonZeroUsize) -> Result<Polled, Error> {
+        loop {
+            if let Some(step) = self.0.state().next() {
+                return step;
+            }
+            self.0.0.1.notified().await;
+        }
+    }
+
+    async fn commit(&mut self, next: &[(Assignment, u64)]) -> Result<(), Error> {
+        let mut state = self.0.state();
+        if let Some(error) = state.commit_errors.pop_front() {
+            return Err(error);
+        }
+        if next.iter().any(|(assignment, _)| !state.owns(assignment)) {
+            return Err(Error::new(Kind::Fenced, "script", "commit"));
+        }
+        let mut next: Vec<_> = next
+            .iter()
+            .map(|(one, next)| (one.partition.partition, one.epoch, *next))
+            .collect();
+        next.sort_unstable();
+        state.calls.push(Call::Commit(next));
+        Ok(())
+    }
+
+    async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {
+        let mut state = self.0.state();
+        for one in partitions {
+            state.owned.remove(&one.partition);
+        }
+        let released = partitions
+            .iter()
+            .map(|one| (one.partition.partition, one.epoch));
+        state.calls.push(Call::Release(released.collect()));
+        Ok(())
+    }
+
+    fn pause(&mut self, partition: &TopicPartition) {
+        let mut state = self.0.state();
+        state.paused.insert(partition.clone());
+        state.calls.push(Call::Pause(partition.partition));
+    }
+
+    fn resume(&mut self, partition: &TopicPartition) {
+        self.0.state().paused.remove(partition);
+    }
+
+    async fn seek(&mut self, _: &Assignment, _: u64) -> Result<(), Error> {
+        unimplemented!("the consumer does not seek")
+    }
+
+    async fn close(self) -> Result<(), Error> {
+        self.0.state().calls.push(Call::Close);
+        Ok(())
+    }
+}
+
+/// A consumer that runs.
+pub(crate) struct Running {
+    pub(crate) status: Status,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) ended: JoinHandle<Result<(), Error>>,
+}
+
+/// Runs a consumer of `script` with a queue of 4 records and a drain timeout of 10 s.
+pub(crate) fn run<H>(script: &Script, handler: H) -> Running
+where
+    H: Service<Delivery, Response = ()> + Clone + Send + 'static,
+    H::Error: Into<BoxError>,
+    H::Future: Send + 'static,
+{
+    let shutdown = Shutdown::new();
+    let consumer = Consumer::builder(script.subscriber(), handler)
+        .group(GROUP)
+        .topics([TOPIC])
+        .with_queue(NonZeroUsize::new(4).unwrap())
+        .with_drain_timeout(Duration::from_secs(10))
+        .build()
+        .unwrap();
+    Running {
+        status: consumer.status(),
+        ended: tokio::spawn(consumer.run(shutdown.token())),
+        shutdown,
+    }
+}
+
+/// Partition and offset of every attempt that began, in order.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Attempts(Arc<Mutex<Vec<(u32, u64)>>>);
+
+impl Attempts {
+    pub(crate) fn list(&self) -> Vec<(u32, u64)> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// A handler that notes each attempt and then does what `then` says, given partition, offset and
+    /// how many attempts of the record there were before.
+    pub(crate) fn handler<F, Fut>(
+        &self,
+        then: F,
+    ) -> impl Service<Delivery, Response = (), Error = BoxError, Future: Send> + Clone + Send + 'static
+    where
+        F: Fn(u32, u64, usize) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        let attempts = self.clone();
+        tower::service_fn(move |delivery: Delivery| {
+            let position = delivery.position();
+            let this = (position.partition.partition, position.offset);
+            let mut attempts = attempts.0.lock().unwrap();
+            let before = attempts.iter().filter(|one| **one == this).count();
+            attempts.push(this);
+            drop(attempts);
+            then(this.0, this.1, before)
+        })
+    }
+}
+
+/// Lets everything happen that can happen within a millisecond.
+pub(crate) async fn soon() {
+    time::sleep(Duration::from_millis(1)).await;
+}
+
+pub(crate) async fn secs(seconds: u64) {
+    time::sleep(Duration::from_secs(seconds)).await;
+}
+
+pub(crate) fn at(partition: u32) -> TopicPartition {
+    TopicPartition::new(TOPIC, partition)
+}
+
+fn assignments(partitions: &[(u32, u64)]) -> Vec<Assignment> {
+    partitions
+        .iter()
+        .map(|(partition, epoch)| Assignment::new(at(*partition), *epoch))
+        .collect()
+}
