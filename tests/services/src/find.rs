@@ -54,12 +54,13 @@ pub(crate) fn user(names: &[&str]) -> Option<User> {
     })
 }
 
-/// Installs Debian's `packages`, when this process may; says whether it did.
+/// Installs Debian's `packages`, when this process is root and `BOWLINE_TEST_INSTALL` is not
+/// `never`; says whether it did.
 ///
 /// # Errors
 ///
 /// When the installation was tried and failed.
-pub(crate) fn install(packages: &[&str]) -> Result<bool, Error> {
+pub fn install(packages: &[&str]) -> Result<bool, Error> {
     let allowed = env::var_os("BOWLINE_TEST_INSTALL").is_none_or(|value| value != "never");
     if !allowed || !is_root() || on_path("apt-get").is_none() {
         return Ok(false);

@@ -55,6 +55,7 @@ mod services;
 pub mod shared;
 
 pub use error::Error;
+pub use find::install;
 pub use kafka::Kafka;
 pub use postgres::Postgres;
 pub use proxy::Proxy;
