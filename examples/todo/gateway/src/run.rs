@@ -12,7 +12,6 @@ use bowline::error::BoxError;
 use bowline::shutdown::Shutdown;
 use todo_contracts::{services, topics};
 use todo_platform::auth::{Caller, HasTokens, Tokens};
-use todo_platform::http::no_such_path;
 use todo_platform::service::{Parts, Service};
 use todo_platform::{Backend, Deployment, Settings};
 use uuid::Uuid;
@@ -128,7 +127,6 @@ fn routes(app: App) -> Router {
         .route("/api/events", get(events))
         .merge(ops::routes())
         .route("/api/{*path}", any(proxy::pass_on))
-        .fallback(no_such_path)
         .with_state(app)
         .merge(page::routes())
 }

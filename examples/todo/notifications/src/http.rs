@@ -1,14 +1,12 @@
 //! The HTTP side: a person's notifications.
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::routing::{get, post};
 use http::StatusCode;
-use serde::Deserialize;
 use todo_contracts::api::{Notification, Page};
 use todo_platform::auth::{Caller, HasTokens, Tokens};
-use todo_platform::http::{Failure, Json, no_such_path};
-use uuid::Uuid;
+use todo_platform::http::{After, Failure, Id, Json};
 
 use crate::store::Store;
 
@@ -18,11 +16,6 @@ const PAGE: usize = 100;
 pub(crate) struct App<S> {
     pub(crate) store: S,
     pub(crate) tokens: Tokens,
-}
-
-#[derive(Debug, Deserialize)]
-struct After {
-    after: Option<Uuid>,
 }
 
 impl<S> HasTokens for App<S> {
@@ -35,14 +28,13 @@ pub(crate) fn routes<S: Store>(app: App<S>) -> Router {
     Router::new()
         .route("/api/notifications", get(list::<S>))
         .route("/api/notifications/{id}/read", post(mark_read::<S>))
-        .fallback(no_such_path)
         .with_state(app)
 }
 
 async fn list<S: Store>(
     State(app): State<App<S>>,
     caller: Caller,
-    Query(After { after }): Query<After>,
+    After(after): After,
 ) -> Result<Json<Page<Notification>>, Failure> {
     let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
     let items = app.store.list(caller.user, after, limit).await?;
@@ -55,7 +47,7 @@ async fn list<S: Store>(
 async fn mark_read<S: Store>(
     State(app): State<App<S>>,
     caller: Caller,
-    Path(id): Path<Uuid>,
+    Id(id): Id,
 ) -> Result<StatusCode, Failure> {
     match app.store.mark_read(caller.user, id).await? {
         true => Ok(StatusCode::NO_CONTENT),

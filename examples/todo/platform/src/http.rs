@@ -2,15 +2,18 @@
 
 use std::error::Error as StdError;
 
+use axum::Router;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::response::{IntoResponse, Response};
 use bowline::classify::ErrorKind;
 use bowline::error::{Chain, Error, Kind};
 use bowline::message::TraceContext;
 use bowline::problem::Problem;
+use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 /// What a handler ends with when it does not succeed: a problem document for the caller.
 ///
@@ -29,6 +32,22 @@ pub struct Failure {
     reason = "an extractor is taken apart in arguments"
 )]
 pub struct Json<T>(pub T);
+
+/// The id in a path.
+#[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "an extractor is taken apart in arguments"
+)]
+pub struct Id(pub Uuid);
+
+/// Where a page of a list begins: `?after=`.
+#[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "an extractor is taken apart in arguments"
+)]
+pub struct After(pub Option<Uuid>);
 
 impl Failure {
     /// 401: the caller is not known.
@@ -132,6 +151,36 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        // What is no id is the id of nothing.
+        let found = path.ok().and_then(|Path(text)| text.parse().ok().map(Self));
+        found.ok_or_else(|| Failure::not_found("there is nothing with this id"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for After {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) else {
+            return Ok(Self(None));
+        };
+        let after = query
+            .strip_prefix("after=")
+            .and_then(|after| after.parse().ok());
+        after.map(|after| Self(Some(after))).ok_or_else(|| {
+            Failure::invalid(
+                "query",
+                "must be after= and what the page before gave as next",
+            )
+        })
+    }
+}
+
 impl<T: serde::Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         axum::Json(self.0).into_response()
@@ -147,8 +196,22 @@ pub fn trace_of(headers: &HeaderMap) -> TraceContext {
         .map_or_else(TraceContext::generate, |trace| trace.child())
 }
 
+/// Gives `router` answers in problem documents also to paths that lead nowhere and methods that a
+/// path does not have.
+pub fn complete<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+}
+
+async fn no_such_method() -> Failure {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")
+        .with_detail("this path does not have this method")
+        .into()
+}
+
 /// The answer to a path that leads nowhere.
-pub async fn no_such_path() -> Failure {
+async fn no_such_path() -> Failure {
     Failure::not_found("there is nothing at this path")
 }
 

@@ -18,6 +18,9 @@ use tokio::net::TcpListener;
 
 use crate::{Backend, Settings};
 
+/// After a crash of a relay the next one waits so long.
+const LEASE: Duration = Duration::from_secs(1);
+
 type Task =
     Box<dyn FnOnce(Token) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send>;
 
@@ -105,7 +108,7 @@ impl<B: Backend> Service<B> {
         let instance = Instance::new(backend.service(name), format!("{host}:{}", local.port()));
         let registration = discovery::register(backend.registry(), instance, Ttl::DEFAULT).await?;
         let health = Health::builder().build()?;
-        let router = parts.router.merge(health.routes());
+        let router = crate::http::complete(parts.router.merge(health.routes()));
         tracing::info!(service = name, address = %local, "listening");
         let mut lifecycle = Lifecycle::new(shutdown)
             .health(health)

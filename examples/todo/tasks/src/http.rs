@@ -1,15 +1,14 @@
 //! The HTTP side.
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::routing::{get, post};
 use bowline::idempotency::{Fingerprint, Key};
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
 use todo_contracts::api::{NewTask, Page, Task};
 use todo_platform::auth::{Caller, HasTokens, Tokens};
 use todo_platform::faults::Delay;
-use todo_platform::http::{Failure, Json, no_such_path, trace_of};
+use todo_platform::http::{After, Failure, Id, Json, trace_of};
 use uuid::Uuid;
 
 use crate::store::{By, Created, Request, Store};
@@ -26,11 +25,6 @@ pub(crate) struct App<S> {
     pub(crate) delay: Delay,
 }
 
-#[derive(Debug, Deserialize)]
-struct After {
-    after: Option<Uuid>,
-}
-
 impl<S> HasTokens for App<S> {
     fn tokens(&self) -> &Tokens {
         &self.tokens
@@ -42,7 +36,6 @@ pub(crate) fn routes<S: Store>(app: App<S>) -> Router {
         .route("/api/tasks", get(list::<S>).post(create::<S>))
         .route("/api/tasks/{id}", axum::routing::delete(delete::<S>))
         .route("/api/tasks/{id}/complete", post(complete::<S>))
-        .fallback(no_such_path)
         .layer(axum::middleware::from_fn_with_state(
             app.delay.clone(),
             Delay::apply,
@@ -78,7 +71,7 @@ async fn create<S: Store>(
 async fn list<S: Store>(
     State(app): State<App<S>>,
     caller: Caller,
-    Query(After { after }): Query<After>,
+    After(after): After,
 ) -> Result<Json<Page<Task>>, Failure> {
     let limit = i64::try_from(PAGE).unwrap_or(i64::MAX);
     let items = app.store.list(caller.user, after, limit).await?;
@@ -92,7 +85,7 @@ async fn complete<S: Store>(
     State(app): State<App<S>>,
     caller: Caller,
     headers: HeaderMap,
-    Path(id): Path<Uuid>,
+    Id(id): Id,
 ) -> Result<Json<Task>, Failure> {
     let by = By::new(caller.user, trace_of(&headers));
     let task = app.store.complete(&by, id).await?;
@@ -104,7 +97,7 @@ async fn delete<S: Store>(
     State(app): State<App<S>>,
     caller: Caller,
     headers: HeaderMap,
-    Path(id): Path<Uuid>,
+    Id(id): Id,
 ) -> Result<StatusCode, Failure> {
     let by = By::new(caller.user, trace_of(&headers));
     match app.store.delete(&by, id).await? {

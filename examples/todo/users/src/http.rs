@@ -6,7 +6,7 @@ use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
 use todo_contracts::api::{Credentials, Registration, Role, Session, User};
 use todo_platform::auth::{Caller, HasTokens, Tokens};
-use todo_platform::http::{Failure, Json, no_such_path, trace_of};
+use todo_platform::http::{Failure, Json, trace_of};
 use todo_platform::settings::Operators;
 use uuid::Uuid;
 
@@ -57,7 +57,6 @@ pub(crate) fn routes<S: Store>(app: App<S>) -> Router {
         .route("/api/users/register", post(register::<S>))
         .route("/api/users/login", post(log_in::<S>))
         .route("/api/users/me", get(me::<S>))
-        .fallback(no_such_path)
         .with_state(app)
 }
 
