@@ -171,6 +171,14 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What the page showed when the test gave up is the best explanation.
+            let page = "document.body.innerText";
+            let script = json!({"script": format!("return {page};"), "args": []});
+            if let Ok(text) = self.try_send("POST", "/execute/sync", &script) {
+                eprintln!("the page showed: {text}");
+            }
+        }
         // The session owns the browser's processes; without it there is nothing to end.
         drop(self.try_send("DELETE", "", &Value::Null));
         drop(self.driver.kill());

@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::missing_panics_doc,
+    clippy::print_stderr,
     reason = "a test harness fails by panicking, with what it was doing"
 )]
 

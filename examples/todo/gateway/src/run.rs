@@ -14,7 +14,6 @@ use todo_contracts::{services, topics};
 use todo_platform::auth::{Caller, HasTokens, Tokens};
 use todo_platform::service::{Parts, Service};
 use todo_platform::{Backend, Deployment, Settings};
-use uuid::Uuid;
 
 use crate::live::Live;
 use crate::{ops, page, proxy};
@@ -67,7 +66,7 @@ pub async fn run(
             // Every gateway must see every event, so each is a group of its own.
             serve(
                 backend,
-                format!("live-{}", Uuid::now_v7()),
+                format!("live-{}", uuid::Uuid::now_v7()),
                 settings,
                 shutdown,
             )

@@ -281,4 +281,6 @@ for (const tab of document.querySelectorAll("[role=tab]")) {
   });
 }
 
+// Shown only now: a form without its script would send the password in the address.
 if (session) attempt(signedIn);
+else $("sign-in").hidden = false;
