@@ -18,6 +18,7 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ("error", 0, &["layer 0"]),
     ("backoff", 1, &["layer 0", "layer 1"]),
     ("message", 1, &["layer 0", "layer 1"]),
+    ("problem", 1, &["layer 0", "layer 1"]),
     ("shutdown", 1, &["layer 0", "layer 1"]),
     // The Tower patterns know nothing of each other.
     ("adaptive", 2, &["layer 0", "layer 1"]),
@@ -30,10 +31,13 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ("retry", 2, &["layer 0", "layer 1"]),
     ("timeout", 2, &["layer 0", "layer 1"]),
     ("broker", 2, &["layer 0", "layer 1"]),
-    ("discovery", 2, &["layer 0", "layer 1", "breaker"]),
-    ("health", 2, &["layer 0", "layer 1"]),
+    // Ejects by the breaker's core; its client retries.
+    ("discovery", 2, &["layer 0", "layer 1", "breaker", "retry"]),
     ("consumer", 3, &["layer 0", "layer 1", "layer 2"]),
-    ("dlq", 3, &["layer 0", "layer 1", "broker"]),
+    // Knows the error that says another attempt holds the key: not a dead letter.
+    ("dlq", 3, &["layer 0", "layer 1", "broker", "idempotency"]),
+    // The lifecycle takes the registration back before it drains.
+    ("health", 3, &["layer 0", "layer 1", "discovery"]),
     ("idempotency", 3, &["layer 0", "layer 1", "broker"]),
     ("request_reply", 3, &["layer 0", "layer 1", "broker"]),
     ("outbox", 4, &["layer 0", "layer 1", "broker", "dlq"]),

@@ -15,10 +15,10 @@ use crate::run::{self, cargo};
 /// Names and values that tests find the servers by.
 pub(crate) type Environment = Vec<(&'static str, String)>;
 
-/// A test binary and the folder its tests expect to run in.
+/// A program that cargo built, and the folder of its package.
 pub(crate) struct Binary {
-    name: String,
-    path: PathBuf,
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
     folder: PathBuf,
 }
 
@@ -28,8 +28,14 @@ const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// How long the output may stay open after the binary has ended: by something it started.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Builds every test of the workspace.
-pub(crate) fn build() -> Result<Vec<Binary>, String> {
+/// What `cargo test` built.
+pub(crate) struct Built {
+    pub(crate) tests: Vec<Binary>,
+    pub(crate) examples: Vec<Binary>,
+}
+
+/// Builds every test and example of the workspace.
+pub(crate) fn build() -> Result<Built, String> {
     println!("\n=== build of the tests");
     let mut command = cargo(&[
         "test",
@@ -37,13 +43,25 @@ pub(crate) fn build() -> Result<Vec<Binary>, String> {
         "--message-format=json-render-diagnostics",
     ]);
     let messages = run::read(command.args(SCOPE))?;
-    let artifacts = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let binaries: Vec<Binary> = artifacts.filter_map(|artifact| binary(&artifact)).collect();
-    match binaries.is_empty() {
+    let mut built = Built {
+        tests: Vec::new(),
+        examples: Vec::new(),
+    };
+    for line in messages.lines() {
+        let Ok(artifact) = serde_json::from_str::<Value>(line) else {
+            continue;
+        };
+        match binary(&artifact) {
+            Some(binary) if artifact["profile"]["test"] == true => built.tests.push(binary),
+            Some(binary) if artifact["target"]["kind"][0] == "example" => {
+                built.examples.push(binary);
+            }
+            _ => {}
+        }
+    }
+    match built.tests.is_empty() {
         true => Err("cargo built no test".to_owned()),
-        false => Ok(binaries),
+        false => Ok(built),
     }
 }
 
@@ -105,9 +123,6 @@ pub(crate) fn doctests(environment: &Environment, report: &mut Report) {
 }
 
 fn binary(artifact: &Value) -> Option<Binary> {
-    if artifact["reason"] != "compiler-artifact" || artifact["profile"]["test"] != true {
-        return None;
-    }
     let path = PathBuf::from(artifact["executable"].as_str()?);
     let folder = Path::new(artifact["manifest_path"].as_str()?)
         .parent()?

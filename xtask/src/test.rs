@@ -26,8 +26,8 @@ pub(crate) fn run() -> Result<(), String> {
 }
 
 fn with_servers(report: &mut Report) {
-    let binaries = match suite::build() {
-        Ok(binaries) => binaries,
+    let built = match suite::build() {
+        Ok(built) => built,
         Err(problem) => return report.fail(format!("build of the tests: {problem}")),
     };
     println!("\n=== servers");
@@ -42,9 +42,9 @@ fn with_servers(report: &mut Report) {
         began.elapsed().as_secs_f64()
     );
     let environment = services::variables(&servers);
-    for binary in &binaries {
+    for binary in &built.tests {
         suite::run(binary, &environment, report);
     }
     suite::doctests(&environment, report);
-    examples::compare(&environment, report);
+    examples::compare(&built.examples, &environment, report);
 }
