@@ -14,6 +14,8 @@ mod key;
 mod layer;
 mod memory;
 mod once;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
@@ -24,6 +26,8 @@ pub use key::{Fingerprint, Key};
 pub use layer::{Idempotency, IdempotencyFuture, IdempotencyLayer};
 pub use memory::Memory;
 pub use once::once;
+#[cfg(feature = "redis")]
+pub use redis::Redis;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 pub use store::{Claim, Store, Token};
