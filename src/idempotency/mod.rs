@@ -14,6 +14,8 @@ mod key;
 mod layer;
 mod memory;
 mod once;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "sqlite")]
@@ -26,6 +28,8 @@ pub use key::{Fingerprint, Key};
 pub use layer::{Idempotency, IdempotencyFuture, IdempotencyLayer};
 pub use memory::Memory;
 pub use once::once;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 #[cfg(feature = "redis")]
 pub use redis::Redis;
 #[cfg(feature = "sqlite")]

@@ -9,8 +9,17 @@ async fn memory() {
 #[cfg(feature = "sqlite")]
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite() {
-    let (pool, _directory) = crate::dlq::sqlite_pool().await;
+    let (pool, _directory) = crate::pools::sqlite().await;
     let store = bowline::idempotency::Sqlite::new(pool);
+    store.migrate().await.unwrap();
+    all(&store).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres() {
+    let pool = crate::pools::postgres("idempotency").await;
+    let store = bowline::idempotency::Postgres::new(pool);
     store.migrate().await.unwrap();
     all(&store).await;
 }

@@ -11,3 +11,7 @@ mod broker;
 mod discovery;
 mod dlq;
 mod idempotency;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod inbox;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod pools;

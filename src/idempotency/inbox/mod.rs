@@ -39,6 +39,7 @@ pub enum Claimed {
 }
 
 /// What became of a row that was there before.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 fn before(asked: &str, fingerprint: Option<&str>, result: Option<Vec<u8>>) -> Claimed {
     if fingerprint == Some(asked) {
         Claimed::Done(Bytes::from(result.unwrap_or_default()))
