@@ -13,5 +13,6 @@ mod dlq;
 mod idempotency;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod inbox;
+mod outbox;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod pools;
