@@ -6,7 +6,7 @@
     reason = "a test reports by panicking"
 )]
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod inbox;
 mod redrive;
 

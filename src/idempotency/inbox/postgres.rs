@@ -84,13 +84,17 @@ impl Postgres {
         if insert(tx, key, Some(fingerprint.as_str())).await? == Seen::First {
             return Ok(Claimed::First);
         }
-        let row: (Option<String>, Option<Vec<u8>>) = sqlx::query_as(BEFORE)
+        let row: Option<(Option<String>, Option<Vec<u8>>)> = sqlx::query_as(BEFORE)
             .bind(key.scope())
             .bind(key.id())
-            .fetch_one(tx)
+            .fetch_optional(tx)
             .await
             .map_err(postgres::error("claim"))?;
-        Ok(before(fingerprint.as_str(), row.0.as_deref(), row.1))
+        let (stored, result) = row.ok_or_else(|| {
+            Error::new(Kind::Contention, BACKEND, "claim")
+                .with_detail(format!("{key} was forgotten at the same moment"))
+        })?;
+        Ok(before(fingerprint.as_str(), stored.as_deref(), result))
     }
 
     /// Keeps the result of what was claimed in the same transaction.
