@@ -5,6 +5,13 @@
 //! that happened before the note could be written is repeated, so the effect happens at least once
 //! and in all but crashes exactly once.
 //!
+//! | store | remembers as well as | clock of leases | expired keys |
+//! |---|---|---|---|
+//! | [`Memory`] | this process lives | tokio's | dropped as it goes |
+//! | `Postgres` | the database commits | the database's | `sweep` |
+//! | `Redis` | the server persists | the server's | dropped by the server |
+//! | `Sqlite` | the file is synced | this machine's | `sweep` |
+//!
 //! [`inbox`] goes further: the note is a row in the transaction of the effect itself.
 
 mod config;
