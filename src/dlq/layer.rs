@@ -1,8 +1,7 @@
 use std::any::Any;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -11,15 +10,15 @@ use tower::{Layer, Service};
 use super::{DeadLetter, Reason, Store};
 use crate::broker::{Delivery, Position, REDRIVE_GROUP, REDRIVE_ORIGIN, TopicPartition};
 use crate::clock::{Clock, SystemClock};
-use crate::error::{BoxError, Chain, Error, Rejected, cause, is_caused_by};
-use crate::idempotency::Busy;
+use crate::error::{BoxError, Chain, Error, Kind, Rejected, caught, cause, is_caused_by};
 
 /// Stores what the handler could not handle and answers `Ok`, so that the consumer goes on.
 ///
 /// It stands outside of retries. In this order:
 ///
-/// 1. An error caused by [`Busy`] passes: the message is being handled elsewhere.
-/// 2. A transient [`Error`] or a [`Rejected`] passes, unless it is told otherwise by
+/// 1. An [`Error`] of [`Kind::Contention`] passes: somebody else has what the handler needs, e.g. the
+///    message is being handled elsewhere. That says nothing against the record.
+/// 2. Another transient [`Error`] or a [`Rejected`] passes, unless it is told otherwise by
 ///    [`OnTransient::DeadLetter`].
 /// 3. Every other error and every panic of the handler is stored. The answer is `Ok` once the
 ///    letter is durable, and the store's error when it could not be stored.
@@ -62,11 +61,13 @@ impl<S: Store> DeadLetterLayer<S> {
 
 impl<S> DeadLetterLayer<S> {
     fn passes(&self, error: &BoxError) -> bool {
-        let transient = || {
-            is_caused_by::<Rejected>(&**error)
-                || cause::<Error>(&**error).is_some_and(Error::is_transient)
-        };
-        is_caused_by::<Busy>(&**error) || (self.on_transient == OnTransient::Pass && transient())
+        let known = cause::<Error>(&**error);
+        if known.is_some_and(|known| known.kind() == Kind::Contention) {
+            return true;
+        }
+        let transient =
+            is_caused_by::<Rejected>(&**error) || known.is_some_and(Error::is_transient);
+        transient && self.on_transient == OnTransient::Pass
     }
 }
 
@@ -157,18 +158,6 @@ impl fmt::Debug for DeadLetterFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeadLetterFuture").finish_non_exhaustive()
     }
-}
-
-/// Awaits `work` and catches its panic. It is not polled again after one.
-async fn caught<F: Future>(work: F) -> Result<F::Output, Box<dyn Any + Send>> {
-    let mut work = pin!(work);
-    poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic)),
-        },
-    )
-    .await
 }
 
 fn letter(delivery: &Delivery, reason: Reason) -> DeadLetter {

@@ -13,11 +13,13 @@
 
 mod cause;
 mod io;
+mod panic;
 mod rejected;
 
 pub(crate) use cause::typed;
 pub use cause::{Chain, cause, is_caused_by, rejected};
 pub use io::{Error, Kind};
+pub(crate) use panic::caught;
 pub use rejected::Rejected;
 
 /// A boxed error that can cross threads, the same type that `tower` uses.

@@ -14,7 +14,8 @@ use crate::error::BoxError;
 /// Makes a handler run once per message and consumer group.
 ///
 /// A message that was handled is `Ok` at once. One that is being handled elsewhere fails with a
-/// transient error caused by [`Busy`](super::Busy). A handler that fails gives the key back.
+/// transient error caused by [`Busy`](super::Busy). A handler that fails or panics gives the
+/// key back.
 #[derive(Debug)]
 pub struct IdempotencyLayer<S> {
     store: Arc<S>,

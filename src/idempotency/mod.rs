@@ -5,6 +5,13 @@
 //! that happened before the note could be written is repeated, so the effect happens at least once
 //! and in all but crashes exactly once.
 //!
+//! | store | remembers as well as | clock of leases | expired keys |
+//! |---|---|---|---|
+//! | [`Memory`] | this process lives | tokio's | dropped as it goes |
+//! | `Postgres` | the database commits | the database's | `sweep` |
+//! | `Redis` | the server persists | the server's | dropped by the server |
+//! | `Sqlite` | the file is synced | this machine's | `sweep` |
+//!
 //! [`inbox`] goes further: the note is a row in the transaction of the effect itself.
 
 mod config;
@@ -14,6 +21,10 @@ mod key;
 mod layer;
 mod memory;
 mod once;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
@@ -24,6 +35,10 @@ pub use key::{Fingerprint, Key};
 pub use layer::{Idempotency, IdempotencyFuture, IdempotencyLayer};
 pub use memory::Memory;
 pub use once::once;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
+#[cfg(feature = "redis")]
+pub use redis::Redis;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 pub use store::{Claim, Store, Token};

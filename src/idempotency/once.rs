@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Busy, Claim, Config, Failure, Fingerprint, Key, Store, Token};
-use crate::error::Kind;
+use crate::error::{Kind, caught};
 
 /// Runs `work` under `key` unless it was done before, and returns its result or the stored one.
 ///
@@ -16,6 +17,10 @@ use crate::error::Kind;
 ///
 /// [`Failure::Work`] is the error of `work`; the key was given back. The others say in
 /// [`Failure`] whether `work` ran.
+///
+/// # Panics
+///
+/// When `work` does; the key was given back.
 ///
 /// # Cancel safety
 ///
@@ -41,21 +46,29 @@ where
     };
     let done = tokio::select! {
         biased;
-        done = work() => done,
+        done = caught(async { work().await }) => done,
         () = lost(store, &token, config.lease, claimed_at) => return Err(busy(key, Duration::ZERO)),
     };
     match done {
-        Ok(result) => match store.complete(&token, result.clone(), config.keep).await {
+        Ok(Ok(result)) => match store.complete(&token, result.clone(), config.keep).await {
             Ok(()) => Ok(result),
             Err(error) if error.kind() == Kind::Fenced => Err(busy(key, Duration::ZERO)),
             Err(error) => Err(Failure::Store(error)),
         },
-        Err(failed) => {
-            if let Err(error) = store.abandon(&token).await {
-                tracing::debug!(%key, error = %error, "claim not given back, it will expire");
-            }
+        Ok(Err(failed)) => {
+            give_back(store, &token).await;
             Err(Failure::Work(failed))
         }
+        Err(panic) => {
+            give_back(store, &token).await;
+            resume_unwind(panic)
+        }
+    }
+}
+
+async fn give_back<S: Store>(store: &S, token: &Token) {
+    if let Err(error) = store.abandon(token).await {
+        tracing::debug!(key = %token.key, %error, "claim not given back, it will expire");
     }
 }
 

@@ -56,22 +56,22 @@ pub async fn a_position_is_one_letter<S: Store>(store: &S) {
     assert_eq!(store.count(&filter).await.expect("count"), 1);
 }
 
-/// Of 20 parallel redrives exactly one begins.
+/// Of 8 parallel redrives of a letter exactly one begins. The window for a mistake is narrow, so it
+/// is tried with many letters.
 pub async fn one_of_many_redrives_begins<S: Store + Clone>(store: &S) {
-    let id = store.put(&letter()).await.expect("put");
-    let mut redrives = JoinSet::new();
     for _ in 0..20 {
-        let store = store.clone();
-        redrives.spawn(async move { store.begin_redrive(id, LEASE).await });
-    }
-    let (begun, refused): (Vec<_>, Vec<_>) = redrives
-        .join_all()
-        .await
-        .into_iter()
-        .partition(Result::is_ok);
-    assert_eq!((begun.len(), refused.len()), (1, 19));
-    for error in refused.into_iter().filter_map(Result::err) {
-        assert_eq!(error.kind(), Kind::Conflict, "{error}");
+        let id = store.put(&letter()).await.expect("put");
+        let mut redrives = JoinSet::new();
+        for _ in 0..8 {
+            let store = store.clone();
+            redrives.spawn(async move { store.begin_redrive(id, LEASE).await });
+        }
+        let results = redrives.join_all().await;
+        let begun = results.iter().filter(|result| result.is_ok()).count();
+        assert_eq!((begun, results.len()), (1, 8));
+        for error in results.into_iter().filter_map(Result::err) {
+            assert_eq!(error.kind(), Kind::Conflict, "{error}");
+        }
     }
 }
 

@@ -9,3 +9,4 @@ pub mod broker;
 pub mod discovery;
 pub mod dlq;
 pub mod idempotency;
+pub mod outbox;

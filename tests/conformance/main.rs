@@ -11,3 +11,8 @@ mod broker;
 mod discovery;
 mod dlq;
 mod idempotency;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod inbox;
+mod outbox;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod pools;

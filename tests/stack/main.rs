@@ -6,16 +6,17 @@
     reason = "a test reports by panicking"
 )]
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod inbox;
+mod redrive;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bowline::broker::{self, Delivery, Position, Received, Record, TopicPartition, Topics};
-use bowline::dlq::{self, DeadLetterLayer, Filter, Redrive, State, Store as _};
-use bowline::error::{BoxError, is_caused_by};
+use bowline::broker::{Delivery, Position, Received, Record, TopicPartition};
+use bowline::dlq::{self, DeadLetterLayer, Filter, OnTransient, Store as _};
+use bowline::error::{BoxError, Error, Kind, Rejected, is_caused_by};
 use bowline::idempotency::{self, Busy, Config, IdempotencyLayer};
 use bowline::message::Message;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -135,40 +136,77 @@ async fn errors_and_panics_become_letters_and_busy_passes() {
 }
 
 #[tokio::test]
-async fn a_redriven_copy_that_fails_is_the_same_letter_until_it_is_parked() {
-    let broker = broker::Memory::new();
-    broker
-        .create("tasks", std::num::NonZeroU32::MIN)
-        .await
-        .unwrap();
+async fn a_transient_error_passes_unless_told_otherwise() {
+    let transient = || -> [BoxError; 2] {
+        [
+            Error::new(Kind::Unavailable, "mail", "send").into(),
+            Rejected::circuit_open("mail", LEASE).into(),
+        ]
+    };
+    for (on_transient, stored) in [
+        (None, [false, false]),
+        (Some(OnTransient::Pass), [false, false]),
+        (Some(OnTransient::DeadLetter), [true, true]),
+    ] {
+        let letters = dlq::Memory::new();
+        let mut layer = DeadLetterLayer::new(letters.clone());
+        if let Some(on_transient) = on_transient {
+            layer = layer.on_transient(on_transient);
+        }
+        let answers = [0, 1].map(|number| {
+            let fails = service_fn(move |_: Delivery| async move {
+                let [away, refused] = transient();
+                Err::<(), _>(if number == 0 { away } else { refused })
+            });
+            layer.layer(fails).oneshot(delivery(record(), number))
+        });
+        let mut handled = Vec::new();
+        for answer in answers {
+            handled.push(answer.await.is_ok());
+        }
+        assert_eq!(handled, stored, "{on_transient:?}");
+        let expected = stored.iter().filter(|stored| **stored).count() as u64;
+        assert_eq!(letters.count(&Filter::all()).await.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn contention_passes_even_when_transient_errors_are_stored() {
     let letters = dlq::Memory::new();
-    let fails = service_fn(|_: Delivery| async { Err::<(), BoxError>("no".into()) });
-    let service = DeadLetterLayer::new(letters.clone()).layer(fails);
-    service
-        .clone()
-        .oneshot(delivery(record(), 0))
-        .await
-        .unwrap();
-    let id = letters.query(&Filter::open()).await.unwrap()[0].id;
-    let redrive = Redrive::new(letters.clone(), broker).with_max_redrives(1);
-    let position = redrive.one(id).await.unwrap();
-    assert_eq!(
-        letters.get(id).await.unwrap().unwrap().state,
-        State::Redriven
-    );
-    let copy = record()
-        .with_header(broker::REDRIVE_GROUP, "mail")
-        .with_header(broker::REDRIVE_ORIGIN, "0@0");
-    service
-        .oneshot(delivery(copy, position.offset + 9))
-        .await
-        .unwrap();
-    let letter = letters.get(id).await.unwrap().unwrap();
-    assert_eq!(
-        (letter.failures, letter.redrives, letter.state),
-        (2, 1, State::Open)
-    );
-    let parked = redrive.one(id).await.unwrap_err();
-    assert!(parked.to_string().contains("parked"), "{parked}");
-    assert_eq!(letters.get(id).await.unwrap().unwrap().state, State::Open);
+    let layer = DeadLetterLayer::new(letters.clone()).on_transient(OnTransient::DeadLetter);
+    let store = idempotency::Memory::new();
+    let hangs = service_fn(|_: Delivery| std::future::pending::<Result<(), BoxError>>());
+    let service = layer.layer(IdempotencyLayer::new(store).layer(hangs));
+    let record = record();
+    let first = tokio::spawn(service.clone().oneshot(delivery(record.clone(), 0)));
+    tokio::task::yield_now().await;
+    let busy = service.oneshot(delivery(record, 0)).await.unwrap_err();
+    assert!(is_caused_by::<Busy>(&*busy), "{busy}");
+    first.abort();
+    assert_eq!(letters.count(&Filter::all()).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_gives_its_claim_back() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&calls);
+    let panics_once = service_fn(move |_: Delivery| {
+        let call = counted.fetch_add(1, Ordering::SeqCst);
+        // The first call panics before it has made a future, the second inside of it.
+        assert!(call != 0, "at once");
+        async move {
+            tokio::task::yield_now().await;
+            assert!(call != 1, "later");
+            Ok::<_, BoxError>(())
+        }
+    });
+    let service = IdempotencyLayer::new(idempotency::Memory::new()).layer(panics_once);
+    let record = record();
+    for text in ["at once", "later"] {
+        let call = service.clone().oneshot(delivery(record.clone(), 0));
+        let panic = tokio::spawn(call).await.unwrap_err().into_panic();
+        assert_eq!(panic.downcast_ref(), Some(&text));
+    }
+    service.oneshot(delivery(record, 0)).await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
 }

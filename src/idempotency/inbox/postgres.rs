@@ -11,8 +11,8 @@ use tower::Service;
 use super::{Claimed, Seen, before};
 use crate::broker::Delivery;
 use crate::driver::Schema;
-use crate::driver::postgres;
-use crate::error::{BoxError, Error};
+use crate::driver::postgres::{self, BACKEND};
+use crate::error::{BoxError, Error, Kind};
 use crate::idempotency::{Fingerprint, Key};
 
 const SCHEMA: Schema = Schema {
@@ -55,7 +55,7 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// [`Kind::Schema`](crate::error::Kind::Schema) when the database is newer than this build.
+    /// [`Kind::Schema`] when the database is newer than this build.
     pub async fn migrate(&self) -> Result<(), Error> {
         postgres::migrate(&self.pool, &SCHEMA).await
     }
@@ -84,34 +84,43 @@ impl Postgres {
         if insert(tx, key, Some(fingerprint.as_str())).await? == Seen::First {
             return Ok(Claimed::First);
         }
-        let row: (Option<String>, Option<Vec<u8>>) = sqlx::query_as(BEFORE)
+        let row: Option<(Option<String>, Option<Vec<u8>>)> = sqlx::query_as(BEFORE)
             .bind(key.scope())
             .bind(key.id())
-            .fetch_one(tx)
+            .fetch_optional(tx)
             .await
             .map_err(postgres::error("claim"))?;
-        Ok(before(fingerprint.as_str(), row.0.as_deref(), row.1))
+        let (stored, result) = row.ok_or_else(|| {
+            Error::new(Kind::Contention, BACKEND, "claim")
+                .with_detail(format!("{key} was forgotten at the same moment"))
+        })?;
+        Ok(before(fingerprint.as_str(), stored.as_deref(), result))
     }
 
     /// Keeps the result of what was claimed in the same transaction.
     ///
     /// # Errors
     ///
-    /// Those of the database; roll the transaction back.
+    /// [`Kind::NotFound`] when `key` was not claimed, and those of the database; roll the
+    /// transaction back.
     pub async fn finish(
         &self,
         tx: &mut PgConnection,
         key: &Key,
         result: impl AsRef<[u8]>,
     ) -> Result<(), Error> {
-        sqlx::query(FINISH)
+        let done = sqlx::query(FINISH)
             .bind(key.scope())
             .bind(key.id())
             .bind(result.as_ref())
             .execute(tx)
             .await
-            .map_err(postgres::error("finish"))
-            .map(drop)
+            .map_err(postgres::error("finish"))?;
+        match done.rows_affected() {
+            0 => Err(Error::new(Kind::NotFound, BACKEND, "finish")
+                .with_detail(format!("{key} was not claimed"))),
+            _ => Ok(()),
+        }
     }
 
     /// Forgets keys older than `keep`, which must outlast every redelivery; returns how many.

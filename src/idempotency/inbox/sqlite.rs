@@ -11,8 +11,8 @@ use tower::Service;
 use super::{Claimed, Seen, before};
 use crate::broker::Delivery;
 use crate::driver::Schema;
-use crate::driver::sqlite::{self, BEGIN};
-use crate::error::{BoxError, Error};
+use crate::driver::sqlite::{self, BACKEND, BEGIN};
+use crate::error::{BoxError, Error, Kind};
 use crate::idempotency::{Fingerprint, Key};
 
 const SCHEMA: Schema = Schema {
@@ -55,7 +55,7 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// [`Kind::Schema`](crate::error::Kind::Schema) when the database is newer than this build.
+    /// [`Kind::Schema`] when the database is newer than this build.
     pub async fn migrate(&self) -> Result<(), Error> {
         sqlite::migrate(&self.pool, &SCHEMA).await
     }
@@ -97,21 +97,26 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// Those of the database; roll the transaction back.
+    /// [`Kind::NotFound`] when `key` was not claimed, and those of the database; roll the
+    /// transaction back.
     pub async fn finish(
         &self,
         tx: &mut SqliteConnection,
         key: &Key,
         result: impl AsRef<[u8]>,
     ) -> Result<(), Error> {
-        sqlx::query(FINISH)
+        let done = sqlx::query(FINISH)
             .bind(key.scope())
             .bind(key.id())
             .bind(result.as_ref())
             .execute(tx)
             .await
-            .map_err(sqlite::error("finish"))
-            .map(drop)
+            .map_err(sqlite::error("finish"))?;
+        match done.rows_affected() {
+            0 => Err(Error::new(Kind::NotFound, BACKEND, "finish")
+                .with_detail(format!("{key} was not claimed"))),
+            _ => Ok(()),
+        }
     }
 
     /// Forgets keys older than `keep`, which must outlast every redelivery; returns how many.
