@@ -11,3 +11,5 @@ mod broker;
 mod discovery;
 mod dlq;
 mod idempotency;
+#[cfg(feature = "kafka")]
+mod kafka;

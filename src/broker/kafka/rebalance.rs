@@ -43,8 +43,21 @@ impl Rebalances {
         self.state().decisions.pop_front()
     }
 
-    pub(super) fn close(&self) {
-        self.state().closing = true;
+    /// From now on agrees to whatever comes; returns what was to be begun, and what was to be given
+    /// up.
+    pub(super) fn close(&self) -> (Vec<Vec<TopicPartition>>, Vec<Vec<TopicPartition>>) {
+        let mut state = self.state();
+        state.closing = true;
+        let (mut assigned, mut revoked) = (Vec::new(), Vec::new());
+        for decision in state.decisions.drain(..) {
+            match decision {
+                Decision::Assign(partitions) => assigned.push(partitions),
+                Decision::Lost(partitions) | Decision::Revoke(partitions) => {
+                    revoked.push(partitions);
+                }
+            }
+        }
+        (assigned, revoked)
     }
 
     pub(super) fn reports(&self) -> &Reports {
@@ -76,7 +89,13 @@ impl ConsumerContext for Rebalances {
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         let mut state = self.state();
         if state.closing {
-            if let Err(error) = give_up(consumer, partitions) {
+            drop(state);
+            let agreed = if assigned {
+                take(consumer, partitions)
+            } else {
+                give_up(consumer, partitions)
+            };
+            if let Err(error) = agreed {
                 tracing::debug!(%error, "partitions could not be given up at the end");
             }
             return;

@@ -3,14 +3,18 @@ use std::fmt;
 use std::future::ready;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::DateTime;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use tokio::task::spawn_blocking;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
 use super::Config;
 use super::error::{BACKEND, config, error, interrupted};
@@ -21,6 +25,9 @@ use crate::error::{Error, Kind};
 use crate::message::Headers;
 
 type Driver = StreamConsumer<Rebalances>;
+
+/// How often to look whether a call that is on its way has ended.
+const BUSY: Duration = Duration::from_millis(5);
 
 /// One member of a consumer group in Kafka.
 pub struct Subscriber {
@@ -33,6 +40,14 @@ pub struct Subscriber {
     last_epoch: u64,
     /// Partitions that are to be given back, and those of them that are not released yet.
     revoking: Option<(Vec<TopicPartition>, HashSet<TopicPartition>)>,
+    /// Partitions that were decided to be ours and are not begun yet.
+    beginning: Option<Beginning>,
+}
+
+struct Beginning {
+    partitions: Vec<TopicPartition>,
+    /// Outlives a poll that is cancelled; `None` after it failed.
+    task: Option<JoinHandle<Result<(), Error>>>,
 }
 
 impl Subscriber {
@@ -50,10 +65,12 @@ impl Subscriber {
             epochs: HashMap::new(),
             last_epoch: 0,
             revoking: None,
+            beginning: None,
         })
     }
 
     fn create(&self, group: &str) -> Result<Driver, Error> {
+        let session = self.settings.session_timeout.as_millis();
         let mut client = self.settings.client();
         client
             .set("group.id", group)
@@ -62,14 +79,10 @@ impl Subscriber {
             .set("enable.partition.eof", "false")
             .set("auto.offset.reset", "earliest")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set(
-                "session.timeout.ms",
-                self.settings.session_timeout.as_millis().to_string(),
-            )
-            .set(
-                "heartbeat.interval.ms",
-                (self.settings.session_timeout.as_millis() / 3).to_string(),
-            )
+            .set("session.timeout.ms", session.to_string())
+            .set("heartbeat.interval.ms", (session / 3).to_string())
+            // Signs of life come from a thread of librdkafka's: polling has a limit of its own.
+            .set("max.poll.interval.ms", session.to_string())
             .set("isolation.level", "read_committed")
             // What is buffered ahead of the handler, in KiB: enough to keep it busy.
             .set("queued.max.messages.kbytes", "16384")
@@ -87,20 +100,17 @@ impl Subscriber {
     }
 
     /// Acts upon a decision of the coordinator.
-    async fn act(&mut self, decision: Decision) -> Result<Option<Polled>, Error> {
+    fn act(&mut self, decision: Decision) -> Result<Option<Polled>, Error> {
         match decision {
             Decision::Assign(partitions) => {
-                let driver = Arc::clone(self.driver("poll")?);
-                let (start, wanted) = (self.start, partitions.clone());
-                spawn_blocking(move || begin(&driver, &wanted, start))
-                    .await
-                    .map_err(interrupted("poll"))??;
-                Ok(some(
-                    partitions.into_iter().map(|p| self.assigned(p)).collect(),
-                    Polled::Assigned,
-                ))
+                self.beginning = Some(Beginning {
+                    partitions,
+                    task: None,
+                });
+                Ok(None)
             }
             Decision::Revoke(partitions) => {
+                self.abandon_beginning()?;
                 let ours = self.ours(&partitions);
                 let left = ours.iter().map(|ours| ours.partition.clone()).collect();
                 self.revoking = Some((partitions, left));
@@ -110,6 +120,7 @@ impl Subscriber {
                 Ok(some(ours, Polled::Revoking))
             }
             Decision::Lost(partitions) => {
+                self.abandon_beginning()?;
                 let ours = self.ours(&partitions);
                 for partition in &partitions {
                     self.epochs.remove(partition);
@@ -120,6 +131,41 @@ impl Subscriber {
                 Ok(some(ours, Polled::Lost))
             }
         }
+    }
+
+    /// Begins with the partitions that were decided to be ours. Cancel safe: a later call goes on.
+    async fn begin(&mut self) -> Result<Option<Polled>, Error> {
+        let driver = Arc::clone(self.driver("poll")?);
+        let start = self.start;
+        let Some(Beginning { partitions, task }) = &mut self.beginning else {
+            return Ok(None);
+        };
+        let task = task.get_or_insert_with(|| {
+            let wanted = partitions.clone();
+            spawn_blocking(move || begin(&driver, &wanted, start))
+        });
+        let begun = task.await;
+        if !matches!(begun, Ok(Ok(()))) {
+            if let Some(beginning) = &mut self.beginning {
+                beginning.task = None;
+            }
+            return begun.map_err(interrupted("poll"))?.map(|()| None);
+        }
+        let begun = self.beginning.take().map(|begun| begun.partitions);
+        let begun = begun.into_iter().flatten();
+        Ok(some(
+            begun.map(|partition| self.assigned(partition)).collect(),
+            Polled::Assigned,
+        ))
+    }
+
+    /// Forgets partitions that were taken away before they were begun. librdkafka gives up only what
+    /// was taken, so they are taken first; nothing of them is handed out.
+    fn abandon_beginning(&mut self) -> Result<(), Error> {
+        let Some(Beginning { partitions, .. }) = self.beginning.take() else {
+            return Ok(());
+        };
+        take(&**self.driver("poll")?, &list(&partitions)).map_err(error("poll"))
     }
 
     fn assigned(&mut self, partition: TopicPartition) -> Assignment {
@@ -214,15 +260,29 @@ impl broker::Subscriber for Subscriber {
     async fn poll(&mut self, max: NonZeroUsize) -> Result<Polled, Error> {
         let driver = Arc::clone(self.driver("poll")?);
         loop {
-            if let Some(decision) = driver.context().next() {
-                match self.act(decision).await? {
+            // What was taken away meanwhile need not be begun.
+            if self
+                .beginning
+                .as_ref()
+                .is_none_or(|begun| begun.task.is_none())
+                && let Some(decision) = driver.context().next()
+            {
+                match self.act(decision)? {
                     Some(polled) => return Ok(polled),
                     None => continue,
                 }
             }
+            if let Some(polled) = self.begin().await? {
+                return Ok(polled);
+            }
             let first = tokio::select! {
                 biased;
-                message = driver.recv() => message.map_err(error("poll"))?,
+                message = driver.recv() => match message {
+                    Ok(message) => message,
+                    // The partitions are lost, which is the next decision.
+                    Err(error) if is_silence(&error) => continue,
+                    Err(failed) => return Err(error("poll")(failed)),
+                },
                 // A decision came while there were no records.
                 () = driver.context().news.notified() => continue,
             };
@@ -312,16 +372,22 @@ impl broker::Subscriber for Subscriber {
         let Some(driver) = self.driver.take() else {
             return Ok(());
         };
-        driver.context().close();
-        // Leaving the group waits for the broker.
-        spawn_blocking(move || leave(driver))
-            .await
-            .map_err(interrupted("close"))?;
-        Ok(())
+        let left = self.leave(driver);
+        match timeout(ASK, left).await {
+            Ok(left) => {
+                left.map_err(|source| Error::new(Kind::Other, BACKEND, "close").with_source(source))
+            }
+            Err(elapsed) => Err(Error::new(Kind::Timeout, BACKEND, "close").with_source(elapsed)),
+        }
     }
 }
 
 impl Subscriber {
+    fn leave(&mut self, driver: Arc<Driver>) -> oneshot::Receiver<()> {
+        let revoking = self.revoking.take().map(|(partitions, _)| partitions);
+        leave(driver, self.beginning.take(), revoking)
+    }
+
     fn flow(
         &self,
         what: &'static str,
@@ -343,23 +409,52 @@ impl Drop for Subscriber {
         let Some(driver) = self.driver.take() else {
             return;
         };
-        driver.context().close();
-        // librdkafka leaves the group when it is dropped, and waits for the broker with that; on a
-        // runtime's worker this would stop others.
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || leave(driver))),
-            Err(_) => leave(driver),
-        }
+        drop(self.leave(driver));
     }
 }
 
-/// Gives everything up that was decided before, and leaves the group.
-fn leave(driver: Arc<Driver>) {
-    let all = driver.assignment().unwrap_or_default();
-    if let Err(error) = give_up(&*driver, &all) {
-        tracing::debug!(%error, "partitions could not be given up at the end");
+/// Gives everything up that was decided before, and leaves the group. This waits for the broker, so
+/// it has a thread of its own: a runtime waits for its own threads when it ends.
+fn leave(
+    driver: Arc<Driver>,
+    beginning: Option<Beginning>,
+    revoking: Option<Vec<TopicPartition>>,
+) -> oneshot::Receiver<()> {
+    let (done, left) = oneshot::channel();
+    let run = move || {
+        // A blocking call may still be on its way; its time is limited.
+        while Arc::strong_count(&driver) > 1 {
+            thread::sleep(BUSY);
+        }
+        let begun = beginning.map(|beginning| beginning.partitions);
+        let (assigned, revoked) = driver.context().close();
+        for partitions in begun.into_iter().chain(assigned) {
+            if let Err(error) = take(&*driver, &list(&partitions)) {
+                tracing::debug!(%error, "partitions were begun before");
+            }
+        }
+        // The rest is taken back by librdkafka, which refuses to take anything twice.
+        for partitions in revoking.into_iter().chain(revoked) {
+            if let Err(error) = give_up(&*driver, &list(&partitions)) {
+                tracing::debug!(%error, "partitions could not be given up at the end");
+            }
+        }
+        drop(driver);
+        // Nobody may be waiting.
+        let _ = done.send(());
+    };
+    let started = thread::Builder::new()
+        .name("kafka-leave".to_owned())
+        .spawn(run);
+    if let Err(error) = started {
+        tracing::warn!(%error, "could not leave the group; the membership ends by timeout");
     }
-    drop(driver);
+    left
+}
+
+/// Whether librdkafka says that we have not polled for too long.
+fn is_silence(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::PollExceeded)
 }
 
 /// Finds where to begin in new partitions, and begins. Blocks.
