@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -9,6 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::context::Reports;
 use crate::broker::TopicPartition;
@@ -31,8 +33,13 @@ pub(super) struct Rebalances {
     pub(super) news: Notify,
 }
 
+/// While it lives, somebody polls.
+pub(super) struct Polling<'a>(&'a Rebalances);
+
 #[derive(Debug, Default)]
 struct State {
+    /// When somebody polled last.
+    polled: Option<Instant>,
     decisions: VecDeque<Decision>,
     /// Set at the end: nobody acts upon decisions any more, so they are agreed to at once.
     closing: bool,
@@ -60,12 +67,28 @@ impl Rebalances {
         (assigned, revoked)
     }
 
+    /// How long nobody has polled.
+    pub(super) fn silence(&self) -> Duration {
+        let polled = self.state().polled;
+        polled.map_or(Duration::ZERO, |polled| polled.elapsed())
+    }
+
+    pub(super) fn polling(&self) -> Polling<'_> {
+        Polling(self)
+    }
+
     pub(super) fn reports(&self) -> &Reports {
         &self.reports
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.state().polled = Some(Instant::now());
     }
 }
 

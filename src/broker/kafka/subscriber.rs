@@ -34,6 +34,7 @@ pub struct Subscriber {
     settings: Config,
     /// `Some` from subscribing on.
     driver: Option<Arc<Driver>>,
+    topics: Vec<Arc<str>>,
     start: Start,
     /// The epoch of each partition that is ours.
     epochs: HashMap<TopicPartition, u64>,
@@ -61,6 +62,7 @@ impl Subscriber {
         Ok(Self {
             settings: settings.clone(),
             driver: None,
+            topics: Vec::new(),
             start: Start::Earliest,
             epochs: HashMap::new(),
             last_epoch: 0,
@@ -159,6 +161,29 @@ impl Subscriber {
         ))
     }
 
+    /// Gives up everything after a silence, as the group may have done already, and joins again.
+    /// What librdkafka still has of it is handed out no more.
+    fn join_again(&mut self) -> Result<Option<Polled>, Error> {
+        let driver = Arc::clone(self.driver("poll")?);
+        drop(driver.context().polling());
+        let lost: Vec<_> = self
+            .epochs
+            .drain()
+            .map(|(partition, epoch)| Assignment::new(partition, epoch))
+            .collect();
+        if lost.is_empty() {
+            return Ok(None);
+        }
+        if let Some((_, left)) = &mut self.revoking {
+            left.clear();
+        }
+        self.finish_revoking()?;
+        let names: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
+        driver.unsubscribe();
+        driver.subscribe(&names).map_err(error("poll"))?;
+        Ok(Some(Polled::Lost(lost)))
+    }
+
     /// Forgets partitions that were taken away before they were begun. librdkafka gives up only what
     /// was taken, so they are taken first; nothing of them is handed out.
     fn abandon_beginning(&mut self) -> Result<(), Error> {
@@ -252,6 +277,7 @@ impl broker::Subscriber for Subscriber {
         found?;
         let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
         driver.subscribe(&names).map_err(error("subscribe"))?;
+        self.topics = topics.to_vec();
         self.start = start;
         self.driver = Some(driver);
         Ok(())
@@ -259,6 +285,12 @@ impl broker::Subscriber for Subscriber {
 
     async fn poll(&mut self, max: NonZeroUsize) -> Result<Polled, Error> {
         let driver = Arc::clone(self.driver("poll")?);
+        if driver.context().silence() > self.settings.session_timeout
+            && let Some(polled) = self.join_again()?
+        {
+            return Ok(polled);
+        }
+        let _polling = driver.context().polling();
         loop {
             // What was taken away meanwhile need not be begun.
             if self
