@@ -1,9 +1,9 @@
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::fmt;
 use std::future::ready;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,17 +17,19 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use super::Config;
+use super::begin::begin;
 use super::error::{BACKEND, config, error, interrupted};
+use super::leave::leave;
 use super::metadata::{self, ASK};
 use super::rebalance::{Decision, Rebalances, give_up, list, number, take};
 use crate::broker::{self, Assignment, Polled, Position, Received, Record, Start, TopicPartition};
 use crate::error::{Error, Kind};
 use crate::message::Headers;
 
-type Driver = StreamConsumer<Rebalances>;
+pub(super) type Driver = StreamConsumer<Rebalances>;
 
-/// How often to look whether a call that is on its way has ended.
-const BUSY: Duration = Duration::from_millis(5);
+/// How long to listen for the reason after a failure.
+const LISTEN: Duration = Duration::from_millis(500);
 
 /// One member of a consumer group in Kafka.
 pub struct Subscriber {
@@ -271,10 +273,9 @@ impl broker::Subscriber for Subscriber {
                 .try_for_each(|topic| metadata::partitions(client, topic, "subscribe").map(drop))
         });
         let found = found.await.map_err(interrupted("subscribe"))?;
-        if let (Err(_), Some(reason)) = (&found, driver.context().reports().refusal()) {
-            return Err(Error::new(Kind::Unauthorized, BACKEND, "subscribe").with_detail(reason));
+        if let Err(error) = found {
+            return Err(refusal(&driver).await.unwrap_or(error));
         }
-        found?;
         let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
         driver.subscribe(&names).map_err(error("subscribe"))?;
         self.topics = topics.to_vec();
@@ -406,18 +407,18 @@ impl broker::Subscriber for Subscriber {
         };
         let left = self.leave(driver);
         match timeout(ASK, left).await {
-            Ok(left) => {
-                left.map_err(|source| Error::new(Kind::Other, BACKEND, "close").with_source(source))
-            }
+            Ok(Ok(never)) => match never {},
+            Ok(Err(_gone)) => Ok(()),
             Err(elapsed) => Err(Error::new(Kind::Timeout, BACKEND, "close").with_source(elapsed)),
         }
     }
 }
 
 impl Subscriber {
-    fn leave(&mut self, driver: Arc<Driver>) -> oneshot::Receiver<()> {
+    fn leave(&mut self, driver: Arc<Driver>) -> oneshot::Receiver<Infallible> {
         let revoking = self.revoking.take().map(|(partitions, _)| partitions);
-        leave(driver, self.beginning.take(), revoking)
+        let beginning = self.beginning.take().map(|begun| begun.partitions);
+        leave(driver, beginning, revoking)
     }
 
     fn flow(
@@ -445,89 +446,21 @@ impl Drop for Subscriber {
     }
 }
 
-/// Gives everything up that was decided before, and leaves the group. This waits for the broker, so
-/// it has a thread of its own: a runtime waits for its own threads when it ends.
-fn leave(
-    driver: Arc<Driver>,
-    beginning: Option<Beginning>,
-    revoking: Option<Vec<TopicPartition>>,
-) -> oneshot::Receiver<()> {
-    let (done, left) = oneshot::channel();
-    let run = move || {
-        // A blocking call may still be on its way; its time is limited.
-        while Arc::strong_count(&driver) > 1 {
-            thread::sleep(BUSY);
+/// Why the broker refuses us, if it does: librdkafka tells a consumer when it polls.
+async fn refusal(driver: &Driver) -> Option<Error> {
+    let reports = driver.context().reports();
+    let told = timeout(LISTEN, async {
+        while reports.refusal().is_none() {
+            drop(driver.recv().await);
         }
-        let begun = beginning.map(|beginning| beginning.partitions);
-        let (assigned, revoked) = driver.context().close();
-        for partitions in begun.into_iter().chain(assigned) {
-            if let Err(error) = take(&*driver, &list(&partitions)) {
-                tracing::debug!(%error, "partitions were begun before");
-            }
-        }
-        // The rest is taken back by librdkafka, which refuses to take anything twice.
-        for partitions in revoking.into_iter().chain(revoked) {
-            if let Err(error) = give_up(&*driver, &list(&partitions)) {
-                tracing::debug!(%error, "partitions could not be given up at the end");
-            }
-        }
-        drop(driver);
-        // Nobody may be waiting.
-        let _ = done.send(());
-    };
-    let started = thread::Builder::new()
-        .name("kafka-leave".to_owned())
-        .spawn(run);
-    if let Err(error) = started {
-        tracing::warn!(%error, "could not leave the group; the membership ends by timeout");
-    }
-    left
+    });
+    let reason = told.await.ok().and_then(|()| reports.refusal())?;
+    Some(Error::new(Kind::Unauthorized, BACKEND, "subscribe").with_detail(reason))
 }
 
 /// Whether librdkafka says that we have not polled for too long.
 fn is_silence(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::PollExceeded)
-}
-
-/// Finds where to begin in new partitions, and begins. Blocks.
-///
-/// A group that starts with the latest commits its start at once: after a crash before the first
-/// commit it would otherwise start later, and skip what came in between.
-fn begin(driver: &Driver, partitions: &[TopicPartition], start: Start) -> Result<(), Error> {
-    let error = error("poll");
-    let mut offsets = driver
-        .committed_offsets(list(partitions), ASK)
-        .map_err(&error)?;
-    let mut first = TopicPartitionList::new();
-    for partition in partitions {
-        let (topic, number) = (&*partition.topic, number(partition));
-        let known = offsets
-            .find_partition(topic, number)
-            .is_some_and(|found| matches!(found.offset(), Offset::Offset(_)));
-        if known {
-            continue;
-        }
-        let (low, high) = driver
-            .fetch_watermarks(topic, number, ASK)
-            .map_err(&error)?;
-        let begin = match start {
-            Start::Earliest => low,
-            Start::Latest => high,
-        };
-        offsets
-            .set_partition_offset(topic, number, Offset::Offset(begin))
-            .map_err(&error)?;
-        if start == Start::Latest {
-            first
-                .add_partition_offset(topic, number, Offset::Offset(begin))
-                .map_err(&error)?;
-        }
-    }
-    take(driver, &offsets).map_err(&error)?;
-    if first.count() > 0 {
-        driver.commit(&first, CommitMode::Sync).map_err(&error)?;
-    }
-    Ok(())
 }
 
 fn headers(message: &BorrowedMessage<'_>) -> Headers {
