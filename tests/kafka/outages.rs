@@ -130,3 +130,24 @@ async fn reading_goes_on_after_a_restart() {
     publishing.await.unwrap();
     subscriber.close().await.unwrap();
 }
+
+/// The broker cannot be told; the membership ends by timeout.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leaving_a_stalled_broker_ends() {
+    let broker = own_broker().await;
+    let config = config(&broker);
+    let topic = topic(&config, 3).await;
+    let mut subscriber = Subscriber::new(&config).unwrap();
+    let topics = [Arc::clone(&topic)];
+    subscriber
+        .subscribe("group", &topics, Start::Earliest)
+        .await
+        .unwrap();
+    publish_all(config, topic, 100).await;
+    expect_all(&mut subscriber, 100).await;
+    steer(&broker, Kafka::stop).await;
+    let closed = timeout(Duration::from_secs(15), subscriber.close()).await;
+    if let Err(error) = closed.expect("it ends") {
+        assert!(error.is_transient(), "{error:?}");
+    }
+}
