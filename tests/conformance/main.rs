@@ -16,3 +16,5 @@ mod inbox;
 mod outbox;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod pools;
+#[cfg(feature = "kafka")]
+mod kafka;

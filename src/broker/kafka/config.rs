@@ -15,7 +15,7 @@ use crate::config::{ConfigError, Problems, duration, size};
 /// | `client_id` | `bowline` | not empty |
 /// | `message_timeout` | 30 s | 1 s to 15 min |
 /// | `session_timeout` | 10 s | 300 ms to 30 min; the broker's own bounds hold too |
-/// | `max_record` | 1 MiB | 1 KiB to 1,000,000,000 B |
+/// | `max_record` | 1,000,000 B | 1 KiB to 1,000,000,000 B |
 /// | `replication` | the broker's default | from 1 |
 /// | `properties` | none | librdkafka's own names, e.g. `security.protocol` |
 #[derive(Clone, PartialEq, Serialize, Deserialize)]

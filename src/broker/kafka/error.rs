@@ -14,6 +14,17 @@ pub(super) fn error(operation: &'static str) -> impl Fn(KafkaError) -> Error {
     move |source| Error::new(kind(&source), BACKEND, operation).with_source(source)
 }
 
+/// As [`error`], for questions that change nothing or may be asked again: a broker that does not
+/// answer them cannot be reached.
+pub(super) fn unanswered(operation: &'static str) -> impl Fn(KafkaError) -> Error {
+    move |source| match error(operation)(source) {
+        failed if failed.kind() == Kind::Timeout => {
+            Error::new(Kind::Unavailable, BACKEND, operation).with_source(failed)
+        }
+        failed => failed,
+    }
+}
+
 /// A configuration that cannot be used.
 pub(super) fn config(error: ConfigError) -> Error {
     Error::new(Kind::Invalid, BACKEND, "configure").with_source(error)
@@ -67,6 +78,7 @@ fn kind(error: &KafkaError) -> Kind {
 fn code(error: &KafkaError) -> Option<Code> {
     match error {
         KafkaError::Transaction(error) => Some(error.code()),
+        KafkaError::AdminOp(code) => Some(*code),
         _ => error.rdkafka_error_code(),
     }
 }

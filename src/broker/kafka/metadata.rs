@@ -3,7 +3,7 @@ use std::time::Duration;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::error::{BACKEND, error};
+use super::error::{BACKEND, unanswered};
 use crate::error::{Error, Kind};
 
 /// How long to wait for the broker to say what it has.
@@ -15,15 +15,9 @@ pub(super) fn partitions<C: ClientContext>(
     topic: &str,
     operation: &'static str,
 ) -> Result<usize, Error> {
-    let metadata = client.fetch_metadata(Some(topic), ASK).map_err(|source| {
-        match error(operation)(source) {
-            // A broker that does not answer this cannot be reached.
-            failed if failed.kind() == Kind::Timeout => {
-                Error::new(Kind::Unavailable, BACKEND, operation).with_source(failed)
-            }
-            failed => failed,
-        }
-    })?;
+    let metadata = client
+        .fetch_metadata(Some(topic), ASK)
+        .map_err(unanswered(operation))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let missing = || {
         Error::new(Kind::NotFound, BACKEND, operation)

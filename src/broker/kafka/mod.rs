@@ -28,9 +28,11 @@
 //! # Ok(()) }
 //! ```
 
+mod begin;
 mod config;
 mod context;
 mod error;
+mod leave;
 mod metadata;
 mod publisher;
 mod rebalance;

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -9,6 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::context::Reports;
 use crate::broker::TopicPartition;
@@ -31,8 +33,13 @@ pub(super) struct Rebalances {
     pub(super) news: Notify,
 }
 
+/// While it lives, somebody polls.
+pub(super) struct Polling<'a>(&'a Rebalances);
+
 #[derive(Debug, Default)]
 struct State {
+    /// When somebody polled last.
+    polled: Option<Instant>,
     decisions: VecDeque<Decision>,
     /// Set at the end: nobody acts upon decisions any more, so they are agreed to at once.
     closing: bool,
@@ -43,8 +50,31 @@ impl Rebalances {
         self.state().decisions.pop_front()
     }
 
-    pub(super) fn close(&self) {
-        self.state().closing = true;
+    /// From now on agrees to whatever comes; returns what was to be begun, and what was to be given
+    /// up.
+    pub(super) fn close(&self) -> (Vec<Vec<TopicPartition>>, Vec<Vec<TopicPartition>>) {
+        let mut state = self.state();
+        state.closing = true;
+        let (mut assigned, mut revoked) = (Vec::new(), Vec::new());
+        for decision in state.decisions.drain(..) {
+            match decision {
+                Decision::Assign(partitions) => assigned.push(partitions),
+                Decision::Lost(partitions) | Decision::Revoke(partitions) => {
+                    revoked.push(partitions);
+                }
+            }
+        }
+        (assigned, revoked)
+    }
+
+    /// How long nobody has polled.
+    pub(super) fn silence(&self) -> Duration {
+        let polled = self.state().polled;
+        polled.map_or(Duration::ZERO, |polled| polled.elapsed())
+    }
+
+    pub(super) fn polling(&self) -> Polling<'_> {
+        Polling(self)
     }
 
     pub(super) fn reports(&self) -> &Reports {
@@ -53,6 +83,12 @@ impl Rebalances {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.state().polled = Some(Instant::now());
     }
 }
 
@@ -76,7 +112,13 @@ impl ConsumerContext for Rebalances {
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         let mut state = self.state();
         if state.closing {
-            if let Err(error) = give_up(consumer, partitions) {
+            drop(state);
+            let agreed = if assigned {
+                take(consumer, partitions)
+            } else {
+                give_up(consumer, partitions)
+            };
+            if let Err(error) = agreed {
                 tracing::debug!(%error, "partitions could not be given up at the end");
             }
             return;

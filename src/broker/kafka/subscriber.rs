@@ -1,38 +1,56 @@
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::fmt;
 use std::future::ready;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::DateTime;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use tokio::task::spawn_blocking;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
 use super::Config;
+use super::begin::begin;
 use super::error::{BACKEND, config, error, interrupted};
+use super::leave::leave;
 use super::metadata::{self, ASK};
 use super::rebalance::{Decision, Rebalances, give_up, list, number, take};
 use crate::broker::{self, Assignment, Polled, Position, Received, Record, Start, TopicPartition};
 use crate::error::{Error, Kind};
 use crate::message::Headers;
 
-type Driver = StreamConsumer<Rebalances>;
+pub(super) type Driver = StreamConsumer<Rebalances>;
+
+/// How long to listen for the reason after a failure.
+const LISTEN: Duration = Duration::from_millis(500);
 
 /// One member of a consumer group in Kafka.
 pub struct Subscriber {
     settings: Config,
     /// `Some` from subscribing on.
     driver: Option<Arc<Driver>>,
+    topics: Vec<Arc<str>>,
     start: Start,
     /// The epoch of each partition that is ours.
     epochs: HashMap<TopicPartition, u64>,
     last_epoch: u64,
     /// Partitions that are to be given back, and those of them that are not released yet.
     revoking: Option<(Vec<TopicPartition>, HashSet<TopicPartition>)>,
+    /// Partitions that were decided to be ours and are not begun yet.
+    beginning: Option<Beginning>,
+}
+
+struct Beginning {
+    partitions: Vec<TopicPartition>,
+    /// Outlives a poll that is cancelled; `None` after it failed.
+    task: Option<JoinHandle<Result<(), Error>>>,
 }
 
 impl Subscriber {
@@ -46,14 +64,17 @@ impl Subscriber {
         Ok(Self {
             settings: settings.clone(),
             driver: None,
+            topics: Vec::new(),
             start: Start::Earliest,
             epochs: HashMap::new(),
             last_epoch: 0,
             revoking: None,
+            beginning: None,
         })
     }
 
     fn create(&self, group: &str) -> Result<Driver, Error> {
+        let session = self.settings.session_timeout.as_millis();
         let mut client = self.settings.client();
         client
             .set("group.id", group)
@@ -62,14 +83,10 @@ impl Subscriber {
             .set("enable.partition.eof", "false")
             .set("auto.offset.reset", "earliest")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set(
-                "session.timeout.ms",
-                self.settings.session_timeout.as_millis().to_string(),
-            )
-            .set(
-                "heartbeat.interval.ms",
-                (self.settings.session_timeout.as_millis() / 3).to_string(),
-            )
+            .set("session.timeout.ms", session.to_string())
+            .set("heartbeat.interval.ms", (session / 3).to_string())
+            // Signs of life come from a thread of librdkafka's: polling has a limit of its own.
+            .set("max.poll.interval.ms", session.to_string())
             .set("isolation.level", "read_committed")
             // What is buffered ahead of the handler, in KiB: enough to keep it busy.
             .set("queued.max.messages.kbytes", "16384")
@@ -87,20 +104,17 @@ impl Subscriber {
     }
 
     /// Acts upon a decision of the coordinator.
-    async fn act(&mut self, decision: Decision) -> Result<Option<Polled>, Error> {
+    fn act(&mut self, decision: Decision) -> Result<Option<Polled>, Error> {
         match decision {
             Decision::Assign(partitions) => {
-                let driver = Arc::clone(self.driver("poll")?);
-                let (start, wanted) = (self.start, partitions.clone());
-                spawn_blocking(move || begin(&driver, &wanted, start))
-                    .await
-                    .map_err(interrupted("poll"))??;
-                Ok(some(
-                    partitions.into_iter().map(|p| self.assigned(p)).collect(),
-                    Polled::Assigned,
-                ))
+                self.beginning = Some(Beginning {
+                    partitions,
+                    task: None,
+                });
+                Ok(None)
             }
             Decision::Revoke(partitions) => {
+                self.abandon_beginning()?;
                 let ours = self.ours(&partitions);
                 let left = ours.iter().map(|ours| ours.partition.clone()).collect();
                 self.revoking = Some((partitions, left));
@@ -110,6 +124,7 @@ impl Subscriber {
                 Ok(some(ours, Polled::Revoking))
             }
             Decision::Lost(partitions) => {
+                self.abandon_beginning()?;
                 let ours = self.ours(&partitions);
                 for partition in &partitions {
                     self.epochs.remove(partition);
@@ -120,6 +135,64 @@ impl Subscriber {
                 Ok(some(ours, Polled::Lost))
             }
         }
+    }
+
+    /// Begins with the partitions that were decided to be ours. Cancel safe: a later call goes on.
+    async fn begin(&mut self) -> Result<Option<Polled>, Error> {
+        let driver = Arc::clone(self.driver("poll")?);
+        let start = self.start;
+        let Some(Beginning { partitions, task }) = &mut self.beginning else {
+            return Ok(None);
+        };
+        let task = task.get_or_insert_with(|| {
+            let wanted = partitions.clone();
+            spawn_blocking(move || begin(&driver, &wanted, start))
+        });
+        let begun = task.await;
+        if !matches!(begun, Ok(Ok(()))) {
+            if let Some(beginning) = &mut self.beginning {
+                beginning.task = None;
+            }
+            return begun.map_err(interrupted("poll"))?.map(|()| None);
+        }
+        let begun = self.beginning.take().map(|begun| begun.partitions);
+        let begun = begun.into_iter().flatten();
+        Ok(some(
+            begun.map(|partition| self.assigned(partition)).collect(),
+            Polled::Assigned,
+        ))
+    }
+
+    /// Gives up everything after a silence, as the group may have done already, and joins again.
+    /// What librdkafka still has of it is handed out no more.
+    fn join_again(&mut self) -> Result<Option<Polled>, Error> {
+        let driver = Arc::clone(self.driver("poll")?);
+        drop(driver.context().polling());
+        let lost: Vec<_> = self
+            .epochs
+            .drain()
+            .map(|(partition, epoch)| Assignment::new(partition, epoch))
+            .collect();
+        if lost.is_empty() {
+            return Ok(None);
+        }
+        if let Some((_, left)) = &mut self.revoking {
+            left.clear();
+        }
+        self.finish_revoking()?;
+        let names: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
+        driver.unsubscribe();
+        driver.subscribe(&names).map_err(error("poll"))?;
+        Ok(Some(Polled::Lost(lost)))
+    }
+
+    /// Forgets partitions that were taken away before they were begun. librdkafka gives up only what
+    /// was taken, so they are taken first; nothing of them is handed out.
+    fn abandon_beginning(&mut self) -> Result<(), Error> {
+        let Some(Beginning { partitions, .. }) = self.beginning.take() else {
+            return Ok(());
+        };
+        take(&**self.driver("poll")?, &list(&partitions)).map_err(error("poll"))
     }
 
     fn assigned(&mut self, partition: TopicPartition) -> Assignment {
@@ -200,12 +273,12 @@ impl broker::Subscriber for Subscriber {
                 .try_for_each(|topic| metadata::partitions(client, topic, "subscribe").map(drop))
         });
         let found = found.await.map_err(interrupted("subscribe"))?;
-        if let (Err(_), Some(reason)) = (&found, driver.context().reports().refusal()) {
-            return Err(Error::new(Kind::Unauthorized, BACKEND, "subscribe").with_detail(reason));
+        if let Err(error) = found {
+            return Err(refusal(&driver).await.unwrap_or(error));
         }
-        found?;
         let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
         driver.subscribe(&names).map_err(error("subscribe"))?;
+        self.topics = topics.to_vec();
         self.start = start;
         self.driver = Some(driver);
         Ok(())
@@ -213,16 +286,36 @@ impl broker::Subscriber for Subscriber {
 
     async fn poll(&mut self, max: NonZeroUsize) -> Result<Polled, Error> {
         let driver = Arc::clone(self.driver("poll")?);
+        if driver.context().silence() > self.settings.session_timeout
+            && let Some(polled) = self.join_again()?
+        {
+            return Ok(polled);
+        }
+        let _polling = driver.context().polling();
         loop {
-            if let Some(decision) = driver.context().next() {
-                match self.act(decision).await? {
+            // What was taken away meanwhile need not be begun.
+            if self
+                .beginning
+                .as_ref()
+                .is_none_or(|begun| begun.task.is_none())
+                && let Some(decision) = driver.context().next()
+            {
+                match self.act(decision)? {
                     Some(polled) => return Ok(polled),
                     None => continue,
                 }
             }
+            if let Some(polled) = self.begin().await? {
+                return Ok(polled);
+            }
             let first = tokio::select! {
                 biased;
-                message = driver.recv() => message.map_err(error("poll"))?,
+                message = driver.recv() => match message {
+                    Ok(message) => message,
+                    // The partitions are lost, which is the next decision.
+                    Err(error) if is_silence(&error) => continue,
+                    Err(failed) => return Err(error("poll")(failed)),
+                },
                 // A decision came while there were no records.
                 () = driver.context().news.notified() => continue,
             };
@@ -312,16 +405,22 @@ impl broker::Subscriber for Subscriber {
         let Some(driver) = self.driver.take() else {
             return Ok(());
         };
-        driver.context().close();
-        // Leaving the group waits for the broker.
-        spawn_blocking(move || leave(driver))
-            .await
-            .map_err(interrupted("close"))?;
-        Ok(())
+        let left = self.leave(driver);
+        match timeout(ASK, left).await {
+            Ok(Ok(never)) => match never {},
+            Ok(Err(_gone)) => Ok(()),
+            Err(elapsed) => Err(Error::new(Kind::Timeout, BACKEND, "close").with_source(elapsed)),
+        }
     }
 }
 
 impl Subscriber {
+    fn leave(&mut self, driver: Arc<Driver>) -> oneshot::Receiver<Infallible> {
+        let revoking = self.revoking.take().map(|(partitions, _)| partitions);
+        let beginning = self.beginning.take().map(|begun| begun.partitions);
+        leave(driver, beginning, revoking)
+    }
+
     fn flow(
         &self,
         what: &'static str,
@@ -343,64 +442,25 @@ impl Drop for Subscriber {
         let Some(driver) = self.driver.take() else {
             return;
         };
-        driver.context().close();
-        // librdkafka leaves the group when it is dropped, and waits for the broker with that; on a
-        // runtime's worker this would stop others.
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || leave(driver))),
-            Err(_) => leave(driver),
-        }
+        drop(self.leave(driver));
     }
 }
 
-/// Gives everything up that was decided before, and leaves the group.
-fn leave(driver: Arc<Driver>) {
-    let all = driver.assignment().unwrap_or_default();
-    if let Err(error) = give_up(&*driver, &all) {
-        tracing::debug!(%error, "partitions could not be given up at the end");
-    }
-    drop(driver);
+/// Why the broker refuses us, if it does: librdkafka tells a consumer when it polls.
+async fn refusal(driver: &Driver) -> Option<Error> {
+    let reports = driver.context().reports();
+    let told = timeout(LISTEN, async {
+        while reports.refusal().is_none() {
+            drop(driver.recv().await);
+        }
+    });
+    let reason = told.await.ok().and_then(|()| reports.refusal())?;
+    Some(Error::new(Kind::Unauthorized, BACKEND, "subscribe").with_detail(reason))
 }
 
-/// Finds where to begin in new partitions, and begins. Blocks.
-///
-/// A group that starts with the latest commits its start at once: after a crash before the first
-/// commit it would otherwise start later, and skip what came in between.
-fn begin(driver: &Driver, partitions: &[TopicPartition], start: Start) -> Result<(), Error> {
-    let error = error("poll");
-    let mut offsets = driver
-        .committed_offsets(list(partitions), ASK)
-        .map_err(&error)?;
-    let mut first = TopicPartitionList::new();
-    for partition in partitions {
-        let (topic, number) = (&*partition.topic, number(partition));
-        let known = offsets
-            .find_partition(topic, number)
-            .is_some_and(|found| matches!(found.offset(), Offset::Offset(_)));
-        if known {
-            continue;
-        }
-        let (low, high) = driver
-            .fetch_watermarks(topic, number, ASK)
-            .map_err(&error)?;
-        let begin = match start {
-            Start::Earliest => low,
-            Start::Latest => high,
-        };
-        offsets
-            .set_partition_offset(topic, number, Offset::Offset(begin))
-            .map_err(&error)?;
-        if start == Start::Latest {
-            first
-                .add_partition_offset(topic, number, Offset::Offset(begin))
-                .map_err(&error)?;
-        }
-    }
-    take(driver, &offsets).map_err(&error)?;
-    if first.count() > 0 {
-        driver.commit(&first, CommitMode::Sync).map_err(&error)?;
-    }
-    Ok(())
+/// Whether librdkafka says that we have not polled for too long.
+fn is_silence(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::PollExceeded)
 }
 
 fn headers(message: &BorrowedMessage<'_>) -> Headers {

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::Config;
 use super::context::Context;
-use super::error::{BACKEND, code_kind, config, error, interrupted};
+use super::error::{BACKEND, code_kind, config, error, interrupted, unanswered};
 use super::metadata::{self, ASK};
 use crate::broker::{self, Created};
 use crate::error::{Error, Kind};
@@ -98,7 +98,7 @@ impl broker::Topics for Topics {
             .operation_timeout(Some(ASK))
             .request_timeout(Some(ASK));
         let results = self.admin.create_topics(&new, &options).await;
-        match results.map_err(error("create topic"))?.pop() {
+        match results.map_err(unanswered("create topic"))?.pop() {
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {
                 self.existing(topic, partitions).await
             }

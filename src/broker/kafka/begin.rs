@@ -1,0 +1,54 @@
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::error::error;
+use super::metadata::ASK;
+use super::rebalance::{list, number, take};
+use super::subscriber::Driver;
+use crate::broker::{Start, TopicPartition};
+use crate::error::Error;
+
+/// Finds where to begin in new partitions, and begins. Blocks.
+///
+/// A group that starts with the latest commits its start at once: after a crash before the first
+/// commit it would otherwise start later, and skip what came in between.
+pub(super) fn begin(
+    driver: &Driver,
+    partitions: &[TopicPartition],
+    start: Start,
+) -> Result<(), Error> {
+    let error = error("poll");
+    let mut offsets = driver
+        .committed_offsets(list(partitions), ASK)
+        .map_err(&error)?;
+    let mut first = TopicPartitionList::new();
+    for partition in partitions {
+        let (topic, number) = (&*partition.topic, number(partition));
+        let known = offsets
+            .find_partition(topic, number)
+            .is_some_and(|found| matches!(found.offset(), Offset::Offset(_)));
+        if known {
+            continue;
+        }
+        let (low, high) = driver
+            .fetch_watermarks(topic, number, ASK)
+            .map_err(&error)?;
+        let begin = match start {
+            Start::Earliest => low,
+            Start::Latest => high,
+        };
+        offsets
+            .set_partition_offset(topic, number, Offset::Offset(begin))
+            .map_err(&error)?;
+        if start == Start::Latest {
+            first
+                .add_partition_offset(topic, number, Offset::Offset(begin))
+                .map_err(&error)?;
+        }
+    }
+    take(driver, &offsets).map_err(&error)?;
+    if first.count() > 0 {
+        driver.commit(&first, CommitMode::Sync).map_err(&error)?;
+    }
+    Ok(())
+}
