@@ -193,9 +193,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_delay_is_longer_than_the_cap(
-            base in 1u64..10_000, cap in 1u64..100_000, seed: u64, jitter in 0..3,
+            base in 1u64..10_000, cap in 1u64..100_000, seed: u64, jitter in 0usize..3,
         ) {
-            let jitter = [Jitter::None, Jitter::Full, Jitter::Equal][jitter as usize];
+            let jitter = [Jitter::None, Jitter::Full, Jitter::Equal][jitter];
             let cap = Duration::from_millis(cap);
             let backoff =
                 Backoff::exponential(Duration::from_millis(base)).cap(cap).jitter(jitter);

@@ -23,8 +23,7 @@ mod tests {
     #[tokio::test]
     async fn a_value_passes_and_a_panic_is_returned() {
         assert_eq!(caught(async { 5 }).await.ok(), Some(5));
-        let panic = caught(async { panic!("seven") }).await;
-        let _: &Result<(), _> = &panic;
+        let panic: Result<(), _> = caught(async { panic!("seven") }).await;
         assert_eq!(panic.unwrap_err().downcast_ref(), Some(&"seven"));
     }
 }

@@ -13,8 +13,8 @@ mod dlq;
 mod idempotency;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod inbox;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod outbox;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod pools;
-#[cfg(feature = "kafka")]
-mod kafka;

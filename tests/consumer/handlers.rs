@@ -143,7 +143,7 @@ async fn refused(handlers: Handlers, message: &Message) -> (Kind, String) {
 
 /// Kind and detail of an error that no retry repeats.
 fn permanent(error: &BoxError) -> (Kind, String) {
-    let outcome = AnyError::default().classify(Result::<&(), _>::Err(error));
+    let outcome = AnyError.classify(Result::<&(), _>::Err(error));
     assert_eq!(outcome, Outcome::Failure(Failure::Permanent));
     let error: &Error = cause(&**error).unwrap();
     (error.kind(), error.detail().unwrap_or_default().to_owned())

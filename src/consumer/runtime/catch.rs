@@ -92,8 +92,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_becomes_an_error_with_its_text() {
-        let caught = CatchPanic::new(async { panic!("at {}", 7) }).await;
-        let _: &Result<(), Panicked> = &caught;
+        let caught: Result<(), Panicked> = CatchPanic::new(async { panic!("at {}", 7) }).await;
         assert_eq!(caught.unwrap_err().to_string(), "handler panicked: at 7");
     }
 
