@@ -1,5 +1,29 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
-//! Resilience and messaging for services.
+//! Resilience and messaging for services: Tower layers that protect calls, a transactional outbox,
+//! an idempotent consumer, dead letters with redrive, and service discovery.
+//!
+//! Every pattern is a plain value that works without Tower ([`breaker`], [`retry`]) and a thin layer
+//! around it. Every dependency stands behind a small port with a back-end in memory and one
+//! conformance suite ([`broker`], [`outbox`], [`idempotency`], [`dlq`], [`discovery`]). Work is a
+//! `tower::Service`, so the same layers stand around an HTTP client and a handler of messages.
+//!
+//! Errors come in three families: [`error::Rejected`] when a pattern refused a call, [`Error`] when
+//! a store or broker failed, [`config::ConfigError`] with all problems of a configuration at once.
+//!
+//! # Features
+//!
+//! There are none by default, and then no driver and no C code.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `axum` | health routes and problem documents |
+//! | `hyper` | an HTTP/1.1 transport for the service client |
+//! | `kafka` | Apache Kafka through librdkafka |
+//! | `postgres` | PostgreSQL through sqlx |
+//! | `redis` | Redis |
+//! | `sqlite` | SQLite through sqlx, with an embedded broker |
+//! | `testkit` | conformance suites for back-ends of your own |
+//! | `full` | all of them |
 
 pub mod backoff;
 pub mod breaker;
@@ -24,3 +48,8 @@ pub mod shutdown;
 pub mod testkit;
 
 pub use error::Error;
+
+/// The README's examples, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

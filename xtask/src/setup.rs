@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 use crate::run;
 
 /// A program that the build or a test runs, the Debian package that holds it, and what for.
-const PROGRAMS: [(&str, &str, &str); 3] = [
+const PROGRAMS: [(&str, &str, &str); 5] = [
+    ("chromedriver", "chromium-driver", "it drives the browser"),
+    ("chromium", "chromium", "the example's page is tested in it"),
     ("c++", "g++", "librdkafka and SQLite are compiled"),
     ("make", "make", "librdkafka is compiled with it"),
     (
