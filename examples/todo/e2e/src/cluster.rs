@@ -134,6 +134,17 @@ impl Cluster {
     }
 }
 
+/// A test that failed says what the programs were about.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for process in self.processes.values_mut() {
+                eprintln!("--- {}", process.report());
+            }
+        }
+    }
+}
+
 fn embedded(data: &TempDir) -> BTreeMap<&'static str, Vec<(String, String)>> {
     let variables = [
         ("TODO_DATA", data.path().join("data").display().to_string()),

@@ -1,4 +1,5 @@
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, OnceLock};
@@ -12,6 +13,8 @@ pub struct Process {
     name: String,
     child: Child,
     url: String,
+    /// What it writes to stderr.
+    log: File,
 }
 
 /// The path of the program `name`, built once per test run with everything the workspace has.
@@ -76,7 +79,7 @@ impl Process {
                         break line[at..].trim().to_owned();
                     }
                 }
-                _ => panic!("{name} ended before it listened: {}", tail(log)),
+                _ => panic!("{name} ended before it listened:\n{}", tail(&log)),
             }
             assert!(started.elapsed() < PATIENCE, "{name} does not listen");
         };
@@ -86,6 +89,7 @@ impl Process {
             name: name.to_owned(),
             child,
             url,
+            log,
         }
     }
 
@@ -99,6 +103,16 @@ impl Process {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Whether it still runs, and the end of what it wrote to stderr: for a test that fails.
+    pub fn report(&mut self) -> String {
+        let state = match self.child.try_wait() {
+            Ok(None) => "runs".to_owned(),
+            Ok(Some(status)) => format!("ended by itself, {status}"),
+            Err(error) => format!("in an unknown state: {error}"),
+        };
+        format!("{} {state}\n{}", self.name, tail(&self.log))
     }
 
     /// Ends it at once, as a crash would.
@@ -143,18 +157,14 @@ impl Drop for Process {
     }
 }
 
-fn tail(mut log: std::fs::File) -> String {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut text = String::new();
+/// The last lines of `log`.
+fn tail(mut log: &File) -> String {
+    const LINES: usize = 40;
+    let mut text = Vec::new();
     log.seek(SeekFrom::Start(0))
+        .and_then(|_start| log.read_to_end(&mut text))
         .expect("the log can be read from its start");
-    log.read_to_string(&mut text).expect("the log is text");
-    text.lines()
-        .rev()
-        .take(20)
-        .collect::<Vec<_>>()
-        .into_iter()
-        .rev()
-        .collect::<Vec<_>>()
-        .join("\n")
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
