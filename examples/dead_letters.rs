@@ -48,7 +48,7 @@ async fn main() -> Result<(), BoxError> {
     println!("redriven to a handler that is mended:");
     let redrive = Redrive::new(letters.clone(), broker.clone());
     for letter in &open {
-        let copy = redrive.one(letter.id).await?.offset;
+        let copy = redrive.one(letter.id).await?.offset.ok_or("no offset")?;
         let offset = letter.position.offset;
         println!("  letter of offset {offset}: copy at offset {copy}");
     }

@@ -51,6 +51,14 @@ impl Admission {
         })
     }
 
+    /// Holds back the later records of the key of `record`, which was admitted and failed then.
+    #[cfg(feature = "kafka")]
+    pub(super) fn failed(&mut self, record: &Record) {
+        let key = record.key.clone();
+        self.failed
+            .extend(key.map(|key| (Arc::clone(&record.topic), key)));
+    }
+
     fn place(
         &self,
         record: &Record,

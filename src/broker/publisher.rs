@@ -1,7 +1,7 @@
 use std::fmt;
 use std::future::Future;
 
-use super::{Position, Record};
+use super::{Position, Record, TopicPartition};
 use crate::error::{Error, Kind};
 
 /// Appends records to topics.
@@ -32,15 +32,36 @@ pub trait Publisher: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Appended {
-    /// Where it stands.
-    pub position: Position,
+    /// The partition it is in.
+    pub partition: TopicPartition,
+    /// Its offset; `None` when the broker has the record but does not say where, e.g. because it
+    /// recognised it as one that it had already.
+    pub offset: Option<u64>,
 }
 
 impl Appended {
     /// A record that stands at `position`.
     #[must_use]
     pub fn at(position: Position) -> Self {
-        Self { position }
+        Self {
+            partition: position.partition,
+            offset: Some(position.offset),
+        }
+    }
+
+    /// A record that is somewhere in `partition`.
+    #[must_use]
+    pub fn within(partition: TopicPartition) -> Self {
+        Self {
+            partition,
+            offset: None,
+        }
+    }
+
+    /// Where it stands, if the broker says so.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        Some(Position::new(self.partition.clone(), self.offset?))
     }
 }
 

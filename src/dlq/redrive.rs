@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{DeadLetter, LetterId, Store};
 use crate::broker::{
-    Position, Publisher, REDRIVE_COUNT, REDRIVE_GROUP, REDRIVE_ORIGIN, Record, SendStatus,
+    Appended, Position, Publisher, REDRIVE_COUNT, REDRIVE_GROUP, REDRIVE_ORIGIN, Record, SendStatus,
 };
 use crate::error::{Error, Kind};
 
@@ -53,7 +53,7 @@ impl<S: Store, P: Publisher> Redrive<S, P> {
     /// # Cancel safety
     ///
     /// When dropped, the copy may have been sent; the letter is open again when the lease ends.
-    pub async fn one(&self, id: LetterId) -> Result<Position, Error> {
+    pub async fn one(&self, id: LetterId) -> Result<Appended, Error> {
         let redriving = self.store.begin_redrive(id, Self::LEASE).await?;
         let letter = &redriving.letter;
         if letter.redrives >= self.max_redrives {
@@ -69,7 +69,7 @@ impl<S: Store, P: Publisher> Redrive<S, P> {
         match answer {
             Some(Ok(appended)) => {
                 self.store.end_redrive(&redriving, true).await?;
-                Ok(appended.position)
+                Ok(appended)
             }
             Some(Err(failed)) => {
                 if failed.status() == SendStatus::NotSent {

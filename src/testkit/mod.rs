@@ -8,5 +8,6 @@
 pub mod broker;
 pub mod discovery;
 pub mod dlq;
+pub mod faults;
 pub mod idempotency;
 pub mod outbox;

@@ -82,7 +82,10 @@ async fn publish_until_killed() {
         let results = broker.publish(batch.clone()).await;
         let mut line = String::new();
         for (record, result) in batch.iter().zip(results) {
-            let position = result.expect("the broker accepts the record").position;
+            let position = result
+                .expect("the broker accepts the record")
+                .position()
+                .expect("a place");
             let payload = record.payload.as_deref().expect("a payload");
             let payload = std::str::from_utf8(payload).expect("text");
             let partition = position.partition.partition;

@@ -49,7 +49,7 @@ async fn a_record_that_only_the_broker_finds_too_large_is_not_sent() {
 
     let results = publisher.publish(vec![small]).await;
     let appended = results.into_iter().next().unwrap().expect("it goes on");
-    assert_eq!(appended.position.offset, 0);
+    assert_eq!(appended.offset, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

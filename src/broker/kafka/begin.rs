@@ -46,9 +46,9 @@ pub(super) fn begin(
                 .map_err(&error)?;
         }
     }
-    take(driver, &offsets).map_err(&error)?;
+    // Taking comes last: it cannot be done twice, all before it can.
     if first.count() > 0 {
         driver.commit(&first, CommitMode::Sync).map_err(&error)?;
     }
-    Ok(())
+    take(driver, &offsets).map_err(&error)
 }

@@ -17,7 +17,7 @@ use crate::config::{ConfigError, Problems, duration, size};
 /// | `session_timeout` | 10 s | 300 ms to 30 min; the broker's own bounds hold too |
 /// | `max_record` | 1,000,000 B | 1 KiB to 1,000,000,000 B |
 /// | `replication` | the broker's default | from 1 |
-/// | `properties` | none | librdkafka's own names, e.g. `security.protocol` |
+/// | `properties` | none | librdkafka's own names, e.g. `security.protocol`; not those that a field or a guarantee stands for, e.g. `acks` |
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -39,7 +39,7 @@ pub struct Config {
     /// How many replicas a new topic gets.
     #[serde(default)]
     pub replication: Option<u16>,
-    /// Anything else, by librdkafka's names. They win over everything above.
+    /// Anything else, by librdkafka's names, but for those that a field or a guarantee stands for.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
 }
@@ -129,6 +129,11 @@ impl Config {
             "1KiB to 1000000000B",
         );
         problems.check(self.replication != Some(0), "replication", 0, "at least 1");
+        for name in self.properties.keys() {
+            if let Some((_, why)) = OURS.iter().find(|(ours, _)| ours == name) {
+                problems.add(format!("properties.{name}"), "set", *why);
+            }
+        }
         problems.into_result()
     }
 
@@ -144,7 +149,7 @@ impl Config {
         client
     }
 
-    /// `client` with what the user asked for by librdkafka's names, which wins.
+    /// `client` with what the user asked for by librdkafka's names.
     pub(super) fn finish(&self, mut client: ClientConfig) -> ClientConfig {
         for (name, value) in &self.properties {
             client.set(name, value);
@@ -152,6 +157,33 @@ impl Config {
         client
     }
 }
+
+/// What may not be set by librdkafka's name, and what to do instead.
+const OURS: &[(&str, &str)] = &[
+    ("acks", GUARANTEE),
+    ("auto.commit.enable", GUARANTEE),
+    ("bootstrap.servers", "the field servers"),
+    ("client.id", "the field client_id"),
+    ("delivery.timeout.ms", "the field message_timeout"),
+    ("enable.auto.commit", GUARANTEE),
+    ("enable.auto.offset.store", GUARANTEE),
+    ("enable.idempotence", GUARANTEE),
+    ("enable.partition.eof", GUARANTEE),
+    ("group.id", "the group of the subscription"),
+    ("isolation.level", GUARANTEE),
+    ("max.in.flight", GUARANTEE),
+    ("max.in.flight.requests.per.connection", GUARANTEE),
+    ("max.poll.interval.ms", "the field session_timeout"),
+    ("message.max.bytes", "the field max_record"),
+    ("message.timeout.ms", "the field message_timeout"),
+    ("metadata.broker.list", "the field servers"),
+    ("partitioner", GUARANTEE),
+    ("request.required.acks", GUARANTEE),
+    ("session.timeout.ms", "the field session_timeout"),
+];
+
+/// Why most of them may not.
+const GUARANTEE: &str = "not set: the guarantees depend on it";
 
 /// Shows the names of properties, not their values: some are passwords.
 impl fmt::Debug for Config {
@@ -190,10 +222,11 @@ mod tests {
 
     #[test]
     fn every_problem_is_reported_and_no_password_shown() {
-        let mut config = Config::new("localhost")
+        let config = Config::new("localhost")
             .with_message_timeout(Duration::ZERO)
             .with_session_timeout(Duration::ZERO)
             .with_property("sasl.password", "hunter2");
+        let mut config = config.with_property("acks", "1");
         config.client_id.clear();
         config.max_record = 1;
         config.replication = Some(0);
@@ -206,6 +239,7 @@ mod tests {
             "session_timeout",
             "max_record",
             "replication",
+            "properties.acks",
         ];
         assert_eq!(fields, all);
         assert!(!format!("{config:?}").contains("hunter2"));

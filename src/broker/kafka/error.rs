@@ -83,47 +83,119 @@ fn code(error: &KafkaError) -> Option<Code> {
     }
 }
 
-/// The kind of an error code; see <https://kafka.apache.org/protocol#protocol_error_codes>.
+/// The kind of an error code; see <https://kafka.apache.org/protocol#protocol_error_codes>. A code
+/// that is newer than this table is [`Kind::Other`].
 pub(super) const fn code_kind(code: Code) -> Kind {
-    match code {
+    match placed(code) {
+        Some(kind) => kind,
+        None => Kind::Other,
+    }
+}
+
+/// The table; `None` for a code that is not in it.
+const fn placed(code: Code) -> Option<Kind> {
+    Some(match code {
         Code::UnknownTopic
         | Code::UnknownTopicOrPartition
         | Code::UnknownPartition
-        | Code::GroupIdNotFound => Kind::NotFound,
-        Code::TopicAlreadyExists => Kind::Conflict,
-        Code::MessageSizeTooLarge | Code::InvalidMessageSize => Kind::TooLarge,
+        | Code::UnknownTopicId
+        | Code::UnknownGroup
+        | Code::GroupIdNotFound
+        | Code::NoEnt
+        | Code::ListenerNotFound
+        | Code::ResourceNotFound
+        | Code::DelegationTokenNotFound
+        | Code::LogDirNotFound => Kind::NotFound,
+        Code::TopicAlreadyExists
+        | Code::DuplicateResource
+        | Code::NonEmptyGroup
+        | Code::GroupSubscribedToTopic => Kind::Conflict,
+        Code::MessageSizeTooLarge
+        | Code::InvalidMessageSize
+        | Code::MessageBatchTooLarge
+        | Code::OffsetMetadataTooLarge
+        | Code::InvalidCommitOffsetSize
+        | Code::TelemetryTooLarge
+        | Code::GroupMaxSizeReached => Kind::TooLarge,
         Code::InvalidTopic
         | Code::InvalidArgument
         | Code::InvalidConfig
         | Code::InvalidPartitions
         | Code::InvalidReplicationFactor
+        | Code::InvalidReplicaAssignment
         | Code::InvalidGroupId
         | Code::InvalidSessionTimeout
         | Code::InvalidRecord
-        | Code::PolicyViolation => Kind::Invalid,
+        | Code::InvalidDifferentRecord
+        | Code::InvalidRequest
+        | Code::InvalidRequiredAcks
+        | Code::InvalidTimestamp
+        | Code::InvalidPrincipalType
+        | Code::InvalidTransactionTimeout
+        | Code::InvalidType
+        | Code::PolicyViolation
+        | Code::InconsistentGroupProtocol
+        | Code::UnsupportedAssignor
+        | Code::NotConfigured
+        | Code::KeySerialization
+        | Code::ValueSerialization
+        | Code::ExistingSubscription
+        | Code::TopicDeletionDisabled => Kind::Invalid,
         Code::Authentication
+        | Code::SSL
         | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::IllegalSASLState
+        | Code::SecurityDisabled
         | Code::TopicAuthorizationFailed
         | Code::GroupAuthorizationFailed
-        | Code::ClusterAuthorizationFailed => Kind::Unauthorized,
+        | Code::ClusterAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed
+        | Code::DelegationTokenAuthDisabled
+        | Code::DelegationTokenOwnerMismatch
+        | Code::DelegationTokenRequestNotAllowed
+        | Code::DelegationTokenAuthorizationFailed
+        | Code::DelegationTokenExpired
+        | Code::UnacceptableCredential
+        | Code::PrincipalDeserializationFailure => Kind::Unauthorized,
         Code::IllegalGeneration
         | Code::UnknownMemberId
+        | Code::MemberIdRequired
         | Code::FencedInstanceId
-        | Code::Fenced
-        | Code::AssignmentLost
-        | Code::InvalidProducerEpoch
+        | Code::FencedMemberEpoch
         | Code::StaleMemberEpoch
-        | Code::FencedMemberEpoch => Kind::Fenced,
-        Code::RebalanceInProgress | Code::InProgress | Code::Conflict => Kind::Contention,
+        | Code::UnreleasedInstanceId
+        | Code::Fenced
+        | Code::ProducerFenced
+        | Code::InvalidProducerEpoch
+        | Code::TransactionCoordinatorFenced
+        | Code::AssignmentLost
+        | Code::PollExceeded
+        | Code::Outdated => Kind::Fenced,
+        Code::RebalanceInProgress
+        | Code::InProgress
+        | Code::PreviousInProgress
+        | Code::Conflict
+        | Code::ConcurrentTransactions
+        | Code::ReassignmentInProgress
+        | Code::UnstableOffsetCommit
+        | Code::InconsistentVoterSet => Kind::Contention,
         Code::ThrottlingQuotaExceeded | Code::QueueFull => Kind::Throttled,
         Code::OperationTimedOut
         | Code::RequestTimedOut
         | Code::MessageTimedOut
         | Code::TimedOutQueue => Kind::Timeout,
+        Code::BrokerDestroy
+        | Code::DestroyBroker
+        | Code::PurgeQueue
+        | Code::PurgeInflight
+        | Code::Interrupted => Kind::Closed,
         Code::BrokerTransportFailure
         | Code::AllBrokersDown
         | Code::Resolve
         | Code::NodeUpdate
+        | Code::UnknownBroker
+        | Code::ISRInsufficient
         | Code::WaitingForCoordinator
         | Code::CoordinatorNotAvailable
         | Code::CoordinatorLoadInProgress
@@ -138,15 +210,68 @@ pub(super) const fn code_kind(code: Code) -> Kind {
         | Code::NotController
         | Code::KafkaStorageError
         | Code::PreferredLeaderNotAvailable
+        | Code::EligibleLeadersNotAvailable
+        | Code::OffsetNotAvailable
+        | Code::UnknownLeaderEpoch
+        | Code::FencedLeaderEpoch
+        | Code::StaleBrokerEpoch
+        | Code::StaleControllerEpoch
+        | Code::FetchSessionIdNotFound
+        | Code::InvalidFetchSessionEpoch
+        | Code::RebootstrapRequired
         | Code::Retry
         | Code::WaitCache => Kind::Unavailable,
-        Code::BadMessage | Code::InvalidMessage | Code::BadCompression => Kind::Corrupt,
-        _ => Kind::Other,
-    }
+        Code::BadMessage
+        | Code::InvalidMessage
+        | Code::BadCompression
+        | Code::UnsupportedCompressionType
+        | Code::KeyDeserialization
+        | Code::ValueDeserialization
+        | Code::LogTruncation
+        | Code::Underflow => Kind::Corrupt,
+        Code::Fail
+        | Code::CriticalSystemResource
+        | Code::FileSystem
+        | Code::PartitionEOF
+        | Code::AssignPartitions
+        | Code::RevokePartitions
+        | Code::State
+        | Code::UnknownProtocol
+        | Code::UnknownProducerId
+        | Code::UnknownSubscriptionId
+        | Code::NotImplemented
+        | Code::NoOffset
+        | Code::UnsupportedFeature
+        | Code::UnsupportedVersion
+        | Code::UnsupportedForMessageFormat
+        | Code::Partial
+        | Code::ReadOnly
+        | Code::Fatal
+        | Code::Inconsistent
+        | Code::GaplessGuarantee
+        | Code::Application
+        | Code::Noop
+        | Code::AutoOffsetReset
+        | Code::Unknown
+        | Code::NoError
+        | Code::OffsetOutOfRange
+        | Code::OutOfOrderSequenceNumber
+        | Code::DuplicateSequenceNumber
+        | Code::InvalidTransactionalState
+        | Code::InvalidProducerIdMapping
+        | Code::OperationNotAttempted
+        | Code::ElectionNotNeeded
+        | Code::NoReassignmentInProgress
+        | Code::InvalidUpdateVersion
+        | Code::FeatureUpdateFailed => Kind::Other,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::types::RDKafkaRespErr;
+
     use super::*;
 
     #[test]
@@ -164,6 +289,21 @@ mod tests {
             assert_eq!(
                 error("test")(KafkaError::MessageConsumption(code)).kind(),
                 kind
+            );
+        }
+    }
+
+    #[test]
+    fn every_code_of_the_driver_is_placed() {
+        // Not errors: they mark where ranges of codes begin and end.
+        let markers = [Code::Begin, Code::End, Code::EndAll];
+        let codes = (-300..300).filter_map(|code| RDKafkaRespErr::try_from(code).ok());
+        let codes: Vec<Code> = codes.map(Code::from).collect();
+        assert!(codes.len() > 100, "{}", codes.len());
+        for code in codes {
+            assert!(
+                placed(code).is_some() || markers.contains(&code),
+                "{code:?}"
             );
         }
     }

@@ -1,9 +1,9 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::{DeliveryFuture, OwnedDeliveryResult};
@@ -15,6 +15,7 @@ use super::Config;
 use super::context::{Context, Reports};
 use super::error::{BACKEND, config, error, interrupted, publish};
 use super::metadata;
+use crate::broker::admission::Admission;
 use crate::broker::{self, Appended, Position, PublishError, Record, TopicPartition};
 use crate::error::{Error, Kind};
 
@@ -27,9 +28,12 @@ pub struct Publisher {
     producer: FutureProducer<Context>,
     reports: Arc<Reports>,
     max_record: usize,
-    /// Topics that were there when they were asked for.
-    known: Arc<Mutex<HashSet<Arc<str>>>>,
+    /// Topics and their partitions as they were when they were asked for.
+    known: Arc<Mutex<HashMap<Arc<str>, NonZeroU32>>>,
 }
+
+/// How many partitions a topic has. The error is that of all its records in a batch.
+type Found = Result<NonZeroU32, Arc<Error>>;
 
 impl Publisher {
     /// A publisher; the connection is made in the background.
@@ -69,36 +73,69 @@ impl Publisher {
         })
     }
 
-    /// Whether the topic of `record` exists and its size fits.
-    async fn admit(&self, record: &Record) -> Result<(), Error> {
-        let size = record.size();
-        if size > self.max_record {
-            return Err(
-                Error::new(Kind::TooLarge, BACKEND, "publish").with_detail(format!(
-                    "the record has {size} bytes, allowed: {}",
-                    self.max_record
-                )),
-            );
+    /// How many partitions each topic of `batch` has, or why nobody can say. Each is asked for once.
+    async fn look_up(&self, batch: &[Record]) -> HashMap<Arc<str>, Found> {
+        let mut found: HashMap<_, Found> = HashMap::new();
+        let mut down: Option<Arc<Error>> = None;
+        for record in batch {
+            // A topic may have got more partitions since it was looked up.
+            let fits = |count: NonZeroU32| record.partition.is_none_or(|p| p < count.get());
+            let known = self.known().get(&record.topic).copied();
+            if let Some(count) = known.filter(|count| fits(*count)) {
+                found.insert(Arc::clone(&record.topic), Ok(count));
+            } else if !found.contains_key(&record.topic) {
+                let asked = match &down {
+                    Some(error) => Err(Arc::clone(error)),
+                    None => self.ask(&record.topic).await.map_err(Arc::new),
+                };
+                // A broker that does not answer is not asked once per topic.
+                down = asked.as_ref().err().filter(|e| e.is_transient()).cloned();
+                found.insert(Arc::clone(&record.topic), asked);
+            }
         }
-        if self.known().contains(&record.topic) {
-            return Ok(());
-        }
-        let (producer, topic) = (self.producer.clone(), Arc::clone(&record.topic));
-        let asked = Arc::clone(&topic);
-        let found =
-            spawn_blocking(move || metadata::partitions(producer.client(), &asked, "publish"));
+        found
+    }
+
+    async fn ask(&self, topic: &Arc<str>) -> Result<NonZeroU32, Error> {
+        let (producer, asked) = (self.producer.clone(), Arc::clone(topic));
+        let found = spawn_blocking(move || metadata::partitions(producer.client(), &asked));
         let found = found.await.map_err(interrupted("publish"))?;
-        let refusal = self.reports.refusal();
-        match (found, refusal) {
-            (Ok(_), _) => {
-                self.known().insert(topic);
-                Ok(())
+        match (found, self.reports.refusal()) {
+            (Ok(count), _) => {
+                self.known().insert(Arc::clone(topic), count);
+                Ok(count)
             }
             (Err(_), Some(reason)) => {
                 Err(Error::new(Kind::Unauthorized, BACKEND, "publish").with_detail(reason))
             }
             (Err(error), None) => Err(error),
         }
+    }
+
+    /// Sends a record unless its topic, its size or an earlier record of its key forbids it.
+    async fn begin(
+        &self,
+        record: &Record,
+        topics: &HashMap<Arc<str>, Found>,
+        admission: &mut Admission,
+    ) -> Result<DeliveryFuture, PublishError> {
+        let partitions = match topics.get(&record.topic) {
+            Some(Ok(count)) => Some(*count),
+            Some(Err(error)) => {
+                let refused = Error::new(error.kind(), BACKEND, "publish");
+                return Err(PublishError::not_sent(
+                    refused.with_source(Arc::clone(error)),
+                ));
+            }
+            None => None,
+        };
+        // librdkafka itself chooses where no partition is asked for: it hears first of new ones.
+        admission.admit(record, partitions, &mut 0)?;
+        let sent = self.send(record).await;
+        if sent.is_err() {
+            admission.failed(record);
+        }
+        sent
     }
 
     /// Hands a record to librdkafka, which answers later.
@@ -112,6 +149,7 @@ impl Publisher {
             if let Some(payload) = &record.payload {
                 message = message.payload(payload);
             }
+            // Admitted, so it is one of the topic's.
             if let Some(partition) = record.partition.and_then(|p| i32::try_from(p).ok()) {
                 message = message.partition(partition);
             }
@@ -125,7 +163,7 @@ impl Publisher {
         }
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashSet<Arc<str>>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, NonZeroU32>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,49 +176,35 @@ impl broker::Publisher for Publisher {
     /// sent when the one before it was acknowledged. So no failure, of whatever kind, can let a
     /// later record of a key pass an earlier one.
     async fn publish(&self, batch: Vec<Record>) -> Vec<Result<Appended, PublishError>> {
-        let mut results: Vec<Option<Result<Appended, PublishError>>> =
-            batch.iter().map(|_| None).collect();
-        let mut failed: HashSet<(Arc<str>, Bytes)> = HashSet::new();
-        while results.iter().any(Option::is_none) {
-            let mut on_the_way = HashSet::new();
-            let mut answers = Vec::new();
-            for (index, record) in batch.iter().enumerate() {
-                if results[index].is_some() {
-                    continue;
-                }
-                let key = record
-                    .key
-                    .clone()
-                    .map(|key| (Arc::clone(&record.topic), key));
-                if key.as_ref().is_some_and(|key| failed.contains(key)) {
-                    results[index] = Some(Err(PublishError::held(BACKEND)));
-                    continue;
-                }
-                if key
-                    .as_ref()
-                    .is_some_and(|key| !on_the_way.insert(key.clone()))
-                {
-                    continue;
-                }
-                let sent = match self.admit(record).await {
-                    Ok(()) => self.send(record).await,
-                    Err(error) => Err(PublishError::not_sent(error)),
-                };
-                match sent {
-                    Ok(answer) => answers.push((index, key, answer)),
-                    Err(error) => {
-                        failed.extend(key);
-                        results[index] = Some(Err(error));
-                    }
+        let topics = self.look_up(&batch).await;
+        let mut admission = Admission::new(BACKEND, self.max_record);
+        let mut results: Vec<_> = batch.iter().map(|_| None).collect();
+        let mut left: Vec<_> = (0..batch.len()).collect();
+        while !left.is_empty() {
+            let mut keys = HashSet::new();
+            let mut sent = Vec::new();
+            let (wave, rest) = left.into_iter().partition::<Vec<_>, _>(|index| {
+                let Record { topic, key, .. } = &batch[*index];
+                key.as_ref().is_none_or(|key| keys.insert((topic, key)))
+            });
+            for index in wave {
+                match self.begin(&batch[index], &topics, &mut admission).await {
+                    Ok(answer) => sent.push((index, answer)),
+                    Err(error) => results[index] = Some(Err(error)),
                 }
             }
-            for (index, key, answer) in answers {
-                let result = acknowledged(&batch[index], answer.await);
-                if result.is_err() {
-                    failed.extend(key);
+            for (index, answer) in sent {
+                let record = &batch[index];
+                let result = acknowledged(record, answer.await);
+                if let Err(error) = &result {
+                    admission.failed(record);
+                    if error.error().kind() == Kind::NotFound {
+                        self.known().remove(&record.topic);
+                    }
                 }
                 results[index] = Some(result);
             }
+            left = rest;
         }
         results.into_iter().flatten().collect()
     }
@@ -192,10 +216,13 @@ fn acknowledged<E: std::error::Error + Send + Sync + 'static>(
 ) -> Result<Appended, PublishError> {
     match answer {
         Ok(Ok(delivered)) => {
-            let partition = u32::try_from(delivered.partition).unwrap_or_default();
-            let offset = u64::try_from(delivered.offset).unwrap_or_default();
-            let partition = TopicPartition::new(Arc::clone(&record.topic), partition);
-            Ok(Appended::at(Position::new(partition, offset)))
+            let number = u32::try_from(delivered.partition).unwrap_or_default();
+            let partition = TopicPartition::new(Arc::clone(&record.topic), number);
+            // Below zero for a record that the broker recognised as one that it had already.
+            Ok(match u64::try_from(delivered.offset) {
+                Ok(offset) => Appended::at(Position::new(partition, offset)),
+                Err(_unknown) => Appended::within(partition),
+            })
         }
         Ok(Err((error, _))) => Err(publish(error)),
         Err(canceled) => Err(PublishError::unknown(

@@ -124,12 +124,17 @@ impl ConsumerContext for Rebalances {
             return;
         }
         let partitions = names(partitions);
+        let revoked = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS;
         state.decisions.push_back(if assigned {
             Decision::Assign(partitions)
-        } else if consumer.assignment_lost() {
-            Decision::Lost(partitions)
-        } else {
+        } else if revoked && !consumer.assignment_lost() {
             Decision::Revoke(partitions)
+        } else {
+            // Any other code is a failure of the group, after which nothing can be committed.
+            if !revoked {
+                tracing::warn!(?code, "the group could not be rebalanced");
+            }
+            Decision::Lost(partitions)
         });
         drop(state);
         self.news.notify_one();

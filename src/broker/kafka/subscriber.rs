@@ -270,7 +270,7 @@ impl broker::Subscriber for Subscriber {
             let client = asking.client();
             wanted
                 .iter()
-                .try_for_each(|topic| metadata::partitions(client, topic, "subscribe").map(drop))
+                .try_for_each(|topic| metadata::partitions(client, topic).map(drop))
         });
         let found = found.await.map_err(interrupted("subscribe"))?;
         if let Err(error) = found {

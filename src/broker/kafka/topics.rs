@@ -47,16 +47,16 @@ impl Topics {
         })
     }
 
-    async fn partitions(&self, topic: &str) -> Result<usize, Error> {
+    async fn partitions(&self, topic: &str) -> Result<NonZeroU32, Error> {
         let (admin, topic) = (Arc::clone(&self.admin), topic.to_owned());
-        spawn_blocking(move || metadata::partitions(admin.inner(), &topic, "create topic"))
+        spawn_blocking(move || metadata::partitions(admin.inner(), &topic))
             .await
             .map_err(interrupted("create topic"))?
     }
 
     async fn existing(&self, topic: &str, partitions: NonZeroU32) -> Result<Created, Error> {
         let found = self.partitions(topic).await?;
-        if u32::try_from(found) == Ok(partitions.get()) {
+        if found == partitions {
             return Ok(Created::Existed);
         }
         Err(

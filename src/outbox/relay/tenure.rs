@@ -76,14 +76,21 @@ impl<'a, S: Store> Tenure<'a, S> {
     }
 
     /// Waits for `work` and renews the lease in time.
+    ///
+    /// Both go on at the same time: `work` may be a transaction that holds the very row which the
+    /// renewal waits for, and must come to its end then.
     async fn renewing<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
         let mut work = pin!(work);
         loop {
             let due = self.asked + self.ttl / 3;
+            let renewed = async {
+                sleep_until(due).await;
+                self.renew().await
+            };
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(done),
-                () = sleep_until(due) => self.renew().await?,
+                renewed = renewed => renewed?,
             }
         }
     }

@@ -194,9 +194,9 @@ struct Log {
 
 impl Ledger {
     fn expect(&mut self, appended: Vec<Appended>) {
-        for Appended { position } in appended {
-            let log = self.0.entry(position.partition).or_default();
-            log.offsets.push(position.offset);
+        for Appended { partition, offset } in appended {
+            let log = self.0.entry(partition).or_default();
+            log.offsets.push(offset.expect("the broker says where"));
             let early = std::mem::take(&mut log.early);
             for offset in early {
                 log.process(offset);

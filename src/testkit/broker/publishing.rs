@@ -5,7 +5,7 @@ use super::{
     Harness, Member, all_appended, into_partition, numbered, publish, record, topic, unique,
 };
 use crate::broker::{
-    Created, PublishError, Publisher, Record, SendStatus, Start, Topics, partition_for,
+    Appended, Created, PublishError, Publisher, Record, SendStatus, Start, Topics, partition_for,
 };
 use crate::error::Kind;
 
@@ -65,7 +65,7 @@ pub async fn results_come_in_the_order_of_the_batch<H: Harness>(harness: &H) {
         let read = member
             .records
             .iter()
-            .find(|read| read.position == appended.position)
+            .find(|read| Some(&read.position) == appended.position().as_ref())
             .expect("the record is where the result says");
         assert_eq!(read.record, *sent);
     }
@@ -79,7 +79,7 @@ pub async fn a_known_partition_is_used<H: Harness>(harness: &H) {
     for partition in 0..3 {
         let record = into_partition(record(&topic, 0).with_key("foobar"), partition);
         let appended = publish(harness, vec![record]).await;
-        assert_eq!(appended[0].position.partition.partition, partition);
+        assert_eq!(appended[0].partition.partition, partition);
     }
     let missing = into_partition(record(&topic, 0), 3);
     let mut results = harness.publisher().publish(vec![missing]).await;
@@ -97,7 +97,7 @@ pub async fn keys_choose_partitions_as_in_kafka<H: Harness>(harness: &H) {
         let count = NonZeroU32::new(partitions).expect("not zero");
         for (key, appended) in KEYS.iter().zip(appended) {
             let expected = partition_for(key.as_bytes(), count);
-            assert_eq!(appended.position.partition.partition, expected, "{key:?}");
+            assert_eq!(appended.partition.partition, expected, "{key:?}");
         }
     }
 }
@@ -205,7 +205,7 @@ pub async fn concurrent_publishers_lose_nothing<H: Harness>(harness: &H) {
     for task in tasks {
         appended.extend(task.await.expect("the task does not panic"));
     }
-    let mut positions: Vec<_> = appended.iter().map(|appended| &appended.position).collect();
+    let mut positions: Vec<_> = appended.iter().map(Appended::position).collect();
     positions.sort_unstable();
     positions.dedup();
     assert_eq!(positions.len(), 200, "two records have one position");

@@ -8,6 +8,8 @@
     reason = "a case reports by panicking"
 )]
 
+mod relaying;
+
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -19,6 +21,8 @@ use crate::broker::Record;
 use crate::error::{Error, Kind};
 use crate::message::Message;
 use crate::outbox::{Entry, EntryId, Lease, Settled, Store, Window};
+
+pub use relaying::a_relay_loses_nothing_at_any_step;
 
 /// The topic that a [`Harness`] sends every message to.
 pub const TOPIC: &str = "suite";
@@ -67,6 +71,7 @@ pub async fn all<H: Harness>(fresh: impl AsyncFn() -> H) {
     a_discarded_row_lets_its_key_go_on(&fresh().await).await;
     only_parked_rows_are_retried_and_discarded(&fresh().await).await;
     the_status_counts(&fresh().await).await;
+    a_relay_loses_nothing_at_any_step(&fresh).await;
 }
 
 /// A row is there when its transaction is, as the record that the message is.
