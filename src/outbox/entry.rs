@@ -15,7 +15,7 @@ pub struct Entry {
     pub record: Record,
     /// When the row was written.
     pub created_at: DateTime<Utc>,
-    /// How often publishing it was tried before, by any relay.
+    /// How often it was read to be published, by any relay; this time is counted.
     pub attempts: u32,
 }
 
@@ -35,7 +35,7 @@ impl Entry {
         }
     }
 
-    /// Sets how often it was tried.
+    /// Sets how often it was read.
     #[must_use]
     pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;

@@ -111,3 +111,50 @@ in_database!(InPostgres, Postgres, "BEGIN", true);
 async fn postgres() {
     all(async || InPostgres::new(crate::pools::postgres("outbox").await, None).await).await;
 }
+
+/// A relay beside its callers needs no connection of the pool for itself.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+async fn a_pool_of_one_is_enough<H: Harness>(harness: &H) {
+    use bowline::broker::{self, Topics as _};
+    use bowline::outbox::{Relay, Store as _};
+    use bowline::shutdown::Shutdown;
+    use std::time::Duration;
+
+    let broker = broker::Memory::new();
+    let created = broker.create(TOPIC, std::num::NonZeroU32::MIN).await;
+    created.unwrap();
+    let relay = Relay::builder(harness.store().clone(), broker).build();
+    let shutdown = Shutdown::new();
+    let relay = tokio::spawn(relay.unwrap().run(shutdown.token()));
+    let message = Message::new("suite.case", "payload");
+    let work = async {
+        for _ in 0..10 {
+            let mut tx = harness.begin().await;
+            harness.enqueue(&mut tx, &message).await.unwrap();
+            harness.commit(tx).await;
+            while harness.store().status().await.unwrap().pending > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    let worked = tokio::time::timeout(Duration::from_secs(20), work).await;
+    worked.expect("nobody waits for a connection");
+    shutdown.trigger();
+    relay.await.unwrap().unwrap();
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_with_a_pool_of_one() {
+    let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
+    let (pool, directory) = crate::pools::sqlite_of(pool).await;
+    a_pool_of_one_is_enough(&InSqlite::new(pool, Some(directory)).await).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_with_a_pool_of_one() {
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
+    let pool = crate::pools::postgres_of(pool, "outbox_one").await;
+    a_pool_of_one_is_enough(&InPostgres::new(pool, None).await).await;
+}

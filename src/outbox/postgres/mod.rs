@@ -37,7 +37,7 @@ impl Postgres {
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self {
-            wake: Arc::new(Wake::new(pool.clone())),
+            wake: Arc::new(Wake::new(&pool)),
             pool,
             routing: Routing::default(),
             notify: true,
@@ -91,6 +91,40 @@ impl Postgres {
         tx: &mut Transaction<'_, sqlx::Postgres>,
         message: &Message,
     ) -> Result<EntryId, Error> {
+        let id = self.insert(tx, message).await?;
+        self.notify(tx).await?;
+        Ok(id)
+    }
+
+    /// Writes all of `messages`, in order; see [`enqueue`](Self::enqueue). The relay is woken once.
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue`](Self::enqueue), for the first message that fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`enqueue`](Self::enqueue).
+    pub async fn enqueue_many(
+        &self,
+        tx: &mut Transaction<'_, sqlx::Postgres>,
+        messages: &[Message],
+    ) -> Result<Vec<EntryId>, Error> {
+        let mut ids = Vec::with_capacity(messages.len());
+        for message in messages {
+            ids.push(self.insert(tx, message).await?);
+        }
+        if !ids.is_empty() {
+            self.notify(tx).await?;
+        }
+        Ok(ids)
+    }
+
+    async fn insert(
+        &self,
+        tx: &mut Transaction<'_, sqlx::Postgres>,
+        message: &Message,
+    ) -> Result<EntryId, Error> {
         let row = NewRow::new(BACKEND, &self.routing, message)?;
         let id = sqlx::query_scalar(queries::ENQUEUE)
             .bind(row.event_id)
@@ -104,30 +138,15 @@ impl Postgres {
             .fetch_one(&mut **tx)
             .await
             .map_err(error("enqueue"))?;
-        if self.notify {
-            sqlx::query(queries::NOTIFY)
-                .execute(&mut **tx)
-                .await
-                .map_err(error("enqueue"))?;
-        }
         Ok(EntryId::new(id))
     }
 
-    /// Writes all of `messages`, in order; see [`enqueue`](Self::enqueue).
-    ///
-    /// # Errors
-    ///
-    /// As [`enqueue`](Self::enqueue), for the first message that fails.
-    pub async fn enqueue_many(
-        &self,
-        tx: &mut Transaction<'_, sqlx::Postgres>,
-        messages: &[Message],
-    ) -> Result<Vec<EntryId>, Error> {
-        let mut ids = Vec::with_capacity(messages.len());
-        for message in messages {
-            ids.push(self.enqueue(tx, message).await?);
+    async fn notify(&self, tx: &mut Transaction<'_, sqlx::Postgres>) -> Result<(), Error> {
+        if !self.notify {
+            return Ok(());
         }
-        Ok(ids)
+        let sent = sqlx::query(queries::NOTIFY).execute(&mut **tx).await;
+        sent.map(drop).map_err(error("enqueue"))
     }
 
     /// A transaction in which the lease is known to be ours until it ends.

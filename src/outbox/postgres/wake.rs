@@ -1,7 +1,8 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
@@ -12,15 +13,16 @@ const TROUBLE: Duration = Duration::from_secs(1);
 /// Hears the notifications of committed transactions.
 #[derive(Debug)]
 pub(super) struct Wake {
-    pool: PgPool,
-    /// The connection that listens, from the first wait on.
+    options: Arc<PgConnectOptions>,
+    /// The connection that listens, from the first wait on. It is none of the pool's: one that is
+    /// never given back must not be missing where callers wait for one.
     listener: Mutex<Option<PgListener>>,
 }
 
 impl Wake {
-    pub(super) fn new(pool: PgPool) -> Self {
+    pub(super) fn new(pool: &PgPool) -> Self {
         Self {
-            pool,
+            options: pool.connect_options(),
             listener: Mutex::new(None),
         }
     }
@@ -49,7 +51,10 @@ impl Wake {
     }
 
     async fn listen(&self) -> Result<PgListener, sqlx::Error> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
+        // The driver listens only on a connection of a pool.
+        let pool = PgPoolOptions::new().max_connections(1);
+        let pool = pool.connect_with((*self.options).clone()).await?;
+        let mut listener = PgListener::connect_with(&pool).await?;
         listener.listen(CHANNEL).await?;
         Ok(listener)
     }

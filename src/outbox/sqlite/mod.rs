@@ -37,7 +37,7 @@ impl Sqlite {
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
         Self {
-            wake: Arc::new(Wake::new(pool.clone())),
+            wake: Arc::new(Wake::new(&pool)),
             pool,
             routing: Routing::default(),
         }
@@ -101,6 +101,10 @@ impl Sqlite {
     /// # Errors
     ///
     /// As [`enqueue`](Self::enqueue), for the first message that fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`enqueue`](Self::enqueue).
     pub async fn enqueue_many(
         &self,
         tx: &mut Transaction<'_, sqlx::Sqlite>,
@@ -132,6 +136,17 @@ impl Sqlite {
             .map_err(error(operation))?;
         ours.map(|_| tx)
             .ok_or_else(|| lease.fenced(BACKEND, operation))
+    }
+
+    /// Whether there is anything to read: asked first, so that an idle relay keeps no writer waiting.
+    async fn is_pending(&self, lease: &Lease) -> Result<bool, Error> {
+        let pending: Option<bool> = sqlx::query_scalar(queries::PENDING)
+            .bind(&*lease.owner)
+            .bind(epoch(lease.epoch))
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(error("read"))?;
+        pending.ok_or_else(|| lease.fenced(BACKEND, "read"))
     }
 
     async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
@@ -173,6 +188,9 @@ impl Store for Sqlite {
     }
 
     async fn read(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Window, Error> {
+        if !self.is_pending(lease).await? {
+            return Ok(Window::default());
+        }
         let mut tx = self.fenced(lease, "read").await?;
         let limit = i64::try_from(limit.get()).unwrap_or(i64::MAX);
         let rows = sqlx::query(queries::READ)

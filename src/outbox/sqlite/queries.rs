@@ -16,6 +16,10 @@ pub(super) const RELEASE: &str = "UPDATE bowline_outbox_lease SET owner = NULL, 
 pub(super) const FENCE: &str =
     "SELECT 1 FROM bowline_outbox_lease WHERE id = 1 AND owner = $1 AND epoch = $2";
 
+/// Whether rows wait; no row when the lease is not ours.
+pub(super) const PENDING: &str = "SELECT EXISTS (SELECT 1 FROM bowline_outbox WHERE parked_at IS NULL) \
+    FROM bowline_outbox_lease WHERE id = 1 AND owner = $1 AND epoch = $2";
+
 /// Rows of a key wait while an earlier row of it is parked.
 pub(super) const READ: &str = "UPDATE bowline_outbox SET attempts = attempts + 1 WHERE id IN ( \
         SELECT o.id FROM bowline_outbox o WHERE o.parked_at IS NULL AND NOT EXISTS ( \

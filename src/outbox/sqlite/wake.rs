@@ -1,7 +1,8 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
-use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
@@ -16,16 +17,17 @@ const TROUBLE: Duration = Duration::from_secs(1);
 /// Notices commits to the file, by this process and by others.
 #[derive(Debug)]
 pub(super) struct Wake {
-    pool: SqlitePool,
+    options: Arc<SqliteConnectOptions>,
     /// The connection that looks, and what it saw last. It is always the same one: the version
-    /// counts the commits of all others.
-    seen: Mutex<Option<(PoolConnection<sqlx::Sqlite>, i64)>>,
+    /// counts the commits of all others. It is none of the pool's: one that is never given back must
+    /// not be missing where callers wait for one.
+    seen: Mutex<Option<(SqliteConnection, i64)>>,
 }
 
 impl Wake {
-    pub(super) fn new(pool: SqlitePool) -> Self {
+    pub(super) fn new(pool: &SqlitePool) -> Self {
         Self {
-            pool,
+            options: pool.connect_options(),
             seen: Mutex::new(None),
         }
     }
@@ -46,16 +48,13 @@ impl Wake {
         }
     }
 
-    async fn look(
-        &self,
-        seen: &mut Option<(PoolConnection<sqlx::Sqlite>, i64)>,
-    ) -> Result<bool, sqlx::Error> {
+    async fn look(&self, seen: &mut Option<(SqliteConnection, i64)>) -> Result<bool, sqlx::Error> {
         let (mut connection, last) = match seen.take() {
             Some((connection, last)) => (connection, Some(last)),
-            None => (self.pool.acquire().await?, None),
+            None => (SqliteConnection::connect_with(&self.options).await?, None),
         };
         let version = sqlx::query_scalar(queries::DATA_VERSION)
-            .fetch_one(&mut *connection)
+            .fetch_one(&mut connection)
             .await?;
         *seen = Some((connection, version));
         Ok(last != Some(version))
