@@ -1,0 +1,23 @@
+//! The process that a test kills.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test's process reports by panicking"
+)]
+
+use std::path::Path;
+
+use bowline_crash_tests::work;
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let seed = |text: &str| text.parse().expect("a number");
+    match arguments[..] {
+        ["publish", file, n] => work::publish(Path::new(file), seed(n)).await,
+        ["relay", url, folder] => work::relay_from_postgres(url, Path::new(folder)).await,
+        ["write-and-relay", folder, n] => work::write_and_relay(Path::new(folder), seed(n)).await,
+        _ => panic!("unknown arguments {arguments:?}"),
+    }
+}
