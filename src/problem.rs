@@ -154,7 +154,8 @@ impl Problem {
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u64> {
         let wait = self.retry_after?;
-        let rounded = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let begun = u64::from(wait.subsec_nanos() > 0);
+        let rounded = wait.as_secs().saturating_add(begun);
         Some(rounded.max(1))
     }
 }
@@ -169,7 +170,7 @@ impl From<ErrorKind> for Problem {
 /// |---|---|---|
 /// | rate limited | 429 | as the limiter says |
 /// | elapsed | 504 | none |
-/// | circuit open | 503 | as the breaker says |
+/// | circuit open | 503 | as the breaker says; none when it was opened by hand |
 /// | all else | 503 | 1 s |
 impl From<&Rejected> for Problem {
     fn from(rejected: &Rejected) -> Self {
@@ -185,7 +186,10 @@ impl From<&Rejected> for Problem {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         let problem = Self::new(status, code);
         match rejected {
-            Rejected::Elapsed { .. } => problem,
+            Rejected::Elapsed { .. }
+            | Rejected::CircuitOpen {
+                retry_after: None, ..
+            } => problem,
             _ => problem.with_retry_after(rejected.retry_after().unwrap_or(Duration::from_secs(1))),
         }
     }
@@ -239,6 +243,11 @@ mod tests {
         assert_eq!(problem.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(problem.code(), "circuit_open");
         assert_eq!(problem.retry_after_seconds(), Some(2));
+
+        let forced = Problem::from(&Rejected::circuit_open("tasks", None));
+        assert_eq!(forced.retry_after_seconds(), None);
+        let far = Problem::from(&Rejected::circuit_open("tasks", Duration::MAX));
+        assert_eq!(far.retry_after_seconds(), Some(u64::MAX));
 
         let late = Problem::from(&Rejected::elapsed(Duration::from_secs(3)));
         assert_eq!(late.status(), StatusCode::GATEWAY_TIMEOUT);

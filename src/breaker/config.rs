@@ -40,6 +40,8 @@ impl Config {
     pub const OPEN_FOR_CAP: Duration = Duration::from_secs(120);
     /// One success may be luck, many probes may be too much.
     pub const PROBES: u32 = 3;
+    /// More would be a load, not a probe.
+    pub const PROBES_MAX: u32 = 1_000;
     /// Longer than any sensible timeout of a call.
     pub const PROBE_LEASE: Duration = Duration::from_secs(30);
     /// The largest window: it costs a bit per call.
@@ -77,7 +79,12 @@ impl Config {
             problems.check(failures > 0, "consecutive_failures", failures, "at least 1");
         }
         self.open_for.check("open_for", &mut problems);
-        problems.check(self.probes > 0, "probes", self.probes, "at least 1");
+        problems.check(
+            (1..=Self::PROBES_MAX).contains(&self.probes),
+            "probes",
+            self.probes,
+            format!("1 to {}", Self::PROBES_MAX),
+        );
         let lease = duration::format(self.probe_lease);
         problems.check(
             !self.probe_lease.is_zero(),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
+use super::future::ResponseFuture;
 use super::state::{Machine, Ticket, Transition};
 use super::{BreakerLayer, Builder, Config, Permit, Snapshot, State};
 use crate::classify::{AnyError, Classify, Outcome};
@@ -107,9 +108,8 @@ impl Breaker {
         E: From<Rejected>,
     {
         let permit = self.try_acquire()?;
-        let result = call().await;
-        permit.record(classifier.classify(result.as_ref()));
-        result
+        let judge = |result: Result<&T, &E>| classifier.classify(result);
+        ResponseFuture::called(call(), permit, judge).await
     }
 
     /// A Tower layer around this breaker; every layer and service made from it shares the state.
@@ -173,6 +173,8 @@ impl Breaker {
         let failed = match outcome {
             Some(Outcome::Success) => Some(false),
             Some(Outcome::Failure(_)) => Some(true),
+            // It holds no place that could be given back.
+            Some(Outcome::Ignored) | None if !ticket.is_probe() => return,
             Some(Outcome::Ignored) | None => None,
         };
         self.change(|machine| machine.record(ticket, failed, now()));

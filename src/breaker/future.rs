@@ -21,19 +21,31 @@ enum State<F, C> {
     Called {
         #[pin]
         future: F,
-        /// `Some` until the outcome is recorded, and but for the time of a poll.
-        permit: Option<Permit>,
+        permit: Waiting,
         classifier: C,
     },
     /// `Some` until it is returned.
     Rejected(Option<Rejected>),
 }
 
+/// The permit of a call that is not being polled: `Some` until the outcome is recorded, and but for
+/// the time of a poll. A call that is dropped is given up, whatever unwinds around it.
+#[derive(Debug)]
+struct Waiting(Option<Permit>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(permit) = self.0.take() {
+            permit.cancel();
+        }
+    }
+}
+
 impl<F, C> ResponseFuture<F, C> {
     pub(super) fn called(future: F, permit: Permit, classifier: C) -> Self {
         Self(State::Called {
             future,
-            permit: Some(permit),
+            permit: Waiting(Some(permit)),
             classifier,
         })
     }
@@ -63,9 +75,9 @@ where
                 classifier,
             } => {
                 // Held here while polling, so that a panic unwinds through it and counts.
-                let held = permit.take();
+                let held = permit.0.take();
                 let Poll::Ready(result) = future.poll(cx) else {
-                    *permit = held;
+                    permit.0 = held;
                     return Poll::Pending;
                 };
                 if let Some(held) = held {

@@ -48,7 +48,7 @@
 //! | `minimum_calls` | 20 calls | 1 to the window |
 //! | `consecutive_failures` | off | from 1 |
 //! | `open_for` | exponential from 5 s to 2 min, equal jitter | base above 0 |
-//! | `probes` | 3 calls | from 1 |
+//! | `probes` | 3 calls | 1 to 1,000 |
 //! | `probe_lease` | 30 s | above 0 |
 //!
 //! # Telemetry

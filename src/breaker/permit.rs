@@ -23,6 +23,13 @@ impl Permit {
         }
     }
 
+    /// Says that the call was given up: it says nothing about the service. Unlike a plain drop, this
+    /// does so also while a panic of somebody else unwinds.
+    pub(super) fn cancel(mut self) {
+        self.recorded = true;
+        self.breaker.record(self.ticket, None);
+    }
+
     /// Tells the breaker how the call ended.
     pub fn record(mut self, outcome: Outcome) {
         self.recorded = true;

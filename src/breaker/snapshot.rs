@@ -46,7 +46,7 @@ pub struct Snapshot {
     pub failures: u32,
     /// Failures in a row.
     pub consecutive_failures: u32,
-    /// Why it opened last.
+    /// Why it opened last; `None` while it is closed.
     pub reason: Option<Reason>,
     /// How long until it lets a probe through; `None` unless it is open, and when it was opened by
     /// hand.

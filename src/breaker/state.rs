@@ -46,6 +46,9 @@ pub(super) struct Ticket {
     probe: Option<u64>,
 }
 
+/// How long to stay away while others probe, at most: nobody knows when they will have an answer.
+const PROBING: Duration = Duration::from_secs(1);
+
 /// A change of state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Transition {
@@ -61,6 +64,11 @@ impl Ticket {
             generation,
             probe: None,
         }
+    }
+
+    /// Whether the call holds the place of a probe.
+    pub(super) fn is_probe(&self) -> bool {
+        self.probe.is_some()
     }
 }
 
@@ -80,12 +88,15 @@ impl Machine {
     }
 
     /// Lets a call through, or says how long to stay away.
-    pub(super) fn admit(&mut self, now: Instant) -> (Result<Ticket, Duration>, Option<Transition>) {
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+    ) -> (Result<Ticket, Option<Duration>>, Option<Transition>) {
         let transition = self.wait_is_over(now).then(|| self.enter_half_open());
         let generation = self.generation;
         let admitted = match &mut self.phase {
             Phase::Closed => Ok(Ticket::closed(generation)),
-            Phase::Open(until) => Err(remaining(*until, now)),
+            Phase::Open(until) => Err(until.map(|until| until.saturating_duration_since(now))),
             Phase::HalfOpen {
                 successes,
                 probes,
@@ -105,8 +116,10 @@ impl Machine {
                         probe: Some(id),
                     })
                 } else {
+                    // A probe may answer at any moment, and gives its place back by its lease.
                     let first = probes.iter().map(|probe| probe.until).min();
-                    Err(first.map_or(Duration::ZERO, |until| until.saturating_duration_since(now)))
+                    let freed = first.map_or(PROBING, |until| until.saturating_duration_since(now));
+                    Err(Some(freed.min(PROBING)))
                 }
             }
         };
@@ -269,10 +282,6 @@ impl Machine {
             Phase::HalfOpen { .. } => State::HalfOpen,
         }
     }
-}
-
-fn remaining(until: Option<Instant>, now: Instant) -> Duration {
-    until.map_or(Duration::MAX, |until| until.saturating_duration_since(now))
 }
 
 /// `now + wait`, or as far away as a clock can say.

@@ -7,7 +7,7 @@ use super::{ConfigError, Problems, duration};
 
 /// Reads settings from environment variables that share a prefix, and reports every problem at once.
 ///
-/// A variable that is set but empty counts as not set. For each variable `X`, `X_FILE` may name a
+/// A variable that is set but empty counts as not set, and so does an empty file. For each variable `X`, `X_FILE` may name a
 /// file that holds the value, as container platforms hand out secrets. Values of [`Secret`]s are
 /// never repeated in an error. A variable with the prefix that nothing asked for is a problem too:
 /// it is most often a misspelt name.
@@ -16,7 +16,7 @@ use super::{ConfigError, Problems, duration};
 /// use bowline::config::Env;
 ///
 /// let mut env = Env::from_pairs("APP", [("APP_PORT", "80a"), ("APP_PROT", "81")]);
-/// let port: u16 = env.or("PORT", 8080);
+/// let port: u16 = env.or("PORT", 8080, "a port, 1 to 65535");
 /// let error = env.finish().unwrap_err();
 /// assert_eq!(error.problems().len(), 2);
 /// # let _ = port;
@@ -36,10 +36,22 @@ impl Env {
     /// The variables of this process that start with `prefix` and an underscore.
     #[must_use]
     pub fn prefix(prefix: &str) -> Self {
-        let values = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        Self::from_pairs(prefix, values)
+        let (mut texts, mut others) = (Vec::new(), Vec::new());
+        for (name, value) in std::env::vars_os() {
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) => texts.push((name, value)),
+                Err(_) => others.push(name),
+            }
+        }
+        let mut env = Self::from_pairs(prefix, texts);
+        others.retain(|name| name.starts_with(&env.prefix));
+        for name in others {
+            env.problems.add(name, "not text", "UTF-8");
+        }
+        env
     }
 
     /// The given variables, for tests.
@@ -60,40 +72,30 @@ impl Env {
         }
     }
 
-    /// The value of `name`, or `default` when it is not set or not readable.
-    pub fn or<T: FromStr>(&mut self, name: &str, default: T) -> T
-    where
-        T::Err: fmt::Display,
-    {
-        self.optional(name).unwrap_or(default)
+    /// The value of `name`, or `default` when it is not set or not readable; `allowed` says in words
+    /// what it may be, for the problem.
+    pub fn or<T: FromStr>(&mut self, name: &str, default: T, allowed: &str) -> T {
+        self.optional(name, allowed).unwrap_or(default)
     }
 
-    /// The value of `name`, or `None` when it is not set or not readable.
-    pub fn optional<T: FromStr>(&mut self, name: &str) -> Option<T>
-    where
-        T::Err: fmt::Display,
-    {
+    /// The value of `name`, or `None` when it is not set or not readable; `allowed` says in words
+    /// what it may be.
+    pub fn optional<T: FromStr>(&mut self, name: &str, allowed: &str) -> Option<T> {
         let value = self.take(name)?;
-        match value.parse() {
-            Ok(parsed) => Some(parsed),
-            Err(error) => {
-                self.problems
-                    .add(self.full(name), format!("{value:?}"), error.to_string());
-                None
-            }
+        let parsed = value.parse().ok();
+        if parsed.is_none() {
+            self.problem(name, format!("{value:?}"), allowed);
         }
+        parsed
     }
 
     /// The value of `name`, which must be set; without it `T`'s default stands in until
-    /// [`finish`](Self::finish) reports the problem.
-    pub fn required<T: FromStr + Default>(&mut self, name: &str) -> T
-    where
-        T::Err: fmt::Display,
-    {
+    /// [`finish`](Self::finish) reports the problem. `allowed` says in words what it may be.
+    pub fn required<T: FromStr + Default>(&mut self, name: &str, allowed: &str) -> T {
         if !self.is_set(name) {
-            self.problems.add(self.full(name), "not set", "a value");
+            self.problem(name, "not set", allowed);
         }
-        self.optional(name).unwrap_or_default()
+        self.optional(name, allowed).unwrap_or_default()
     }
 
     /// The secret `name`, which must be set.
@@ -164,7 +166,10 @@ impl Env {
             return None;
         }
         match std::fs::read_to_string(&file) {
-            Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
+            Ok(text) => {
+                let text = text.trim_end_matches(['\r', '\n']);
+                (!text.is_empty()).then(|| text.to_owned())
+            }
             Err(error) => {
                 self.problems.add(
                     format!("{full}_FILE"),
@@ -211,13 +216,14 @@ mod tests {
             ("T_EMPTY", ""),
         ];
         let mut env = Env::from_pairs("T", pairs);
-        assert_eq!(env.or("PORT", 1u16), 1);
+        assert_eq!(env.or("PORT", 1u16, "a port"), 1);
         assert_eq!(env.duration("WAIT", Duration::ZERO), Duration::ZERO);
-        assert_eq!(env.or("EMPTY", 3u8), 3);
-        assert_eq!(env.required::<String>("NAME"), "");
+        assert_eq!(env.or("EMPTY", 3u8, "a number"), 3);
+        assert_eq!(env.required::<String>("NAME", "a name"), "");
         let error = env.finish().expect_err("four problems");
         let fields: Vec<_> = error.problems().iter().map(|p| p.field.as_str()).collect();
         assert_eq!(fields, ["T_PORT", "T_WAIT", "T_NAME", "T_TYPO"]);
+        assert_eq!(error.problems()[0].allowed, "a port");
     }
 
     #[test]
@@ -230,5 +236,11 @@ mod tests {
         assert_eq!(secret.expose(), "hunter2");
         assert_eq!(format!("{secret:?}"), "Secret(..)");
         env.finish().expect("no problem");
+
+        std::fs::write(&path, "\n").expect("written");
+        let mut env = Env::from_pairs("T", [("T_KEY_FILE", path.display().to_string())]);
+        assert_eq!(env.secret("KEY").expose(), "");
+        let error = env.finish().expect_err("an empty file holds no secret");
+        assert_eq!(error.problems()[0].field, "T_KEY");
     }
 }

@@ -1,10 +1,12 @@
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A pattern refused the call; the protected service was not asked, or its answer came too late.
 ///
 /// A refusal is not evidence that the service is unwell, so classifiers treat it as
-/// [`Outcome::Ignored`](crate::classify::Outcome::Ignored).
+/// [`Outcome::Ignored`](crate::classify::Outcome::Ignored), all but [`Elapsed`](Self::Elapsed): an
+/// answer that does not come in time is a transient failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejected {
@@ -23,13 +25,14 @@ pub enum Rejected {
         name: Arc<str>,
     },
     /// The circuit is open, or half-open with all probes taken.
-    #[error("circuit {name} is open, retry after {retry_after:?}")]
+    #[error("circuit {name} is open{}", Wait(*retry_after))]
     #[non_exhaustive]
     CircuitOpen {
         /// The breaker's name.
         name: Arc<str>,
-        /// How long until the next call may be let through.
-        retry_after: Duration,
+        /// How long until the next call may be let through; `None` while it is open until somebody
+        /// closes it.
+        retry_after: Option<Duration>,
     },
     /// The call did not finish in the time it was given.
     #[error("no answer within {limit:?}")]
@@ -66,12 +69,27 @@ pub enum Rejected {
 }
 
 impl Rejected {
-    /// The circuit `name` is open for another `retry_after`.
+    /// The retry budget `name` is spent.
     #[must_use]
-    pub fn circuit_open(name: impl Into<Arc<str>>, retry_after: Duration) -> Self {
+    pub fn budget_exhausted(name: impl Into<Arc<str>>) -> Self {
+        Self::BudgetExhausted { name: name.into() }
+    }
+
+    /// The bulkhead `name` is full, and so is its queue.
+    #[must_use]
+    pub fn bulkhead_full(name: impl Into<Arc<str>>) -> Self {
+        Self::BulkheadFull { name: name.into() }
+    }
+
+    /// The circuit `name` is open for another `retry_after`; `None` until somebody closes it.
+    #[must_use]
+    pub fn circuit_open(
+        name: impl Into<Arc<str>>,
+        retry_after: impl Into<Option<Duration>>,
+    ) -> Self {
         Self::CircuitOpen {
             name: name.into(),
-            retry_after,
+            retry_after: retry_after.into(),
         }
     }
 
@@ -89,18 +107,47 @@ impl Rejected {
         }
     }
 
+    /// The call waited for `waited` and got no place in bulkhead `name`.
+    #[must_use]
+    pub fn queue_timeout(name: impl Into<Arc<str>>, waited: Duration) -> Self {
+        Self::QueueTimeout {
+            name: name.into(),
+            waited,
+        }
+    }
+
+    /// The rate limit `name` is used up; the next permit comes in `retry_after`.
+    #[must_use]
+    pub fn rate_limited(name: impl Into<Arc<str>>, retry_after: Duration) -> Self {
+        Self::RateLimited {
+            name: name.into(),
+            retry_after,
+        }
+    }
+
     /// When it makes sense to try again, if the pattern knows.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::CircuitOpen { retry_after, .. } | Self::RateLimited { retry_after, .. } => {
-                Some(*retry_after)
-            }
+            Self::CircuitOpen { retry_after, .. } => *retry_after,
+            Self::RateLimited { retry_after, .. } => Some(*retry_after),
             Self::BudgetExhausted { .. }
             | Self::BulkheadFull { .. }
             | Self::Elapsed { .. }
             | Self::NoInstances { .. }
             | Self::QueueTimeout { .. } => None,
+        }
+    }
+}
+
+/// How long to wait, as the end of a sentence.
+struct Wait(Option<Duration>);
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(wait) => write!(f, ", retry after {wait:?}"),
+            None => f.write_str(" until it is closed by hand"),
         }
     }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::check::{Check, Entry};
 use super::{Health, Importance};
-use crate::config::{ConfigError, Problems};
+use crate::config::{ConfigError, Problems, duration};
 
 /// Builds a [`Health`].
 #[must_use = "a builder does nothing until it is built"]
 #[derive(Default)]
-pub struct HealthBuilder {
+pub struct Builder {
     checks: Vec<(Arc<str>, Importance, Arc<dyn Check>)>,
     options: Options,
 }
@@ -23,12 +23,14 @@ pub(super) struct Options {
     pub(super) fall: NonZeroU32,
 }
 
-impl HealthBuilder {
+impl Builder {
     /// Two bad results in a row take a check down unless said otherwise, so that one lost packet
     /// does not.
     pub const DEFAULT_FALL: NonZeroU32 = NonZeroU32::new(2).unwrap();
     /// The time between two rounds unless said otherwise.
     pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
+    /// The longest interval and the longest timeout: whoever looks less often need not look.
+    pub const LONGEST: Duration = Duration::from_secs(3_600);
     /// One good result brings a check up unless said otherwise.
     pub const DEFAULT_RISE: NonZeroU32 = NonZeroU32::MIN;
     /// The time for one check unless said otherwise.
@@ -73,7 +75,7 @@ impl HealthBuilder {
     ///
     /// # Errors
     ///
-    /// A name that is used twice, an interval or a timeout of zero.
+    /// A name that is used twice, an interval or a timeout that is zero or above [`LONGEST`](Self::LONGEST).
     pub fn build(self) -> Result<Health, ConfigError> {
         let mut problems = Problems::default();
         for (index, (name, ..)) in self.checks.iter().enumerate() {
@@ -88,7 +90,9 @@ impl HealthBuilder {
             ("interval", self.options.interval),
             ("timeout", self.options.timeout),
         ] {
-            problems.check(!value.is_zero(), field, "0s", "more than 0s");
+            let allowed = Duration::from_nanos(1)..=Self::LONGEST;
+            let shown = duration::format(value);
+            problems.check(allowed.contains(&value), field, shown, "more than 0s to 1h");
         }
         problems.into_result()?;
         let checks = self.checks.into_iter();
@@ -111,21 +115,21 @@ impl Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            interval: HealthBuilder::DEFAULT_INTERVAL,
-            timeout: HealthBuilder::DEFAULT_TIMEOUT,
-            rise: HealthBuilder::DEFAULT_RISE,
-            fall: HealthBuilder::DEFAULT_FALL,
+            interval: Builder::DEFAULT_INTERVAL,
+            timeout: Builder::DEFAULT_TIMEOUT,
+            rise: Builder::DEFAULT_RISE,
+            fall: Builder::DEFAULT_FALL,
         }
     }
 }
 
-impl fmt::Debug for HealthBuilder {
+impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self
             .checks
             .iter()
             .map(|(name, importance, _)| (name, importance));
-        f.debug_struct("HealthBuilder")
+        f.debug_struct("Builder")
             .field("checks", &names.collect::<Vec<_>>())
             .field("options", &self.options)
             .finish()

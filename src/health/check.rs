@@ -1,10 +1,12 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::builder::Options;
 use super::lock;
@@ -48,7 +50,18 @@ pub(super) struct Entry {
     pub(super) name: Arc<str>,
     pub(super) importance: Importance,
     check: Arc<dyn Check>,
+    /// Set while the check runs, also when nobody waits for it any more.
+    running: Arc<AtomicBool>,
     state: Mutex<State>,
+}
+
+/// While it lives, the check runs.
+struct Running(Arc<AtomicBool>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Entry {
@@ -57,6 +70,7 @@ impl Entry {
             name,
             importance,
             check,
+            running: Arc::default(),
             state: Mutex::default(),
         }
     }
@@ -79,6 +93,12 @@ impl Entry {
         }
     }
 
+    /// Begins the check, unless it is still running.
+    fn begin(&self) -> Option<Running> {
+        let running = self.running.swap(true, Ordering::SeqCst);
+        (!running).then(|| Running(Arc::clone(&self.running)))
+    }
+
     fn record(&self, result: Result<(), Reason>, options: &Options) {
         let changed = lock(&self.state).record(result, Instant::now(), options.rise, options.fall);
         if let Some(verdict) = changed {
@@ -87,15 +107,24 @@ impl Entry {
     }
 }
 
+/// How much longer than its timeout a check is waited for, at most.
+const MARGIN: Duration = Duration::from_millis(500);
+
 /// Runs every check in a task of its own, so that a panic stays there and a check that blocks its
-/// thread does not hold up the others. Dropped, it gives all of them up.
+/// thread does not hold up the others: it has timed out, and is not begun again while it runs.
+/// Dropped, it gives all of them up.
 pub(super) async fn run_all(entries: &[Entry], options: &Options) {
     let mut tasks = JoinSet::new();
     let mut order = std::collections::HashMap::new();
     for (index, entry) in entries.iter().enumerate() {
+        let Some(running) = entry.begin() else {
+            entry.record(Err(Reason::TimedOut), options);
+            continue;
+        };
         let (check, limit) = (entry.check.clone(), options.timeout);
         let name = entry.name.clone();
         let task = tasks.spawn(async move {
+            let _running = running;
             match timeout(limit, check.check()).await {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => {
@@ -108,13 +137,17 @@ pub(super) async fn run_all(entries: &[Entry], options: &Options) {
         });
         order.insert(task.id(), index);
     }
-    while let Some(done) = tasks.join_next_with_id().await {
+    let latest = Instant::now() + options.timeout + options.timeout.min(MARGIN);
+    while let Ok(Some(done)) = timeout_at(latest, tasks.join_next_with_id()).await {
         let (id, result) = match done {
             Ok((id, result)) => (id, result),
             Err(panic) => (panic.id(), Err(Reason::Panicked)),
         };
-        if let Some(entry) = order.get(&id).and_then(|index| entries.get(*index)) {
+        if let Some(entry) = order.remove(&id).and_then(|index| entries.get(index)) {
             entry.record(result, options);
         }
+    }
+    for entry in order.into_values().filter_map(|index| entries.get(index)) {
+        entry.record(Err(Reason::TimedOut), options);
     }
 }

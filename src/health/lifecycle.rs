@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Health;
 use crate::discovery::Registration;
@@ -29,7 +29,8 @@ type Start = Box<dyn FnOnce(Token) -> Work + Send>;
 /// 4. Servers stop accepting and finish the requests they have.
 /// 5. Then tasks (consumers, relays) get their token and finish what they have.
 ///
-/// Steps 4 and 5 together end after the drain time at the latest; what still runs is given up.
+/// Steps 4 and 5 together end after the drain time at the latest; what still runs is given up. The
+/// servers have three quarters of it, so that a request that does not end leaves the tasks theirs.
 ///
 /// # Default
 ///
@@ -189,7 +190,7 @@ impl Lifecycle {
         let mut servers = Parts::start(self.servers.drain(..), &stop_servers);
         let mut tasks = Parts::start(self.tasks.drain(..), &stop_tasks);
         let token = self.shutdown.token();
-        let mut failure = tokio::select! {
+        let failure = tokio::select! {
             () = token.stopped() => None,
             error = servers.failure() => Some(error),
             error = tasks.failure() => Some(error),
@@ -199,25 +200,35 @@ impl Lifecycle {
             self.shutdown.trigger();
         }
         self.leave().await;
-        let deadline = Instant::now() + self.drain;
+        let began = Instant::now();
         stop_servers.trigger();
-        let served = servers.finish(deadline).await;
+        let served = servers.finish(began + self.drain * 3 / 4).await;
         stop_tasks.trigger();
-        let done = tasks.finish(deadline).await;
-        match failure.take().or(served.err()).or(done.err()) {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        let done = tasks.finish(began + self.drain).await;
+        let undrained = match (served.err(), done.err()) {
+            (Some(Error::Undrained { mut names }), Some(Error::Undrained { names: more })) => {
+                names.extend(more);
+                Some(Error::Undrained { names })
+            }
+            (served, done) => served.or(done),
+        };
+        failure.or(undrained).map_or(Ok(()), Err)
     }
 
+    /// At most the drain time, should a registry hang, and the settle time.
     async fn leave(&mut self) {
         if let Some(health) = &self.health {
             health.set_draining();
         }
-        for registration in self.registrations.drain(..) {
-            if let Err(error) = registration.deregister().await {
-                tracing::warn!(error = %Chain(&error), "could not leave the registry");
+        let withdrawn = async {
+            for registration in self.registrations.drain(..) {
+                if let Err(error) = registration.deregister().await {
+                    tracing::warn!(error = %Chain(&error), "could not leave the registry");
+                }
             }
+        };
+        if timeout(self.drain, withdrawn).await.is_err() {
+            tracing::warn!("could not leave the registry in time");
         }
         sleep(self.settle).await;
     }

@@ -9,7 +9,7 @@
 //! 3. Checks run in the background ([`Health::run`]), never when somebody asks: a hanging dependency
 //!    makes no probe wait. Each has a timeout, runs at most once at a time, and when it panics it has
 //!    failed.
-//! 4. A check changes sides after [`rise`](HealthBuilder::rise) good or [`fall`](HealthBuilder::fall)
+//! 4. A check changes sides after [`rise`](Builder::rise) good or [`fall`](Builder::fall)
 //!    bad results in a row; its first good result counts at once.
 //! 5. When no result came for three rounds, nobody is checking, and the check is down.
 //!
@@ -52,7 +52,7 @@ use self::builder::Options;
 use self::check::Entry;
 use crate::shutdown::Token;
 
-pub use builder::HealthBuilder;
+pub use builder::Builder;
 pub use check::{Answer, Check, Importance};
 pub use lifecycle::Lifecycle;
 pub use report::{CheckReport, Phase, Reason, Report, Status};
@@ -71,8 +71,8 @@ struct Inner {
 
 impl Health {
     /// Begins a list of checks.
-    pub fn builder() -> HealthBuilder {
-        HealthBuilder::default()
+    pub fn builder() -> Builder {
+        Builder::default()
     }
 
     /// Checks for as long as the process runs; returns when it is told to stop.

@@ -160,6 +160,58 @@ async fn a_part_that_does_not_end_is_named_and_given_up() {
     assert!(began.elapsed() < Duration::from_secs(25));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_end_leaves_the_tasks_their_time() {
+    let shutdown = Shutdown::new();
+    shutdown.trigger();
+    let stuck = |_| async { pending::<Result<(), BoxError>>().await };
+    let (told, drained) = (Arc::new(Mutex::new(false)), Duration::from_secs(4));
+    let done = told.clone();
+    let error = Lifecycle::new(shutdown)
+        .server("http", stuck)
+        .task("hangs", stuck)
+        .task("relay", move |token: Token| async move {
+            token.stopped().await;
+            sleep(drained).await;
+            *done.lock().expect("alone") = true;
+            Ok::<_, BoxError>(())
+        })
+        .run()
+        .await
+        .expect_err("given up");
+    assert!(*told.lock().expect("alone"), "the relay had no time");
+    assert_eq!(error.to_string(), "not finished in time: http, hangs");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_that_blocks_its_thread_holds_nobody_up() {
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Arc::new(Mutex::new(gate));
+    let blocking = move || {
+        let gate = gate.clone();
+        async move {
+            // Until the test ends and drops the other side.
+            let _closed = gate.lock().expect("alone").recv();
+            Ok::<_, BoxError>(())
+        }
+    };
+    let health = Health::builder()
+        .critical("fine", fine)
+        .degraded("blocks", blocking)
+        .timeout(Duration::from_millis(20))
+        .interval(Duration::from_millis(20))
+        .build()
+        .expect("valid");
+    for _ in 0..3 {
+        health.refresh().await;
+        let report = health.report();
+        assert!(report.checks[0].up, "{report:?}");
+        assert_eq!(report.checks[1].reason, Some(Reason::TimedOut));
+    }
+    assert_eq!(health.report().status, Status::Degraded);
+    drop(open);
+}
+
 #[cfg(feature = "axum")]
 #[tokio::test(start_paused = true)]
 async fn a_dead_database_makes_not_ready_and_stays_alive() {

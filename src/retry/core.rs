@@ -1,8 +1,8 @@
 use std::future::Future;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tower::service_fn;
 
-use super::schedule::{Schedule, deadline};
+use super::future::ResponseFuture;
 use super::{Builder, Config, RetryLayer};
 use crate::classify::{AnyError, Classify};
 use crate::error::Rejected;
@@ -58,25 +58,16 @@ impl Retry {
     /// # Cancel safety
     ///
     /// As [`run`](Self::run).
-    pub async fn run_with<C, F, Fut, T, E>(&self, classifier: &C, mut call: F) -> Result<T, E>
+    pub async fn run_with<C, F, Fut, T, E>(&self, classifier: &C, call: F) -> Result<T, E>
     where
         C: Classify<T, E>,
         F: FnMut(u32) -> Fut,
         Fut: Future<Output = Result<T, E>>,
         E: From<Rejected>,
     {
-        let end = deadline(&self.config, Instant::now());
-        let mut schedule = Schedule::new(self.config);
-        loop {
-            let Ok(result) = timeout_at(end, call(schedule.attempt())).await else {
-                return Err(Rejected::elapsed(self.config.deadline).into());
-            };
-            let outcome = classifier.classify(result.as_ref());
-            match schedule.next(outcome, Instant::now(), end) {
-                Some(wait) => sleep(wait).await,
-                None => return result,
-            }
-        }
+        let judge = |result: Result<&T, &E>| classifier.classify(result);
+        let next = |attempt: &u32| Some(attempt + 1);
+        ResponseFuture::new(service_fn(call), self.config, (judge, next), 1).await
     }
 
     /// A Tower layer with this policy.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tower::Service;
 
 use super::Config;
@@ -27,6 +27,8 @@ pub struct ResponseFuture<S: Service<Req>, C, R, Req> {
     again: Option<Req>,
     #[pin]
     state: State<S::Future>,
+    /// The error of the last attempt; `Some` while another one is waited for.
+    failed: Option<S::Error>,
     /// `Some` once the first attempt did not answer at once: until then no clock is read.
     end: Option<Instant>,
     /// The timer of the deadline; armed together with `end`.
@@ -68,6 +70,7 @@ where
             schedule,
             again,
             state,
+            failed: None,
             end: None,
             timer: None,
         }
@@ -101,7 +104,7 @@ where
                 if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                     ready!(timer.poll(cx));
                 }
-                return Poll::Ready(Err(Rejected::elapsed(this.config.deadline).into()));
+                return Poll::Ready(Err(late(this.failed, this.config)));
             };
             match step {
                 Step::Answered(result) => {
@@ -115,21 +118,30 @@ where
                     }
                     let now = Instant::now();
                     let end = *this.end.get_or_insert_with(|| deadline(this.config, now));
-                    match this.schedule.next(outcome, now, end) {
-                        Some(wait) => {
-                            this.state.set(State::Waiting(tokio::time::sleep(wait)));
+                    match (this.schedule.next(outcome, now, end), result) {
+                        (Some(wait), Err(error)) => {
+                            *this.failed = Some(error);
+                            this.state.set(State::Waiting(sleep(wait)));
                         }
-                        None => return Poll::Ready(result),
+                        // Not kept: its body may hold a connection.
+                        (Some(wait), Ok(_)) => this.state.set(State::Waiting(sleep(wait))),
+                        (None, result) => return Poll::Ready(result),
                     }
                 }
                 Step::Waited => this.state.set(State::Readying),
                 Step::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Step::Ready(Ok(())) => {
+                    // A process that was stopped, or a service that was long in getting ready: a
+                    // timer that fires late must not begin what nobody waits for any more.
+                    if this.end.is_some_and(|end| end <= Instant::now()) {
+                        return Poll::Ready(Err(late(this.failed, this.config)));
+                    }
                     if let Some(request) = this.again.take() {
                         // The last attempt needs no copy.
                         if this.schedule.may_retry() {
                             *this.again = this.requests.clone_request(&request);
                         }
+                        *this.failed = None;
                         let attempt = this.service.call(request);
                         this.state.set(State::Running(attempt));
                     }
@@ -137,6 +149,12 @@ where
             }
         }
     }
+}
+
+/// Why a call ends whose deadline has come: as its last attempt, when none is running.
+fn late<E: From<Rejected>>(failed: &mut Option<E>, config: &Config) -> E {
+    let elapsed = || Rejected::elapsed(config.deadline).into();
+    failed.take().unwrap_or_else(elapsed)
 }
 
 enum Step<T, E> {

@@ -13,8 +13,11 @@
 //!    one (`Retry-After`) gets it, and never less.
 //! 4. When all attempts are spent, or the wait would end at or after the deadline, the last result is
 //!    returned as it is.
-//! 5. The deadline also ends an attempt that is still running: the call then fails with
-//!    [`Rejected::Elapsed`].
+//! 5. The deadline counts from when the first attempt did not answer at once. It also ends an attempt
+//!    that is still running: the call then fails with [`Rejected::Elapsed`]. When it comes between
+//!    two attempts, because a timer was late or the service was not ready, no further one begins
+//!    and the last error is returned. An answer that was judged a failure is not kept while waiting,
+//!    so that it holds no connection: in its place stands [`Rejected::Elapsed`].
 //! 6. A [`Rejected`] by an inner pattern is ignored by the default classifier and so not retried,
 //!    but for [`Rejected::Elapsed`]: an open breaker is not hammered.
 //!

@@ -1,8 +1,10 @@
 use std::collections::HashSet;
 use std::future::pending;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bowline::breaker::State;
+use bowline::discovery::ServiceClient;
 use bowline::discovery::client::{DEADLINE, Kind, REQUEST_ID, Sent, USER, deadline};
 use bowline::error::Rejected;
 use bowline::message::TraceContext;
@@ -10,7 +12,7 @@ use bowline::problem::Problem;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use crate::support::{Fake, answer, client, refused, reset};
+use crate::support::{Fake, Flaky, answer, client, refused, reset};
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_instance_costs_no_failed_call() {
@@ -152,6 +154,40 @@ async fn a_call_carries_user_request_id_deadline_and_a_span_per_attempt() {
     assert_eq!(spans.len(), 3);
     let left = |attempt: usize| deadline(&seen[attempt].headers).expect("a deadline");
     assert!(left(0) >= left(2), "{:?}", seen[2].headers[DEADLINE]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn looking_the_service_up_is_a_part_of_the_deadline() {
+    let fake = Fake::new(|_| async { answer(StatusCode::OK) });
+    let registry = Flaky::default();
+    registry.hanging.store(true, Ordering::SeqCst);
+    let client = ServiceClient::builder(registry, fake).build();
+    let client = client.expect("valid");
+    let began = Instant::now();
+    let calls = (0..5).map(|_| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let call = client.invoke("tasks").get("/");
+            call.deadline(Duration::from_millis(100)).send().await
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        let error = call.await.expect("no panic").expect_err("too late");
+        assert_eq!(Problem::from(&error).code(), "timeout");
+        assert_eq!(error.sent(), Sent::No);
+    }
+    assert_eq!(began.elapsed(), Duration::from_millis(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_time_is_not_sent() {
+    let fake = Fake::new(|_| async { answer(StatusCode::OK) });
+    let client = client(&["a"], &fake).await;
+    let call = client.invoke("tasks").get("/").deadline(Duration::ZERO);
+    let error = call.send().await.expect_err("no time");
+    assert_eq!(error.kind(), Kind::Rejected);
+    assert_eq!(Problem::from(&error).code(), "timeout");
+    assert!(fake.seen().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

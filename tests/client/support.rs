@@ -103,6 +103,8 @@ pub(crate) async fn client(hosts: &[&str], fake: &Fake) -> ServiceClient {
 pub(crate) struct Flaky {
     pub(crate) inner: Memory,
     pub(crate) down: Arc<AtomicBool>,
+    /// It takes questions and answers none.
+    pub(crate) hanging: Arc<AtomicBool>,
 }
 
 impl Flaky {
@@ -132,6 +134,9 @@ impl Registry for Flaky {
 
     async fn list(&self, service: &str, known: Option<u64>) -> Result<Option<Listing>, Error> {
         self.up()?;
+        if self.hanging.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.inner.list(service, known).await
     }
 

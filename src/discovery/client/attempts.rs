@@ -17,9 +17,6 @@ use crate::error::{BoxError, Rejected};
 use crate::message::TraceContext;
 use crate::retry::Retry;
 
-/// What stands for a deadline that no clock can show.
-const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
-
 /// One call, ready to be sent any number of times.
 pub(super) struct Request {
     pub(super) service: Arc<str>,
@@ -28,7 +25,7 @@ pub(super) struct Request {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) trace: TraceContext,
-    pub(super) limit: Duration,
+    pub(super) end: Instant,
 }
 
 /// An attempt that was answered, whatever the status.
@@ -49,7 +46,6 @@ struct Run<'a> {
     client: &'a ServiceClient,
     upstream: &'a Upstream,
     request: &'a Request,
-    end: Instant,
     progress: Mutex<Progress>,
 }
 
@@ -66,15 +62,15 @@ pub(super) async fn run(
     request: &Request,
 ) -> Result<Response, Error> {
     let mut policy = client.options().retry;
-    policy.deadline = request.limit;
+    // What is left after the service was looked up; none at all is no policy.
+    let left = request.end.saturating_duration_since(Instant::now());
+    policy.deadline = left.max(Duration::from_nanos(1));
     let retry = Retry::builder().config(policy).build();
     let retry = retry.map_err(|error| request.error(Kind::Invalid, error))?;
-    let now = Instant::now();
     let run = &Run {
         client,
         upstream,
         request,
-        end: now.checked_add(request.limit).unwrap_or(now + FAR),
         progress: Mutex::new(Progress {
             tried: Vec::new(),
             sent: Sent::No,
@@ -105,7 +101,7 @@ impl Run<'_> {
     async fn attempt(&self) -> Result<Answered, Failed> {
         let permit = self.upstream.breaker.try_acquire()?;
         let instance = self.next()?;
-        let left = self.end.saturating_duration_since(Instant::now());
+        let left = self.request.end.saturating_duration_since(Instant::now());
         let message = self.request.to(&instance, left);
         let message = message.map_err(Failed::Invalid)?;
         let before = self.begin(instance.id);

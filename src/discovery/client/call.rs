@@ -5,14 +5,18 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::attempts::{Request, run};
 use super::error::{Error, Kind};
 use super::headers::{IDEMPOTENCY_KEY, REQUEST_ID, USER, forwardable};
 use super::{Response, ServiceClient};
-use crate::error::BoxError;
+use crate::error::{BoxError, Rejected};
 use crate::message::TraceContext;
+
+/// What stands for a deadline that no clock can show.
+const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// Chooses the method and path of a call; see [`ServiceClient::invoke`].
 #[derive(Debug)]
@@ -122,7 +126,8 @@ impl Call<'_> {
         self
     }
 
-    /// Sets the time for the whole call, all attempts and pauses included.
+    /// Sets the time for the whole call: looking the service up, all attempts and all pauses. None at
+    /// all is [`Rejected::Elapsed`], and nothing is sent.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -164,7 +169,17 @@ impl Call<'_> {
                 self.headers.insert(REQUEST_ID, id);
             }
         }
-        let upstream = self.client.upstream(&self.service).await?;
+        let now = Instant::now();
+        let end = now.checked_add(self.limit).unwrap_or(now + FAR);
+        let late = || {
+            let rejected = Rejected::elapsed(self.limit);
+            Error::new(self.service.clone(), Kind::Rejected, rejected)
+        };
+        if self.limit.is_zero() {
+            return Err(late());
+        }
+        let upstream = timeout_at(end, self.client.upstream(&self.service)).await;
+        let upstream = upstream.map_err(|_elapsed| late())??;
         let request = Request {
             service: self.service,
             method: self.method,
@@ -172,7 +187,7 @@ impl Call<'_> {
             headers: self.headers,
             body: self.body,
             trace: self.trace,
-            limit: self.limit,
+            end,
         };
         run(self.client, &upstream, &request).await
     }

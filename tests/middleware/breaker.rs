@@ -1,0 +1,229 @@
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use bowline::backoff::{Backoff, Jitter};
+use bowline::breaker::{Breaker, Reason, State};
+use bowline::classify::{Failure, Outcome};
+use bowline::error::{BoxError, Rejected};
+use tokio::time::advance;
+use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok};
+use tower::{Layer, Service as _, service_fn};
+use tower_test::mock;
+
+use super::{SECOND, Service, Upstream, answer, refusal};
+
+const WAIT: Duration = Duration::from_secs(10);
+
+/// Opens at the second failure in a row, stays open for ten seconds, and closes after two probes.
+fn breaker() -> Breaker {
+    Breaker::builder("upstream")
+        .consecutive_failures(2)
+        .open_for(Backoff::constant(WAIT).jitter(Jitter::None))
+        .probes(2)
+        .build()
+        .expect("a fine policy")
+}
+
+fn fail(breaker: &Breaker) {
+    let permit = breaker.try_acquire().expect("it lets the call through");
+    permit.record(Outcome::Failure(Failure::Transient));
+}
+
+fn succeed(breaker: &Breaker) {
+    let permit = breaker.try_acquire().expect("it lets the call through");
+    permit.record(Outcome::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_asks_nobody_and_says_how_long() {
+    let breaker = breaker();
+    let (mock, mut upstream): (Service, Upstream) = mock::pair();
+    let mut service = mock::Spawn::new(breaker.layer().layer(mock));
+    for _ in 0..2 {
+        assert_ready_ok!(service.poll_ready());
+        let mut call = tokio_test::task::spawn(service.call("hello"));
+        assert_pending!(call.poll());
+        answer!(upstream, "hello", Err("down"));
+        assert_ready_err!(call.poll());
+    }
+    assert_eq!(breaker.state(), State::Open);
+    advance(4 * SECOND).await;
+
+    assert_ready_ok!(service.poll_ready());
+    let mut call = tokio_test::task::spawn(service.call("never asked"));
+    let error = assert_ready_err!(call.poll());
+    let expected = Rejected::circuit_open("upstream", WAIT - 4 * SECOND);
+    assert_eq!(*refusal(&error), expected);
+    let mut asked = tokio_test::task::spawn(upstream.next_request());
+    assert_pending!(asked.poll());
+    assert_eq!(breaker.snapshot().rejected, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_is_the_inner_services_and_takes_no_place() {
+    let breaker = breaker();
+    let (mock, mut upstream): (Service, Upstream) = mock::pair();
+    upstream.allow(0);
+    let mut service = mock::Spawn::new(breaker.layer().layer(mock));
+    assert_pending!(service.poll_ready());
+    upstream.allow(1);
+    assert_ready_ok!(service.poll_ready());
+
+    fail(&breaker);
+    fail(&breaker);
+    advance(WAIT).await;
+    // Ready again and again, but never called: both probes are still to be had.
+    for _ in 0..5 {
+        assert_ready_ok!(service.poll_ready());
+    }
+    let probes = (breaker.try_acquire(), breaker.try_acquire());
+    assert!(matches!(probes, (Ok(_), Ok(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_decide() {
+    let breaker = breaker();
+    fail(&breaker);
+    fail(&breaker);
+    advance(WAIT - Duration::from_millis(1)).await;
+    assert_eq!(breaker.state(), State::Open);
+    advance(Duration::from_millis(1)).await;
+    assert_eq!(breaker.state(), State::HalfOpen);
+    fail(&breaker);
+    assert_eq!(breaker.state(), State::Open);
+    assert_eq!(breaker.snapshot().reason, Some(Reason::ProbeFailed));
+
+    advance(WAIT).await;
+    succeed(&breaker);
+    assert_eq!(breaker.state(), State::HalfOpen);
+    succeed(&breaker);
+    assert_eq!(breaker.state(), State::Closed);
+    let snapshot = breaker.snapshot();
+    assert_eq!((snapshot.calls, snapshot.failures), (0, 0));
+    assert_eq!(snapshot.reason, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_are_bounded_and_their_places_come_back() {
+    let breaker = breaker();
+    fail(&breaker);
+    fail(&breaker);
+    advance(WAIT).await;
+    let first = breaker.try_acquire().unwrap();
+    let second = breaker.try_acquire().unwrap();
+    let refused = breaker.try_acquire().unwrap_err();
+    // Not the lease of half a minute: a probe may answer at any moment.
+    assert_eq!(refused.retry_after(), Some(SECOND));
+    drop(first);
+    let third = breaker
+        .try_acquire()
+        .expect("the place of the one given up");
+    drop(second);
+    drop(third);
+
+    // A probe that never answers loses its place to another call.
+    let _lost = (
+        breaker.try_acquire().unwrap(),
+        breaker.try_acquire().unwrap(),
+    );
+    assert!(breaker.try_acquire().is_err());
+    advance(Duration::from_secs(30)).await;
+    succeed(&breaker);
+    succeed(&breaker);
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_began_before_a_change_of_state_counts_no_more() {
+    let breaker = breaker();
+    let early: Vec<_> = (0..6).map(|_| breaker.try_acquire().unwrap()).collect();
+    fail(&breaker);
+    fail(&breaker);
+    advance(WAIT).await;
+    let probe = breaker.try_acquire().unwrap();
+    let mut early = early.into_iter();
+    for permit in early.by_ref().take(3) {
+        permit.record(Outcome::Failure(Failure::Transient));
+    }
+    assert_eq!(breaker.state(), State::HalfOpen);
+    probe.record(Outcome::Success);
+    for permit in early {
+        permit.record(Outcome::Success);
+    }
+    assert_eq!(breaker.state(), State::HalfOpen, "one probe is not two");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_and_ignored_outcomes_say_nothing() {
+    let breaker = breaker();
+    for _ in 0..10 {
+        breaker.try_acquire().unwrap().record(Outcome::Ignored);
+        drop(breaker.try_acquire().unwrap());
+        let refused = breaker
+            .call(|| async { Err::<(), _>(inner_refusal()) })
+            .await;
+        assert!(refused.is_err());
+    }
+    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.snapshot().calls, 0);
+}
+
+fn inner_refusal() -> BoxError {
+    Rejected::circuit_open("inner", SECOND).into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_call_counts_and_one_elsewhere_does_not() {
+    let breaker = breaker();
+    for _ in 0..2 {
+        let call = breaker.call(|| async { Err::<(), BoxError>(panic!("a bug")) });
+        let mut call = pin!(call);
+        let mut cx = Context::from_waker(Waker::noop());
+        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut cx)));
+        assert!(polled.is_err());
+    }
+    assert_eq!(breaker.state(), State::Open);
+
+    breaker.reset();
+    for _ in 0..5 {
+        let calling = breaker.clone();
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let call = calling.call(std::future::pending::<Result<(), BoxError>>);
+            let mut call = tokio_test::task::spawn(call);
+            assert_pending!(call.poll());
+            panic!("while the call waits");
+        }));
+        assert!(unwound.is_err());
+    }
+    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.snapshot().calls, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn opened_by_hand_no_time_closes_it() {
+    let breaker = breaker();
+    breaker.force_open();
+    advance(Duration::from_secs(86_400)).await;
+    let refused = breaker.try_acquire().unwrap_err();
+    assert_eq!(refused.retry_after(), None);
+    assert_eq!(
+        refused.to_string(),
+        "circuit upstream is open until it is closed by hand"
+    );
+    breaker.reset();
+    succeed(&breaker);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_layers_of_a_breaker_are_one() {
+    let breaker = breaker();
+    let failing = service_fn(|_: ()| async { Err::<(), BoxError>("down".into()) });
+    let mut one = breaker.layer().layer(failing);
+    let mut two = breaker.clone().layer().layer(failing);
+    assert!(one.call(()).await.is_err());
+    assert!(two.call(()).await.is_err());
+    assert_eq!(breaker.state(), State::Open);
+}

@@ -1,0 +1,39 @@
+//! The layers seen from outside: what the inner service gets, what the caller gets, and when.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test reports by panicking"
+)]
+
+mod breaker;
+mod retry;
+
+use std::time::Duration;
+
+use bowline::error::{BoxError, Rejected, rejected};
+use tower_test::mock::{Handle, Mock};
+
+type Service = Mock<&'static str, &'static str>;
+type Upstream = Handle<&'static str, &'static str>;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn refusal(error: &BoxError) -> &Rejected {
+    rejected(error).expect("a refusal")
+}
+
+/// Answers the next request, which must be `expected`.
+macro_rules! answer {
+    ($upstream:expr, $expected:expr, $answer:expr) => {{
+        let (request, respond) = $upstream.next_request().await.expect("a request");
+        assert_eq!(request, $expected);
+        let answer: Result<&'static str, &'static str> = $answer;
+        match answer {
+            Ok(response) => respond.send_response(response),
+            Err(error) => respond.send_error(error),
+        }
+    }};
+}
+use answer;
