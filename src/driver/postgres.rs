@@ -15,7 +15,8 @@ const MIGRATION_LOCK: i64 = 0x62_6f_77_6c_69_6e_65;
 /// Turns a driver error into ours, for `map_err`.
 pub(crate) fn error(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |source| {
-        Error::new(sql::kind(&source, database_kind), BACKEND, operation).with_source(source)
+        Error::new(sql::kind(&source, database_kind), BACKEND, operation)
+            .with_source(sql::cause(source))
     }
 }
 

@@ -1,6 +1,15 @@
 use sqlx::error::DatabaseError;
 
-use crate::error::Kind;
+use crate::error::{BoxError, Kind};
+
+/// What to show as the cause: `sqlx` repeats the text of these two in its own.
+pub(super) fn cause(error: sqlx::Error) -> BoxError {
+    match error {
+        sqlx::Error::Database(error) => error.into_error(),
+        sqlx::Error::Io(error) => Box::new(error),
+        error => Box::new(error),
+    }
+}
 
 /// The kind of a `sqlx` error; `database` places the errors that the server itself reported.
 pub(super) fn kind(error: &sqlx::Error, database: fn(&dyn DatabaseError) -> Kind) -> Kind {

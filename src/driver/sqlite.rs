@@ -16,7 +16,8 @@ pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
 /// Turns a driver error into ours, for `map_err`.
 pub(crate) fn error(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |source| {
-        Error::new(sql::kind(&source, database_kind), BACKEND, operation).with_source(source)
+        Error::new(sql::kind(&source, database_kind), BACKEND, operation)
+            .with_source(sql::cause(source))
     }
 }
 

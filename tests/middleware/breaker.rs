@@ -175,11 +175,15 @@ fn inner_refusal() -> BoxError {
     Rejected::circuit_open("inner", SECOND).into()
 }
 
+fn buggy() -> Result<(), BoxError> {
+    panic!("a bug");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_call_counts_and_one_elsewhere_does_not() {
     let breaker = breaker();
     for _ in 0..2 {
-        let call = breaker.call(|| async { Err::<(), BoxError>(panic!("a bug")) });
+        let call = breaker.call(|| async { buggy() });
         let mut call = pin!(call);
         let mut cx = Context::from_waker(Waker::noop());
         let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut cx)));

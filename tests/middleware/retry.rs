@@ -11,7 +11,7 @@ use bowline::error::{BoxError, Rejected};
 use bowline::retry::{Builder, Retry};
 use tokio::time::{Instant, advance, sleep};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok};
-use tower::{Layer, Service as _};
+use tower::Layer;
 use tower_test::mock;
 
 use super::{SECOND, Service, Upstream, answer, refusal};

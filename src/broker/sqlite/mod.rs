@@ -126,7 +126,8 @@ impl Sqlite {
         shared
             .migrate()
             .await
-            .map_err(|error| missing_directory(&shared.path).unwrap_or(error))?;
+            .map_err(|error| missing_directory(&shared.path).unwrap_or(error))
+            .map_err(|error| at(&shared.path, error))?;
         Ok(Self {
             shared: Arc::new(shared),
             session_timeout: Self::DEFAULT_SESSION_TIMEOUT,
@@ -236,6 +237,16 @@ impl fmt::Debug for Sqlite {
             .field("max_record", &self.max_record)
             .finish_non_exhaustive()
     }
+}
+
+/// `error` with the file that it is about.
+fn at(path: &Path, error: Error) -> Error {
+    let file = path.display();
+    let detail = match error.detail() {
+        Some(detail) => format!("{file}: {detail}"),
+        None => format!("file {file}"),
+    };
+    error.with_detail(detail)
 }
 
 /// SQLite reports a missing directory as a file that cannot be opened now.

@@ -19,7 +19,9 @@ use tokio::task::JoinSet;
 const HELP: &str = "usage: todo [--demo]\n\
     TODO_DATA    the folder for its files, ./todo-data\n\
     TODO_LISTEN  the address of the page, 127.0.0.1:8080\n\
-    TODO_LOG     what to log, warn";
+    TODO_DEMO    true is the same as --demo\n\
+    TODO_LOG     what to log, warn\n\
+    TODO_OPERATORS and TODO_INVITATION  who may see and change the operation: on loopback everyone";
 
 fn main() -> ExitCode {
     match start() {
@@ -36,6 +38,7 @@ fn start() -> Result<(), BoxError> {
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "--demo" => local.demo = true,
+            "--help" | "-h" => return help(),
             other => return Err(format!("{other} is not known\n{HELP}").into()),
         }
     }
@@ -46,6 +49,12 @@ fn start() -> Result<(), BoxError> {
         .block_on(run(local))
 }
 
+#[expect(clippy::print_stdout, reason = "what was asked for")]
+fn help() -> Result<(), BoxError> {
+    println!("{HELP}");
+    Ok(())
+}
+
 /// Runs all services until a signal, or until one of them fails.
 async fn run(local: Local) -> Result<(), BoxError> {
     let backend = Embedded::open(&local.folder).await?;
@@ -54,9 +63,10 @@ async fn run(local: Local) -> Result<(), BoxError> {
     let inner = Settings::local(
         SocketAddr::from(([127, 0, 0, 1], 0)),
         secret.clone(),
+        local.operators.clone(),
         local.demo,
     );
-    let mut front = Settings::local(local.listen, secret, local.demo);
+    let mut front = Settings::local(local.listen, secret, local.operators, local.demo);
     front.announce = Some("todo is at".to_owned());
 
     let mut services = JoinSet::new();
@@ -77,8 +87,7 @@ async fn run(local: Local) -> Result<(), BoxError> {
         shutdown.clone(),
     ));
     services.spawn(todo_gateway::run(of(&backend), front, shutdown.clone()));
-    let signal = shutdown.clone();
-    let waiting = tokio::spawn(async move { signal.on_signal().await });
+    let waiting = tokio::spawn(todo_platform::on_signals(shutdown.clone()));
 
     let mut first = Ok(());
     while let Some(ended) = services.join_next().await {

@@ -16,6 +16,9 @@ pub struct Registration {
     /// What to call the person; the address when missing.
     #[serde(default)]
     pub name: Option<String>,
+    /// What an operator must know to register.
+    #[serde(default)]
+    pub invitation: Option<String>,
 }
 
 /// The body of a log-in.

@@ -29,6 +29,9 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct Events(std::sync::mpsc::Receiver<Value>);
 
+/// What an operator of the distributed system must know to register.
+pub(crate) const INVITATION: &str = "an invitation for tests";
+
 impl Client {
     /// Nobody yet, at `base`.
     #[must_use]
@@ -62,7 +65,11 @@ impl Client {
     #[must_use]
     pub fn register(base: &str, name: &str) -> Self {
         let mut client = Self::new(base);
-        let body = json!({"email": format!("{name}@example.org"), "password": "correct horse"});
+        let body = json!({
+            "email": format!("{name}@example.org"),
+            "password": "correct horse",
+            "invitation": INVITATION,
+        });
         let answer = crate::eventually("a registration", || {
             client
                 .call("POST", "/api/users/register", Some(&body), &[])

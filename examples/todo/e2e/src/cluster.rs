@@ -5,6 +5,7 @@ use bowline_test_services::shared;
 use tempfile::TempDir;
 
 use crate::Process;
+use crate::client::INVITATION;
 
 /// The programs of one running todo system and what they keep between runs.
 #[derive(Debug)]
@@ -177,6 +178,7 @@ fn distributed(demo: bool) -> BTreeMap<&'static str, Vec<(String, String)>> {
                     "a secret for tests that is long enough".to_owned(),
                 ),
                 ("TODO_OPERATORS", "ada@example.org".to_owned()),
+                ("TODO_INVITATION", INVITATION.to_owned()),
                 ("TODO_SYSTEM", system.clone()),
                 ("TODO_DEMO", demo.to_string()),
                 ("TODO_SETTLE", "0s".to_owned()),

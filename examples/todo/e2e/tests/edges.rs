@@ -1,9 +1,12 @@
 //! Bad input at each edge: a clear answer that names what and why, and nothing half-done.
 #![allow(clippy::expect_used, reason = "a test reports by panicking")]
 
+use std::path::Path;
 use std::process::{Command, Output};
 
-use todo_e2e::{Client, Cluster, Mode, binary};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+use todo_e2e::{Client, Cluster, Mode, Process, binary};
 
 const JSON: &str = "application/json";
 
@@ -14,7 +17,7 @@ fn every_bad_request_gets_a_problem_document_and_changes_nothing() {
     let ada = Client::register(cluster.url(), "ada");
     let long = format!(r#"{{"title":"{}"}}"#, "x".repeat(201));
     let huge = format!(r#"{{"title":"{}"}}"#, "x".repeat(2 << 20));
-    let cases: [(&str, &str, &str, &str, &[u16]); 16] = [
+    let cases: [(&str, &str, &str, &str, &[u16]); 17] = [
         ("POST", "/api/tasks", JSON, "{", &[400]),
         ("POST", "/api/tasks", JSON, r#"{"title":7}"#, &[422]),
         (
@@ -25,6 +28,13 @@ fn every_bad_request_gets_a_problem_document_and_changes_nothing() {
             &[422],
         ),
         ("POST", "/api/tasks", JSON, r#"{"title":"  "}"#, &[422]),
+        (
+            "POST",
+            "/api/tasks",
+            JSON,
+            r#"{"title":"a\u0000b"}"#,
+            &[422],
+        ),
         ("POST", "/api/tasks", JSON, &long, &[422]),
         ("POST", "/api/tasks", JSON, &huge, &[413]),
         (
@@ -147,6 +157,104 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let output = todo(&[("TODO_LISTEN", "127.0.0.1:0"), ("TODO_DATA", &data)]);
     fails_with(&output, &["corrupt"]);
     assert_eq!(std::fs::read_to_string(&broker).expect("still there"), text);
+}
+
+/// Its own data is made first, and then marked as that of a later version.
+#[test]
+fn a_database_of_a_newer_version_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let name = data.display().to_string();
+    let variables = [
+        ("TODO_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+        ("TODO_DATA".to_owned(), name.clone()),
+    ];
+    assert!(
+        Process::start("todo", &[], &variables)
+            .terminate()
+            .success()
+    );
+    for file in ["broker.db", "tasks.db"] {
+        let file = data.join(file);
+        let before = std::fs::read(&file).expect("made");
+        newer(&file, "bowline_schema SET version = version + 100");
+        let output = todo(&[("TODO_LISTEN", "127.0.0.1:0"), ("TODO_DATA", &name)]);
+        fails_with(&output, &["version 101", "knows 0 to 1"]);
+        newer(&file, "bowline_schema SET version = version - 100");
+        let after = std::fs::read(&file).expect("still there");
+        assert_eq!(before.len(), after.len(), "{} was written", file.display());
+    }
+    assert!(
+        Process::start("todo", &[], &variables)
+            .terminate()
+            .success()
+    );
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_or_is_in_use_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let name = data.display().to_string();
+    let variables = [
+        ("TODO_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+        ("TODO_DATA".to_owned(), name.clone()),
+    ];
+    let running = Process::start("todo", &[], &variables);
+    let output = todo(&[("TODO_LISTEN", "127.0.0.1:0"), ("TODO_DATA", &name)]);
+    fails_with(&output, &[&name, "used by another todo"]);
+    assert!(running.terminate().success());
+
+    set_mode(&data, 0o555);
+    set_mode(folder.path(), 0o755);
+    let output = unprivileged(&[("TODO_LISTEN", "127.0.0.1:0"), ("TODO_DATA", &name)]);
+    fails_with(&output, &[&name, "cannot be written"]);
+    set_mode(&data, 0o755);
+}
+
+#[test]
+fn a_system_that_others_can_reach_names_its_operators() {
+    let output = todo(&[("TODO_LISTEN", "0.0.0.0:0")]);
+    fails_with(&output, &["TODO_OPERATORS", "not set"]);
+    let output = todo(&[("TODO_LOG", "a=b=c")]);
+    fails_with(&output, &["TODO_LOG", "a=b=c"]);
+}
+
+fn newer(file: &Path, update: &str) {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(async {
+            let options = SqliteConnectOptions::new().filename(file);
+            let mut database = options.connect().await.expect("opened");
+            let update = sqlx::AssertSqlSafe(format!("UPDATE {update}"));
+            let done = sqlx::query(update).execute(&mut database).await;
+            done.expect("updated");
+            database.close().await.expect("closed");
+        });
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(path, mode).expect("set");
+}
+
+/// As `todo`, for somebody whom modes hold back: root is not held back by any.
+fn unprivileged(variables: &[(&str, &str)]) -> Output {
+    const NOBODY: u32 = 65_534;
+    let program = tempfile::tempdir().expect("a folder");
+    set_mode(program.path(), 0o755);
+    let copy = program.path().join("todo");
+    std::fs::copy(binary("todo"), &copy).expect("copied to where everybody may read");
+    let mut command = Command::new(&copy);
+    command.current_dir(program.path());
+    let root = Command::new("id").arg("-u").output().expect("id runs");
+    if root.stdout == b"0\n" {
+        std::os::unix::process::CommandExt::uid(&mut command, NOBODY);
+    }
+    let output = command.envs(variables.iter().copied()).output();
+    output.expect("the program runs")
 }
 
 fn todo(variables: &[(&str, &str)]) -> Output {

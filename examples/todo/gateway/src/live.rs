@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::response::sse::{Event as ServerEvent, KeepAlive, Sse};
 use bowline::broker::Delivery;
@@ -19,7 +19,17 @@ const BUFFER: usize = 64;
 
 /// The open pages by person. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Live(Arc<Mutex<HashMap<Uuid, broadcast::Sender<Notice>>>>);
+pub(crate) struct Live(Arc<Mutex<Pages>>);
+
+/// `None` once the end has begun: a page that comes back then must not keep the server waiting.
+#[derive(Debug)]
+struct Pages(Option<HashMap<Uuid, broadcast::Sender<Notice>>>);
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self(Some(HashMap::new()))
+    }
+}
 
 /// One event as a page gets it.
 #[derive(Debug, Clone, Serialize)]
@@ -48,7 +58,10 @@ impl Live {
             task,
             text,
         } = event;
-        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = self.pages();
+        let Some(pages) = &mut pages.0 else {
+            return Ok(());
+        };
         if let Some(sender) = pages.get(&user) {
             // It fails only when the last page has just been closed.
             if sender
@@ -66,12 +79,14 @@ impl Live {
         Ok(())
     }
 
-    /// Ends all streams, so that the server need not wait for the pages to be closed.
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all streams, and those that are opened from now on, so that the server need not wait for
+    /// the pages to be closed.
     pub(crate) fn close(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.pages().0 = None;
     }
 
     /// The events of `user` from now on.
@@ -79,12 +94,11 @@ impl Live {
         &self,
         user: Uuid,
     ) -> Sse<impl Stream<Item = Result<ServerEvent, Infallible>> + use<>> {
-        let receiver = {
-            let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            pages
-                .entry(user)
-                .or_insert_with(|| broadcast::channel(BUFFER).0)
-                .subscribe()
+        let fresh = || broadcast::channel(BUFFER).0;
+        let receiver = match &mut self.pages().0 {
+            Some(pages) => pages.entry(user).or_insert_with(fresh).subscribe(),
+            // Its sender is gone: the stream ends at once.
+            None => fresh().subscribe(),
         };
         let events = BroadcastStream::new(receiver).filter_map(|notice| {
             // A page that fell behind reads the list anyway when the next event comes.

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bowline::discovery::client::Error;
 use bowline::message::TraceContext;
@@ -86,12 +86,16 @@ async fn break_things(
     caller: Caller,
     headers: HeaderMap,
     Json(faults): Json<Faults>,
-) -> Result<StatusCode, Failure> {
+) -> Result<Response, Failure> {
     caller.require_operator()?;
     for service in [services::TASKS, services::NOTIFICATIONS] {
-        crate::proxy::post(&app, service, "/ops/faults", &headers, Some(&faults)).await?;
+        let answer = crate::proxy::post(&app, service, "/ops/faults", &headers, Some(&faults));
+        let answer = answer.await?;
+        if !answer.status().is_success() {
+            return Ok(answer);
+        }
     }
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn outbox(app: &App, service: &'static str, headers: &HeaderMap) -> Outbox {

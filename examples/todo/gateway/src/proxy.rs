@@ -44,13 +44,14 @@ pub(crate) async fn pass_on(State(app): State<App>, request: Request) -> Result<
         .path_and_query()
         .map_or(path, |target| target.as_str());
     let content_type = parts.headers.get(header::CONTENT_TYPE).cloned();
+    let theirs = client::deadline(&parts.headers).unwrap_or(DEADLINE);
     let mut call = app
         .client
         .invoke(app.services.name(service))
         .method(parts.method.clone(), target)
         .forward(&parts.headers)
         .trace(&trace_of(&parts.headers))
-        .deadline(DEADLINE);
+        .deadline(theirs.min(DEADLINE));
     if !body.is_empty() {
         let content_type = content_type.as_ref().and_then(|value| value.to_str().ok());
         call = call.bytes(content_type.unwrap_or("application/octet-stream"), body);
@@ -61,7 +62,8 @@ pub(crate) async fn pass_on(State(app): State<App>, request: Request) -> Result<
         .map_err(|error| unreachable(service, &error))
 }
 
-/// One of the gateway's own calls to a service, for a caller who may make it.
+/// One of the gateway's own calls to a service, for a caller who may make it. What the service refuses
+/// is answered in its own words.
 pub(crate) async fn post<T: Serialize>(
     app: &App,
     service: &'static str,
@@ -79,14 +81,10 @@ pub(crate) async fn post<T: Serialize>(
     if let Some(body) = body {
         call = call.json(body);
     }
-    let response = call
-        .send()
+    call.send()
         .await
-        .map_err(|error| unreachable(service, &error))?;
-    match response.status.is_success() {
-        true => Ok(answer(response)),
-        false => Err(Failure::from(Problem::new(response.status, "refused"))),
-    }
+        .map(answer)
+        .map_err(|error| unreachable(service, &error))
 }
 
 /// A service that brought no answer, as its callers see it.

@@ -8,12 +8,13 @@ use axum::routing::{any, get};
 use bowline::broker::Start;
 use bowline::consumer::{Consumer, Handlers, Unknown};
 use bowline::discovery::client::{Hyper, ServiceClient};
-use bowline::error::BoxError;
+use bowline::error::{BoxError, Chain};
 use bowline::shutdown::Shutdown;
 use todo_contracts::{services, topics};
 use todo_platform::auth::{Caller, HasTokens, Tokens};
 use todo_platform::service::{Parts, Service};
 use todo_platform::{Backend, Deployment, Settings};
+use tower::ServiceBuilder;
 
 use crate::live::Live;
 use crate::{ops, page, proxy};
@@ -99,6 +100,15 @@ async fn serve<B: Backend>(
     let handlers = Handlers::new()
         .on_unknown(Unknown::Ignore)
         .on(move |event, delivery| live.clone().sent(event, delivery));
+    // Whoever is looking misses one event, and finds it in the list; the next ones must come.
+    let handlers = ServiceBuilder::new()
+        .then(|handled: Result<(), BoxError>| async move {
+            if let Err(error) = handled {
+                tracing::warn!(error = %Chain(&*error), "a live event was dropped");
+            }
+            Ok::<_, BoxError>(())
+        })
+        .service(handlers);
     let consumer = Consumer::builder(backend.subscriber()?, handlers)
         .group(backend.service(&group))
         .topics([backend.topic(topics::NOTIFICATIONS)])

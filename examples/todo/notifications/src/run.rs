@@ -92,6 +92,10 @@ async fn serve<B: Backend, S: Store>(
         .build()?;
     let parts = Parts::new(router)
         .relay(store.outbox(), backend.publisher()?)?
+        .sweep(move |keep| {
+            let store = store.clone();
+            async move { store.sweep(keep).await }
+        })
         .task("consumer", async move |token| {
             consumer.run(token).await.map_err(BoxError::from)
         });

@@ -1,19 +1,27 @@
 //! HTTP at the edges: problems as answers, bodies and paths read with problems for what is wrong.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use bowline::classify::ErrorKind;
-use bowline::error::{Chain, Error, Kind};
+use bowline::discovery::client;
+use bowline::error::{Chain, Error, Kind, Rejected};
 use bowline::message::TraceContext;
 use bowline::problem::Problem;
+use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 use uuid::Uuid;
+
+/// How long a request may take at most.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// What a handler ends with when it does not succeed: a problem document for the caller.
 ///
@@ -136,7 +144,12 @@ impl From<sqlx::Error> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (*self.problem).into_response()
+        let mut response = (*self.problem).into_response();
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let headers = response.headers_mut();
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
     }
 }
 
@@ -166,9 +179,10 @@ impl<S: Send + Sync> FromRequestParts<S> for After {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) else {
+        let query = parts.uri.query().unwrap_or_default();
+        if matches!(query, "" | "after=") {
             return Ok(Self(None));
-        };
+        }
         let after = query
             .strip_prefix("after=")
             .and_then(|after| after.parse().ok());
@@ -202,6 +216,17 @@ pub fn complete<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S
     router
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn(in_time))
+}
+
+/// Answers within the time that the caller gives, and within [`LONGEST`]: a body that does not come
+/// must not be waited for for ever.
+async fn in_time(request: Request, next: Next) -> Result<Response, Failure> {
+    let theirs = client::deadline(request.headers()).unwrap_or(LONGEST);
+    let limit = theirs.min(LONGEST);
+    timeout(limit, next.run(request))
+        .await
+        .map_err(|_elapsed| Problem::from(&Rejected::elapsed(limit)).into())
 }
 
 async fn no_such_method() -> Failure {
@@ -238,6 +263,8 @@ fn query_kind(error: &sqlx::Error) -> Kind {
         sqlx::Error::Database(error) => match error.code().as_deref() {
             Some("5" | "6" | "517" | "40001" | "40P01") => Kind::Contention,
             Some("57P01" | "57P02" | "57P03") => Kind::Unavailable,
+            // PostgreSQL: a value that its type does not take.
+            Some(code) if code.len() == 5 && code.starts_with("22") => Kind::Invalid,
             _ => Kind::Other,
         },
         _ => Kind::Other,

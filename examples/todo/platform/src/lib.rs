@@ -13,6 +13,7 @@ pub mod sqlite;
 mod start;
 
 use bowline::error::{BoxError, Chain};
+use bowline::shutdown::Shutdown;
 use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "distributed")]
@@ -33,13 +34,25 @@ pub enum Deployment {
     Embedded(Embedded),
 }
 
-/// Logs to stderr what `TODO_LOG` asks for; warnings and errors when it is not set.
+/// Logs to stderr what `TODO_LOG` asks for; warnings and errors when it is not set or, which the
+/// settings report, not readable.
 pub fn log() {
     let filter = EnvFilter::try_from_env("TODO_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+}
+
+/// Ends calmly at the first signal, and at once at the second.
+pub async fn on_signals(shutdown: Shutdown) {
+    for _ in 0..2 {
+        if let Err(error) = shutdown.on_signal().await {
+            tracing::error!(%error, "signals cannot be listened to");
+            return;
+        }
+    }
+    std::process::exit(1);
 }
 
 /// Says on stderr why the program `name` could not go on.

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use bowline::broker::Publisher;
 use bowline::clock::{Clock, SystemClock};
-use bowline::dlq::{self, DeadLetter, Filter, LetterId, Redrive};
+use bowline::dlq::{self, DeadLetter, Filter, LetterId, Redrive, State as Decision};
 use bowline::error::Kind;
 use bowline::outbox;
 use http::StatusCode;
@@ -106,7 +106,14 @@ async fn letters<S: dlq::Store + Clone, P: Publisher + Clone>(
     caller: Caller,
 ) -> Result<Json<Vec<Letter>>, Failure> {
     caller.require_operator()?;
-    let letters = app.store.query(&Filter::all()).await?;
+    // What waits for a decision comes first, however much was decided since.
+    let mut letters = app.store.query(&Filter::open()).await?;
+    let decided = app.store.query(&Filter::all()).await?;
+    letters.extend(
+        decided
+            .into_iter()
+            .filter(|one| one.state != Decision::Open),
+    );
     Ok(Json(letters.iter().map(letter).collect()))
 }
 

@@ -2,31 +2,40 @@
 
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
 use axum::Router;
 use bowline::broker::Publisher;
 use bowline::config::ConfigError;
-use bowline::discovery::{self, Instance, Ttl};
-use bowline::error::{BoxError, Error, Kind};
-use bowline::health::{Health, Lifecycle};
+use bowline::discovery::{self, Instance, Registry, Ttl};
+use bowline::error::{BoxError, Chain, Error, Kind};
+use bowline::health::{Answer, Health, Lifecycle};
 use bowline::outbox::{self, Relay};
 use bowline::shutdown::{Shutdown, Token};
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 
 use crate::{Backend, Settings};
 
 /// After a crash of a relay the next one waits so long.
 const LEASE: Duration = Duration::from_secs(1);
+/// How long it is remembered that a request or an event was handled: longer than any of them is
+/// repeated.
+const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How often what is older is forgotten.
+const SWEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
 type Task =
     Box<dyn FnOnce(Token) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send>;
 
+type Ask = Box<dyn Fn() -> Answer + Send + Sync>;
+
 /// What a service consists of: its routes and the work beside them.
 pub struct Parts {
     router: Router,
+    database: Option<Ask>,
     tasks: Vec<(&'static str, Task)>,
 }
 
@@ -44,6 +53,7 @@ impl Parts {
     pub fn new(router: Router) -> Self {
         Self {
             router,
+            database: None,
             tasks: Vec::new(),
         }
     }
@@ -60,16 +70,43 @@ impl Parts {
         self
     }
 
-    /// The relay from `store` to `publisher`.
+    /// Forgets, once a day, what `sweep` may forget that is older than it is told.
+    #[must_use]
+    pub fn sweep<F, Fut>(self, sweep: F) -> Self
+    where
+        F: Fn(Duration) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<u64, Error>> + Send + 'static,
+    {
+        self.task("sweep", async move |token| {
+            loop {
+                match sweep(KEEP).await {
+                    Ok(rows) => tracing::debug!(rows, "swept"),
+                    Err(error) => tracing::warn!(error = %Chain(&error), "could not sweep"),
+                }
+                tokio::select! {
+                    () = token.stopped() => return Ok(()),
+                    () = sleep(SWEEP) => {}
+                }
+            }
+        })
+    }
+
+    /// The relay from `store` to `publisher`. While the outbox does not answer, the service is not
+    /// ready: its database is the service's own.
     ///
     /// # Errors
     ///
     /// Those of the relay's configuration.
-    pub fn relay<S: outbox::Store, P: Publisher>(
-        self,
+    pub fn relay<S: outbox::Store + Clone, P: Publisher>(
+        mut self,
         store: S,
         publisher: P,
     ) -> Result<Self, ConfigError> {
+        let asked = store.clone();
+        self.database = Some(Box::new(move || {
+            let asked = asked.clone();
+            Box::pin(async move { Ok(asked.status().await.map(drop)?) })
+        }));
         let relay = Relay::builder(store, publisher).lease(LEASE).build()?;
         Ok(self.task("relay", async move |token| {
             relay.run(token).await.map_err(BoxError::from)
@@ -101,13 +138,20 @@ impl<B: Backend> Service<B> {
         } = self;
         let listener = listen(settings.listen).await?;
         let local = listener.local_addr()?;
-        let host = settings
-            .advertise
-            .clone()
-            .unwrap_or_else(|| local.ip().to_string());
-        let instance = Instance::new(backend.service(name), format!("{host}:{}", local.port()));
+        let instance = Instance::new(
+            backend.service(name),
+            address(settings.advertise.as_deref(), local),
+        );
         let registration = discovery::register(backend.registry(), instance, Ttl::DEFAULT).await?;
-        let health = Health::builder().build()?;
+        let (registry, full_name) = (backend.registry().clone(), backend.service(name));
+        let mut health = Health::builder().degraded("registry", move || {
+            let (registry, name) = (registry.clone(), full_name.clone());
+            async move { Ok(registry.list(&name, None).await.map(drop)?) }
+        });
+        if let Some(database) = parts.database {
+            health = health.critical("database", database);
+        }
+        let health = health.build()?;
         let router = crate::http::complete(parts.router.merge(health.routes()));
         tracing::info!(service = name, address = %local, "listening");
         let mut lifecycle = Lifecycle::new(shutdown)
@@ -135,9 +179,18 @@ impl<B: Backend> Service<B> {
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| {
         Error::new(Kind::Unavailable, "todo", "listen")
-            .with_detail(format!("{address} cannot be listened on: {source}"))
+            .with_detail(format!("{address} cannot be listened on"))
             .with_source(source)
     })
+}
+
+/// Where others reach what listens at `local`: by the name it is `advertised` under, if it has one.
+fn address(advertised: Option<&str>, local: SocketAddr) -> String {
+    match advertised {
+        Some(host) if host.parse::<Ipv6Addr>().is_ok() => format!("[{host}]:{}", local.port()),
+        Some(host) => format!("{host}:{}", local.port()),
+        None => local.to_string(),
+    }
 }
 
 #[expect(
@@ -154,5 +207,18 @@ impl fmt::Debug for Parts {
         f.debug_struct("Parts")
             .field("tasks", &tasks)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_that_others_can_use() {
+        let local = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 80));
+        assert_eq!(address(None, local), "[::1]:80");
+        assert_eq!(address(Some("fd00::7"), local), "[fd00::7]:80");
+        assert_eq!(address(Some("tasks.local"), local), "tasks.local:80");
     }
 }

@@ -6,6 +6,15 @@ use std::time::Duration;
 
 use bowline::config::{ConfigError, Env, Secret};
 
+const ADDRESS: &str = "an address and a port, like 127.0.0.1:8080";
+const SWITCH: &str = "true or false";
+
+/// Logging starts from the same variable before anything can be reported.
+fn check_log(env: &mut Env) {
+    let allowed = "filters of tracing, like warn or info,bowline=debug";
+    let _: Option<tracing_subscriber::EnvFilter> = env.optional("LOG", allowed);
+}
+
 /// What every service needs to know, whatever its back-end.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -32,8 +41,14 @@ pub struct Settings {
 pub enum Operators {
     /// Every account: for a system that one person runs for themselves.
     Everyone,
-    /// The accounts with these e-mail addresses.
-    Only(Vec<String>),
+    /// The accounts with these e-mail addresses. Nobody verifies an address, so registering one of
+    /// them takes the invitation; without an invitation nobody can.
+    Only {
+        /// The addresses, in lower case.
+        emails: Vec<String>,
+        /// What an operator must know to register.
+        invitation: Option<Secret>,
+    },
 }
 
 impl Settings {
@@ -46,17 +61,21 @@ impl Settings {
     /// | variable | meaning | default |
     /// |---|---|---|
     /// | `TODO_LISTEN` | address to listen on | `127.0.0.1:0` |
-    /// | `TODO_ADVERTISE` | host that others reach us by | that of `TODO_LISTEN` |
+    /// | `TODO_ADVERTISE` | host that others reach us by | that of `TODO_LISTEN`, if it is one |
     /// | `TODO_SECRET` or `TODO_SECRET_FILE` | signs tokens, at least 32 characters | required |
     /// | `TODO_OPERATORS` | e-mail addresses of operators, by comma | nobody |
+    /// | `TODO_INVITATION` or `TODO_INVITATION_FILE` | what an operator must know to register | nobody can |
     /// | `TODO_DEMO` | `true` lets operators switch on faults | `false` |
     /// | `TODO_SETTLE` | wait between leaving the registry and stopping | `2s` |
     /// | `TODO_LOG` | what to log, as `tracing` filters say it | `warn` |
     pub fn read(env: &mut Env, name: &str) -> Self {
-        // Read where logging starts, before anything can be reported.
-        let _: Option<String> = env.optional("LOG");
-        let listen = env.or("LISTEN", SocketAddr::from(([127, 0, 0, 1], 0)));
-        let advertise = env.optional("ADVERTISE");
+        check_log(env);
+        let listen = env.or("LISTEN", SocketAddr::from(([127, 0, 0, 1], 0)), ADDRESS);
+        let advertise = env.optional("ADVERTISE", "a host name or an address");
+        if advertise.is_none() && listen.ip().is_unspecified() {
+            let allowed = "a host name or an address, as TODO_LISTEN names none";
+            env.problem("ADVERTISE", "not set", allowed);
+        }
         let secret = env.secret("SECRET");
         if (1..Self::SECRET_MIN).contains(&secret.expose().len()) {
             env.problem(
@@ -65,33 +84,29 @@ impl Settings {
                 format!("at least {} characters", Self::SECRET_MIN),
             );
         }
-        let operators = env
-            .optional::<String>("OPERATORS")
-            .map(|list| {
-                list.split(',')
-                    .map(|email| email.trim().to_lowercase())
-                    .collect()
-            })
-            .unwrap_or_default();
+        let operators = Operators::read(env).unwrap_or(Operators::Only {
+            emails: Vec::new(),
+            invitation: None,
+        });
         Self {
             listen,
             advertise,
             secret,
-            operators: Operators::Only(operators),
-            demo: env.or("DEMO", false),
+            operators,
+            demo: env.or("DEMO", false, SWITCH),
             settle: env.duration("SETTLE", Self::SETTLE),
             announce: Some(format!("{name} listens on")),
         }
     }
 
-    /// Settings of one service inside a single process that listens on loopback.
+    /// Settings of one service inside a single process.
     #[must_use]
-    pub fn local(listen: SocketAddr, secret: Secret, demo: bool) -> Self {
+    pub fn local(listen: SocketAddr, secret: Secret, operators: Operators, demo: bool) -> Self {
         Self {
             listen,
             advertise: None,
             secret,
-            operators: Operators::Everyone,
+            operators,
             demo,
             // All parts share one registry, so nobody holds an old listing.
             settle: Duration::ZERO,
@@ -101,12 +116,41 @@ impl Settings {
 }
 
 impl Operators {
+    /// `TODO_OPERATORS` and `TODO_INVITATION`; `None` when neither is set.
+    fn read(env: &mut Env) -> Option<Self> {
+        let emails: Option<String> = env.optional("OPERATORS", "e-mail addresses, by comma");
+        let invitation = env.is_set("INVITATION").then(|| env.secret("INVITATION"));
+        if emails.is_none() && invitation.is_none() {
+            return None;
+        }
+        let emails = emails.unwrap_or_default();
+        let emails = emails.split(',').map(|email| email.trim().to_lowercase());
+        Some(Self::Only {
+            emails: emails.filter(|email| !email.is_empty()).collect(),
+            invitation,
+        })
+    }
+
     /// Whether the account with address `email` is one.
     #[must_use]
     pub fn include(&self, email: &str) -> bool {
         match self {
             Self::Everyone => true,
-            Self::Only(emails) => emails.iter().any(|operator| operator == email),
+            Self::Only { emails, .. } => emails.iter().any(|operator| operator == email),
+        }
+    }
+
+    /// Whether somebody who knows `invitation` may register `email`.
+    #[must_use]
+    pub fn admit(&self, email: &str, invitation: Option<&str>) -> bool {
+        match self {
+            Self::Only {
+                invitation: expected,
+                ..
+            } if self.include(email) => expected
+                .as_ref()
+                .is_some_and(|expected| Some(expected.expose()) == invitation),
+            _ => true,
         }
     }
 }
@@ -137,9 +181,9 @@ impl Servers {
             } else {
                 Secret::new("")
             },
-            kafka: env.required("KAFKA"),
+            kafka: env.required("KAFKA", "host:port, several by comma"),
             redis: env.secret("REDIS"),
-            system: env.or("SYSTEM", "todo".to_owned()),
+            system: env.or("SYSTEM", "todo".to_owned(), "a name"),
         }
     }
 }
@@ -165,25 +209,36 @@ pub struct Local {
     pub folder: PathBuf,
     /// The page's address.
     pub listen: SocketAddr,
+    /// Who may see and change the operation.
+    pub operators: Operators,
     /// Whether faults may be switched on from the operations page.
     pub demo: bool,
 }
 
 impl Local {
-    /// `TODO_DATA` (`./todo-data`), `TODO_LISTEN` (`127.0.0.1:8080`), `TODO_DEMO` (`false`) and
-    /// `TODO_LOG` (`warn`).
+    /// `TODO_DATA` (`./todo-data`), `TODO_LISTEN` (`127.0.0.1:8080`), `TODO_DEMO` (`false`),
+    /// `TODO_LOG` (`warn`), `TODO_OPERATORS` and `TODO_INVITATION`. On loopback everyone is an
+    /// operator unless operators are named; elsewhere they must be.
     ///
     /// # Errors
     ///
     /// All problems at once.
     pub fn from_environment() -> Result<Self, ConfigError> {
         let mut env = Env::prefix("TODO");
-        let _: Option<String> = env.optional("LOG");
-        let local = Self {
-            folder: env.or("DATA", PathBuf::from("todo-data")),
-            listen: env.or("LISTEN", SocketAddr::from(([127, 0, 0, 1], 8080))),
-            demo: env.or("DEMO", false),
-        };
-        env.finish().map(|()| local)
+        check_log(&mut env);
+        let folder = env.or("DATA", PathBuf::from("todo-data"), "a folder");
+        let listen = env.or("LISTEN", SocketAddr::from(([127, 0, 0, 1], 8080)), ADDRESS);
+        let demo = env.or("DEMO", false, SWITCH);
+        let operators = Operators::read(&mut env);
+        if operators.is_none() && !listen.ip().is_loopback() {
+            let allowed = "e-mail addresses, by comma, as others can reach TODO_LISTEN";
+            env.problem("OPERATORS", "not set", allowed);
+        }
+        env.finish().map(|()| Self {
+            folder,
+            listen,
+            operators: operators.unwrap_or(Operators::Everyone),
+            demo,
+        })
     }
 }

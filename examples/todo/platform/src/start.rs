@@ -39,8 +39,7 @@ where
         .block_on(async {
             let backend = Distributed::connect(&servers).await?;
             let shutdown = Shutdown::new();
-            let signal = shutdown.clone();
-            tokio::spawn(async move { signal.on_signal().await });
+            tokio::spawn(crate::on_signals(shutdown.clone()));
             run(Deployment::Distributed(backend), settings, shutdown).await
         })
 }

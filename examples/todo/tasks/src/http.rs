@@ -50,10 +50,11 @@ async fn create<S: Store>(
     Json(new): Json<NewTask>,
 ) -> Result<(StatusCode, Json<Task>), Failure> {
     let title = new.title.trim();
-    if title.is_empty() || title.chars().count() > TITLE_MAX {
+    let length = title.chars().count();
+    if !(1..=TITLE_MAX).contains(&length) || title.chars().any(char::is_control) {
         return Err(Failure::invalid(
             "title",
-            format!("must have 1 to {TITLE_MAX} characters"),
+            format!("must have 1 to {TITLE_MAX} characters, none of them a control character"),
         ));
     }
     let request = request(&headers, caller.user, title)?;

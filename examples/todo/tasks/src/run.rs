@@ -54,7 +54,12 @@ async fn serve<B: Backend, S: Store>(
     if settings.demo {
         router = router.merge(ops::faults(delay, Refusal::default(), tokens));
     }
-    let parts = Parts::new(router).relay(store.outbox(), backend.publisher()?)?;
+    let parts = Parts::new(router)
+        .relay(store.outbox(), backend.publisher()?)?
+        .sweep(move |keep| {
+            let store = store.clone();
+            async move { store.sweep(keep).await }
+        });
     Service::new(services::TASKS, backend, settings)
         .run(parts, shutdown)
         .await

@@ -67,15 +67,20 @@ async fn register<S: Store>(
         email,
         password,
         name,
+        invitation,
     }): Json<Registration>,
 ) -> Result<(StatusCode, Json<Session>), Failure> {
     let email = normal(&email)?;
     let name = name.unwrap_or_else(|| email.clone()).trim().to_owned();
-    if name.is_empty() || name.chars().count() > NAME_MAX.max(email.len()) {
+    let length = name.chars().count();
+    if !(1..=NAME_MAX.max(email.len())).contains(&length) || name.chars().any(char::is_control) {
         return Err(Failure::invalid(
             "name",
-            format!("must have 1 to {NAME_MAX} characters"),
+            format!("must have 1 to {NAME_MAX} characters, none of them a control character"),
         ));
+    }
+    if !app.operators.admit(&email, invitation.as_deref()) {
+        return Err(Failure::forbidden("this address takes an invitation"));
     }
     if !PASSWORD.contains(&password.chars().count()) {
         let (min, max) = (PASSWORD.start(), PASSWORD.end());

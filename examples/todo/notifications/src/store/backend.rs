@@ -6,6 +6,9 @@ macro_rules! backend {
         $store:ident, $pool:ty, $database:ty, $outbox:ty, $inbox:ty, $letters:ty, $tables:expr,
         $begin:expr
     ) => {
+        use std::time::Duration;
+
+        use bowline::error::Error;
         use bowline::idempotency::Key;
         use bowline::idempotency::inbox::Seen;
         use bowline::message::Message;
@@ -58,6 +61,10 @@ macro_rules! backend {
                 self.letters.migrate().await?;
                 sqlx::raw_sql($tables).execute(&self.pool).await?;
                 Ok(())
+            }
+
+            async fn sweep(&self, keep: Duration) -> Result<u64, Error> {
+                self.inbox.sweep(keep).await
             }
 
             async fn notify(

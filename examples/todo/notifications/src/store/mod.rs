@@ -2,7 +2,9 @@
 //! was handled and with the event that says it was sent.
 
 use std::future::Future;
+use std::time::Duration;
 
+use bowline::error::Error;
 use bowline::idempotency::Key;
 use bowline::message::Message;
 use bowline::{dlq, outbox};
@@ -34,6 +36,9 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Brings the tables to this version.
     fn migrate(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Forgets which events older than `keep` were handled; says how many.
+    fn sweep(&self, keep: Duration) -> impl Future<Output = Result<u64, Error>> + Send;
 
     /// Notifies `user` of what `cause` says, once however often it is asked for.
     fn notify(

@@ -1,4 +1,6 @@
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline::broker::{self, SqliteSubscriber};
@@ -17,6 +19,8 @@ const SESSION: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Embedded {
     folder: PathBuf,
+    /// Held as long as anything uses the folder.
+    _lock: Arc<File>,
     broker: broker::Sqlite,
     registry: discovery::Memory,
 }
@@ -28,16 +32,13 @@ impl Embedded {
     ///
     /// When the folder cannot be made or written, or a file in it is not what it should be.
     pub async fn open(folder: &Path) -> Result<Self, Error> {
-        std::fs::create_dir_all(folder).map_err(|source| {
-            Error::new(Kind::Unavailable, "todo", "open")
-                .with_detail(format!("the folder {} cannot be made", folder.display()))
-                .with_source(source)
-        })?;
+        let lock = lock(folder)?;
         let broker = broker::Sqlite::open(folder.join("broker.db"))
             .await?
             .with_session_timeout(SESSION);
         Ok(Self {
             folder: folder.to_path_buf(),
+            _lock: Arc::new(lock),
             broker,
             registry: discovery::Memory::new(),
         })
@@ -61,6 +62,31 @@ impl Embedded {
     /// Closes the broker's file, when all that use it have ended.
     pub async fn close(&self) {
         self.broker.close().await;
+    }
+}
+
+/// Makes the folder, which only its owner may read, and keeps others from running in it.
+fn lock(folder: &Path) -> Result<File, Error> {
+    let failed = |what: &str| {
+        Error::new(Kind::Unavailable, "todo", "open")
+            .with_detail(format!("the folder {} {what}", folder.display()))
+    };
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(folder)
+        .map_err(|source| failed("cannot be made").with_source(source))?;
+    let mut options = OpenOptions::new();
+    let lock = options.create(true).truncate(false).write(true);
+    let lock = lock
+        .open(folder.join("lock"))
+        .map_err(|source| failed("cannot be written").with_source(source))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(failed("is used by another todo")),
+        Err(TryLockError::Error(source)) => Err(failed("cannot be locked").with_source(source)),
     }
 }
 

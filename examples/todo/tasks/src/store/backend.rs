@@ -3,6 +3,8 @@
 /// Makes `$store`, a [`Store`](super::Store) over `$pool`.
 macro_rules! backend {
     ($store:ident, $pool:ty, $database:ty, $outbox:ty, $inbox:ty, $tables:expr, $begin:expr) => {
+        use std::time::Duration;
+
         use bowline::error::Error;
         use bowline::idempotency::inbox::Claimed;
         use bowline::message::Event;
@@ -58,6 +60,10 @@ macro_rules! backend {
                 self.inbox.migrate().await?;
                 sqlx::raw_sql($tables).execute(&self.pool).await?;
                 Ok(())
+            }
+
+            async fn sweep(&self, keep: Duration) -> Result<u64, Error> {
+                self.inbox.sweep(keep).await
             }
 
             async fn create(

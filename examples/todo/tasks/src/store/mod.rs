@@ -1,7 +1,9 @@
 //! Tasks in a database, each change together with its event in one transaction.
 
 use std::future::Future;
+use std::time::Duration;
 
+use bowline::error::Error;
 use bowline::idempotency::Fingerprint;
 use bowline::message::TraceContext;
 use bowline::outbox;
@@ -28,6 +30,9 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Brings the tables to this version.
     fn migrate(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Forgets which requests older than `keep` were handled; says how many.
+    fn sweep(&self, keep: Duration) -> impl Future<Output = Result<u64, Error>> + Send;
 
     /// Creates a task. With a key, the same request again gives the first answer again.
     fn create(
