@@ -50,6 +50,6 @@ pub mod testkit;
 pub use error::Error;
 
 /// The README's examples, compiled and run.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "kafka", feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
