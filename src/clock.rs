@@ -8,6 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+/// `wait` after `now`, or so far away that nobody sees it, when no clock can show it.
+pub(crate) fn after(now: Instant, wait: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+    now.checked_add(wait).unwrap_or_else(|| now + FAR)
+}
 
 /// Tells the time of day in UTC.
 pub trait Clock: fmt::Debug + Send + Sync {

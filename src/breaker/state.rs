@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::window::Window;
 use super::{Config, Reason, State};
 use crate::backoff::Delays;
+use crate::clock::after;
 
 /// The state machine: it is told the time and the outcomes, and says what follows from them.
 #[derive(Debug)]
@@ -109,7 +110,7 @@ impl Machine {
                     *next += 1;
                     probes.push(Probe {
                         id,
-                        until: far(now, self.config.probe_lease),
+                        until: after(now, self.config.probe_lease),
                     });
                     Ok(Ticket {
                         generation,
@@ -245,7 +246,7 @@ impl Machine {
             .delays
             .next()
             .unwrap_or(crate::backoff::Backoff::DEFAULT_CAP);
-        self.enter(Phase::Open(Some(far(now, wait))))
+        self.enter(Phase::Open(Some(after(now, wait))))
     }
 
     fn enter_half_open(&mut self) -> Transition {
@@ -282,10 +283,4 @@ impl Machine {
             Phase::HalfOpen { .. } => State::HalfOpen,
         }
     }
-}
-
-/// `now + wait`, or as far away as a clock can say.
-fn far(now: Instant, wait: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
-    now.checked_add(wait).unwrap_or_else(|| now + FAR)
 }

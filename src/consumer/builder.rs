@@ -46,13 +46,13 @@ impl<S, H> Builder<S, H> {
 
     /// Sets where the group starts in a partition that it has never committed; at the oldest record
     /// unless set.
-    pub fn with_start(mut self, start: Start) -> Self {
+    pub fn start(mut self, start: Start) -> Self {
         self.start = start;
         self
     }
 
     /// Sets all of the configuration, e.g. as read from a file.
-    pub fn with_config(mut self, config: Config) -> Self {
+    pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }

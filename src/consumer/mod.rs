@@ -63,7 +63,7 @@
 //! | [`commit_interval`](Config::commit_interval) | 100 ms | 0 to 1 min |
 //! | [`drain_timeout`](Config::drain_timeout) | 10 s | 0 to 1 h |
 //! | [`backoff`](Config::backoff) | 50 ms, doubling, at most 20 s, full jitter | [`Backoff::check`](crate::backoff::Backoff::check) |
-//! | [`with_start`](Builder::with_start) | oldest record | |
+//! | [`start`](Builder::start) | oldest record | |
 //!
 //! # Telemetry
 //!

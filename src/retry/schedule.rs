@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::Config;
 use crate::backoff::Delays;
 use crate::classify::{Failure, Outcome};
+use crate::clock::after;
 
 /// What is left of one call's attempts and time.
 #[derive(Debug)]
@@ -67,7 +68,5 @@ impl Schedule {
 
 /// When a call that begins `now` must have ended.
 pub(super) fn deadline(config: &Config, now: Instant) -> Instant {
-    const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
-    now.checked_add(config.deadline)
-        .unwrap_or_else(|| now + FAR)
+    after(now, config.deadline)
 }

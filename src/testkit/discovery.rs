@@ -21,7 +21,7 @@ use crate::discovery::{Instance, Listing, Registry, Ttl, register};
 /// # Panics
 ///
 /// When the registry breaks its contract.
-pub async fn suite<R, Forget>(registry: R, forget: Forget)
+pub async fn all<R, Forget>(registry: R, forget: Forget)
 where
     R: Registry,
     Forget: AsyncFn(),
@@ -43,16 +43,16 @@ where
 /// When the registry breaks its contract.
 pub async fn lists_from_announcement_to_withdrawal<R: Registry>(registry: &R) {
     let service = unique();
-    assert!(all(registry, &service).await.instances.is_empty());
+    assert!(listing(registry, &service).await.instances.is_empty());
     let instance = Instance::new(service.as_str(), "127.0.0.1:1")
         .with_zone("a")
         .with_metadata("version", "7");
     announce(registry, &instance).await;
-    let listed = all(registry, &service).await.instances;
+    let listed = listing(registry, &service).await.instances;
     assert_eq!(listed, std::slice::from_ref(&instance));
     withdraw(registry, &instance).await;
     withdraw(registry, &instance).await;
-    assert!(all(registry, &service).await.instances.is_empty());
+    assert!(listing(registry, &service).await.instances.is_empty());
 }
 
 /// Instances are told apart by id, and services by name.
@@ -67,10 +67,10 @@ pub async fn lists_every_instance_of_a_service<R: Registry>(registry: &R) {
     announce(registry, &two).await;
     announce(registry, &one).await;
     announce(registry, &Instance::new(other.as_str(), "127.0.0.1:2")).await;
-    let listed = all(registry, &service).await.instances;
+    let listed = listing(registry, &service).await.instances;
     assert_eq!(listed, [one.clone(), two.clone()], "ordered by id");
     withdraw(registry, &one).await;
-    assert_eq!(all(registry, &service).await.instances, [two]);
+    assert_eq!(listing(registry, &service).await.instances, [two]);
 }
 
 /// Who beats stays, who does not goes within its time to live.
@@ -85,12 +85,12 @@ pub async fn only_the_silent_expire<R: Registry>(registry: &R) {
     let dead = Instance::new(service.as_str(), "127.0.0.1:2");
     announce(registry, &alive).await;
     announce(registry, &dead).await;
-    let before = all(registry, &service).await.version;
+    let before = listing(registry, &service).await.version;
     for _ in 0..4 {
         sleep(ttl * 3 / 10).await;
         assert!(beat(registry, &alive).await);
     }
-    let after = all(registry, &service).await;
+    let after = listing(registry, &service).await;
     assert_eq!(after.instances, [alive]);
     assert_ne!(after.version, before, "the set changed");
 }
@@ -108,11 +108,11 @@ pub async fn a_late_beat_brings_nobody_back<R: Registry>(registry: &R) {
     assert!(beat(registry, &instance).await);
     withdraw(registry, &instance).await;
     assert!(!beat(registry, &instance).await, "withdrawn");
-    assert!(all(registry, &service).await.instances.is_empty());
+    assert!(listing(registry, &service).await.instances.is_empty());
     announce(registry, &instance).await;
     sleep(Duration::from_millis(1100)).await;
     assert!(!beat(registry, &instance).await, "expired");
-    assert!(all(registry, &service).await.instances.is_empty());
+    assert!(listing(registry, &service).await.instances.is_empty());
 }
 
 /// Beats and repeated announcements leave the version alone; every change of the set moves it.
@@ -123,7 +123,7 @@ pub async fn a_late_beat_brings_nobody_back<R: Registry>(registry: &R) {
 pub async fn the_version_follows_the_set<R: Registry>(registry: &R) {
     let service = unique();
     let instance = Instance::new(service.as_str(), "127.0.0.1:1");
-    let mut known = all(registry, &service).await.version;
+    let mut known = listing(registry, &service).await.version;
     announce(registry, &instance).await;
     known = moved(registry, &service, known).await;
     announce(registry, &instance).await;
@@ -146,7 +146,7 @@ pub async fn a_dropped_registration_withdraws<R: Registry>(registry: &R) {
     let instance = Instance::new(service.as_str(), "127.0.0.1:1");
     let registration = register(registry, instance, Ttl::DEFAULT).await;
     let registration = registration.expect("listed");
-    assert_eq!(all(registry, &service).await.instances.len(), 1);
+    assert_eq!(listing(registry, &service).await.instances.len(), 1);
     drop(registration);
     let within = Ttl::DEFAULT.beat();
     until(registry, &service, within, |listing| {
@@ -170,15 +170,19 @@ pub async fn a_registration_survives_the_loss_of_all_data<R: Registry>(
     let registration = register(registry, instance.clone(), ttl).await;
     let registration = registration.expect("listed");
     forget().await;
-    assert!(all(registry, &service).await.instances.is_empty());
+    assert!(listing(registry, &service).await.instances.is_empty());
     until(registry, &service, ttl.beat() * 2, |listing| {
         listing.instances == std::slice::from_ref(&instance)
     })
     .await;
     sleep(ttl.get() * 2).await;
-    assert_eq!(all(registry, &service).await.instances, [instance], "kept");
+    assert_eq!(
+        listing(registry, &service).await.instances,
+        [instance],
+        "kept"
+    );
     registration.deregister().await.expect("withdrawn");
-    assert!(all(registry, &service).await.instances.is_empty());
+    assert!(listing(registry, &service).await.instances.is_empty());
 }
 
 /// A client that knows a version from before the loss is not told that nothing changed.
@@ -189,7 +193,7 @@ pub async fn a_registration_survives_the_loss_of_all_data<R: Registry>(
 pub async fn a_version_never_comes_back<R: Registry>(registry: &R, forget: &impl AsyncFn()) {
     let service = unique();
     announce(registry, &Instance::new(service.as_str(), "127.0.0.1:1")).await;
-    let known = all(registry, &service).await.version;
+    let known = listing(registry, &service).await.version;
     forget().await;
     let other = Instance::new(service.as_str(), "127.0.0.1:2");
     announce(registry, &other).await;
@@ -217,7 +221,7 @@ async fn withdraw<R: Registry>(registry: &R, instance: &Instance) {
     done.expect("withdrawn");
 }
 
-async fn all<R: Registry>(registry: &R, service: &str) -> Listing {
+async fn listing<R: Registry>(registry: &R, service: &str) -> Listing {
     let listing = registry.list(service, None).await.expect("a list");
     listing.expect("a listing for who knows none")
 }
@@ -235,10 +239,13 @@ async fn until<R: Registry>(
 ) {
     let step = within / 50;
     for _ in 0..50 {
-        if holds(&all(registry, service).await) {
+        if holds(&listing(registry, service).await) {
             return;
         }
         sleep(step).await;
     }
-    panic!("not within {within:?}: {:?}", all(registry, service).await);
+    panic!(
+        "not within {within:?}: {:?}",
+        listing(registry, service).await
+    );
 }

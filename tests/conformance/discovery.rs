@@ -1,10 +1,10 @@
 use bowline::discovery::Memory;
-use bowline::testkit::discovery::suite;
+use bowline::testkit::discovery::all;
 
 #[tokio::test(start_paused = true)]
 async fn memory() {
     let registry = Memory::new();
-    suite(registry.clone(), async || registry.clear()).await;
+    all(registry.clone(), async || registry.clear()).await;
 }
 
 #[cfg(feature = "redis")]
@@ -17,7 +17,7 @@ async fn redis() {
     let connection = client.get_multiplexed_async_connection().await;
     let connection = connection.expect("a server");
     let registry = bowline::discovery::Redis::connect(&url).await;
-    suite(registry.expect("a server"), async || {
+    all(registry.expect("a server"), async || {
         let mut connection = connection.clone();
         let flushed = redis::cmd("FLUSHALL").exec_async(&mut connection).await;
         flushed.expect("flushed");

@@ -103,6 +103,36 @@ async fn a_broker_that_is_down_is_unavailable_soon() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_for_many_topics_asks_a_broker_that_is_down_once() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let config = Config::new(socket.local_addr().unwrap().to_string());
+    let batch =
+        (0..100).map(|n| Record::new(format!("topic-{}", n % 20), "x").with_key(n.to_string()));
+    let publisher = publisher(&config);
+    let publishing = publisher.publish(batch.collect());
+    let results = timeout(Duration::from_secs(15), publishing).await;
+    for result in results.expect("within bounds") {
+        let error = result.unwrap_err();
+        assert_eq!(error.error().kind(), Kind::Unavailable);
+        assert_eq!(error.status(), SendStatus::NotSent);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_no_client_can_name_is_refused() {
+    let config = shared_config().await;
+    let mut record = Record::new(topic(&config, 2).await, "x");
+    record.partition = Some(u32::MAX);
+    let results = publisher(&config).publish(vec![record]).await;
+    let error = results.into_iter().next().unwrap().unwrap_err();
+    assert_eq!(error.error().kind(), Kind::Invalid);
+    assert_eq!(error.status(), SendStatus::NotSent);
+    let detail = error.error().detail().unwrap_or_default();
+    assert!(detail.ends_with("has 0 to 1"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_credentials_are_an_error_that_says_so() {
     let config = shared_config().await;
     let topic = topic(&config, 1).await;

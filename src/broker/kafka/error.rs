@@ -93,6 +93,7 @@ pub(super) const fn code_kind(code: Code) -> Kind {
 }
 
 /// The table; `None` for a code that is not in it.
+#[expect(clippy::too_many_lines, reason = "one table")]
 const fn placed(code: Code) -> Option<Kind> {
     Some(match code {
         Code::UnknownTopic

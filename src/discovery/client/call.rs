@@ -12,11 +12,9 @@ use super::attempts::{Request, run};
 use super::error::{Error, Kind};
 use super::headers::{IDEMPOTENCY_KEY, REQUEST_ID, USER, forwardable};
 use super::{Response, ServiceClient};
+use crate::clock::after;
 use crate::error::{BoxError, Rejected};
 use crate::message::TraceContext;
-
-/// What stands for a deadline that no clock can show.
-const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// Chooses the method and path of a call; see [`ServiceClient::invoke`].
 #[derive(Debug)]
@@ -169,8 +167,7 @@ impl Call<'_> {
                 self.headers.insert(REQUEST_ID, id);
             }
         }
-        let now = Instant::now();
-        let end = now.checked_add(self.limit).unwrap_or(now + FAR);
+        let end = after(Instant::now(), self.limit);
         let late = || {
             let rejected = Rejected::elapsed(self.limit);
             Error::new(self.service.clone(), Kind::Rejected, rejected)

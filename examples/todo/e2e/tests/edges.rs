@@ -11,6 +11,7 @@ use todo_e2e::{Client, Cluster, Mode, Process, binary};
 const JSON: &str = "application/json";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 fn every_bad_request_gets_a_problem_document_and_changes_nothing() {
     let cluster = Cluster::start(Mode::Embedded, false);
     let nobody = Client::new(cluster.url());

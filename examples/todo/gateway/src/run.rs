@@ -112,7 +112,7 @@ async fn serve<B: Backend>(
     let consumer = Consumer::builder(backend.subscriber()?, handlers)
         .group(backend.service(&group))
         .topics([backend.topic(topics::NOTIFICATIONS)])
-        .with_start(Start::Latest)
+        .start(Start::Latest)
         .build()?;
     let (pages, ending) = (app.live.clone(), shutdown.token());
     let parts = Parts::new(routes(app))
