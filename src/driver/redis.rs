@@ -1,6 +1,9 @@
 //! Redis through the `redis` crate.
 
-use ::redis::{ErrorKind, RedisError, ServerErrorKind};
+use std::time::Duration;
+
+use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use ::redis::{Client, ErrorKind, RedisError, ServerErrorKind};
 
 use crate::error::{Error, Kind};
 
@@ -10,6 +13,20 @@ pub(crate) const BACKEND: &str = "redis";
 /// Turns a driver error into ours, for `map_err`.
 pub(crate) fn error(operation: &'static str) -> impl Fn(RedisError) -> Error {
     move |source| Error::new(kind(&source), BACKEND, operation).with_source(source)
+}
+
+/// A connection to `url` that connects again when it is lost. Connecting and each command take at most
+/// `patience`.
+pub(crate) async fn connect(url: &str, patience: Duration) -> Result<ConnectionManager, Error> {
+    let error = error("connect");
+    let client = Client::open(url).map_err(&error)?;
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(patience))
+        .set_response_timeout(Some(patience))
+        .set_max_delay(Duration::from_secs(1));
+    ConnectionManager::new_with_config(client, config)
+        .await
+        .map_err(error)
 }
 
 fn kind(error: &RedisError) -> Kind {

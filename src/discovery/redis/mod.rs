@@ -7,11 +7,11 @@ use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use ::redis::{Client, Script, ScriptInvocation};
+use ::redis::aio::ConnectionManager;
+use ::redis::{Script, ScriptInvocation};
 
 use super::{Instance, InstanceId, Listing, Registry};
-use crate::driver::redis::{BACKEND, error};
+use crate::driver::redis::{BACKEND, connect, error};
 use crate::error::{Error, Kind};
 
 /// A registry in Redis, 6 or later. Clones share one connection.
@@ -51,15 +51,8 @@ impl Redis {
     ///
     /// Cancel safe.
     pub async fn connect(url: &str) -> Result<Self, Error> {
-        let error = error("connect");
-        let client = Client::open(url).map_err(&error)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(Self::PATIENCE))
-            .set_response_timeout(Some(Self::PATIENCE))
-            .set_max_delay(Duration::from_secs(1));
-        let connection = ConnectionManager::new_with_config(client, config).await;
         Ok(Self {
-            connection: connection.map_err(&error)?,
+            connection: connect(url, Self::PATIENCE).await?,
             scripts: Arc::new(Scripts {
                 announce: Script::new(scripts::ANNOUNCE),
                 beat: Script::new(scripts::BEAT),

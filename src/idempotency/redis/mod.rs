@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use ::redis::{Client, FromRedisValue, Script, ScriptInvocation};
+use ::redis::aio::ConnectionManager;
+use ::redis::{FromRedisValue, Script, ScriptInvocation};
 use bytes::Bytes;
 
 use super::{Claim, Fingerprint, Key, Store, Token};
-use crate::driver::redis::{BACKEND, error};
+use crate::driver::redis::{BACKEND, connect, error};
 use crate::error::{Error, Kind};
 
 /// Remembers in Redis, 6 or later. Clones share one connection.
@@ -54,15 +54,8 @@ impl Redis {
     ///
     /// Cancel safe.
     pub async fn connect(url: &str) -> Result<Self, Error> {
-        let error = error("connect");
-        let client = Client::open(url).map_err(&error)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(Self::PATIENCE))
-            .set_response_timeout(Some(Self::PATIENCE))
-            .set_max_delay(Duration::from_secs(1));
-        let connection = ConnectionManager::new_with_config(client, config).await;
         Ok(Self {
-            connection: connection.map_err(&error)?,
+            connection: connect(url, Self::PATIENCE).await?,
             prefix: Self::DEFAULT_PREFIX.into(),
             scripts: Arc::new(Scripts {
                 claim: Script::new(scripts::CLAIM),
