@@ -56,11 +56,19 @@ pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> 
     if let Ok(seconds) = value.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = NaiveDateTime::parse_from_str(value, "%a, %d %b %Y %H:%M:%S GMT")
-        .ok()?
-        .and_utc();
-    Some((date - now).to_std().unwrap_or(Duration::ZERO))
+    let dates = DATES.iter();
+    let date = dates.filter_map(|form| NaiveDateTime::parse_from_str(value, form).ok());
+    let wait = date.map(|date| date.and_utc() - now).next()?;
+    Some(wait.to_std().unwrap_or(Duration::ZERO))
 }
+
+/// The three forms of an HTTP date: the one that is sent, and two that are still to be read (RFC 9110,
+/// 5.6.7).
+const DATES: [&str; 3] = [
+    "%a, %d %b %Y %H:%M:%S GMT",
+    "%A, %d-%b-%y %H:%M:%S GMT",
+    "%a %b %e %H:%M:%S %Y",
+];
 
 #[cfg(test)]
 mod tests {
@@ -81,6 +89,9 @@ mod tests {
             asked("Thu, 01 Jan 2026 00:01:00 GMT"),
             Some(Duration::from_secs(60))
         );
+        let minute = Some(Duration::from_secs(60));
+        assert_eq!(asked("Thursday, 01-Jan-26 00:01:00 GMT"), minute);
+        assert_eq!(asked("Thu Jan  1 00:01:00 2026"), minute);
         assert_eq!(asked("Wed, 31 Dec 2025 00:00:00 GMT"), Some(Duration::ZERO));
         for bad in ["-1", "soon", "", "1.5", "99999999999999999999999"] {
             assert_eq!(asked(bad), None, "{bad}");
