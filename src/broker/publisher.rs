@@ -21,7 +21,7 @@ pub trait Publisher: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: when dropped, any part of the batch may have been appended.
+    /// Not cancel safe: when dropped, any part of the batch may have been appended, or will be.
     fn publish(
         &self,
         batch: Vec<Record>,

@@ -30,7 +30,12 @@ pub trait Subscriber: fmt::Debug + Send + 'static {
     /// # Errors
     ///
     /// `NotFound` when a topic does not exist, `Unavailable` when the broker cannot be reached,
-    /// `Unauthorized` when it refuses us.
+    /// `Unauthorized` when it refuses us. The embedded brokers say `Invalid` when it has joined before,
+    /// or when group or topics are empty.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: when dropped, it may have joined. Close the subscriber then, and make another.
     fn subscribe(
         &mut self,
         group: &str,
@@ -43,6 +48,7 @@ pub trait Subscriber: fmt::Debug + Send + 'static {
     /// # Errors
     ///
     /// Transient errors may be polled through; after a permanent one the member is of no use.
+    /// `Invalid` before [`subscribe`](Self::subscribe).
     ///
     /// # Cancel safety
     ///
@@ -53,7 +59,13 @@ pub trait Subscriber: fmt::Debug + Send + 'static {
     ///
     /// # Errors
     ///
-    /// `Fenced` when an assignment has ended; then none of `next` is committed.
+    /// `Fenced` when an assignment has ended; then none of `next` is committed. After `Timeout` or
+    /// `Unavailable` it may be committed; commit it again.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, `next` may be committed, or will be, also after a later commit. Records may come
+    /// again then, but none is skipped.
     fn commit(
         &mut self,
         next: &[(Assignment, u64)],
@@ -64,6 +76,10 @@ pub trait Subscriber: fmt::Debug + Send + 'static {
     /// # Errors
     ///
     /// Those of the back-end; the partitions are given up in any case.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the partitions may be ours still; later polls then tell of them anew.
     fn release(
         &mut self,
         partitions: &[Assignment],
@@ -80,7 +96,11 @@ pub trait Subscriber: fmt::Debug + Send + 'static {
     ///
     /// # Errors
     ///
-    /// `Fenced` when the assignment has ended.
+    /// `Fenced` when the assignment has ended, and those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, reading goes on at `offset` or where it was.
     fn seek(
         &mut self,
         assignment: &Assignment,
@@ -92,6 +112,10 @@ pub trait Subscriber: fmt::Debug + Send + 'static {
     /// # Errors
     ///
     /// Those of the back-end; the membership then ends by timeout.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the membership ends by timeout at the latest.
     fn close(self) -> impl Future<Output = Result<(), Error>> + Send;
 }
 

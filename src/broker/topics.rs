@@ -11,7 +11,12 @@ pub trait Topics: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// `Conflict` when it exists with another number of partitions, `Invalid` when the name is not
-    /// 1 to 249 characters of `a-z A-Z 0-9 . _ -`.
+    /// 1 to 249 characters of `a-z A-Z 0-9 . _ -`, and those of the back-end: after a `Timeout` the
+    /// topic may be there.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the topic may be there, with all its partitions; create it again to know.
     fn create(
         &self,
         topic: &str,

@@ -22,7 +22,12 @@ pub trait Registry: fmt::Debug + Clone + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Those of the back-end.
+    /// `Unavailable` or `Timeout` when the registry cannot be reached, `ReadOnly` when it is a fixed
+    /// list, and others of the back-end. After a `Timeout` the instance may be listed.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the instance may be listed; it then goes after `ttl`.
     fn announce(
         &self,
         instance: &Instance,
@@ -33,7 +38,11 @@ pub trait Registry: fmt::Debug + Clone + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Those of the back-end.
+    /// `Unavailable` or `Timeout` when the registry cannot be reached, and others of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the instance may have got another `ttl`.
     fn beat(
         &self,
         service: &str,
@@ -45,7 +54,13 @@ pub trait Registry: fmt::Debug + Clone + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Those of the back-end.
+    /// `Unavailable` or `Timeout` when the registry cannot be reached, `ReadOnly` when it is a fixed
+    /// list, and others of the back-end. The instance then goes with its time to live.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the instance may be listed still; it goes with its time to live, or when it is
+    /// withdrawn again.
     fn withdraw(
         &self,
         service: &str,
@@ -56,7 +71,12 @@ pub trait Registry: fmt::Debug + Clone + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Those of the back-end.
+    /// `Unavailable` or `Timeout` when the registry cannot be reached, `Corrupt` when its answer
+    /// cannot be read, and others of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is changed but that expired instances may be dropped.
     fn list(
         &self,
         service: &str,

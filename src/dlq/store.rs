@@ -25,21 +25,34 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Those of the back-end; the letter is not stored then, or may be.
+    /// `Unavailable`, `Timeout` or `Contention` when the store cannot take it now, `Schema` without
+    /// its table, and others of the back-end. The letter is not stored then, or may be.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the letter may be stored; putting it again counts one failure more.
     fn put(&self, letter: &DeadLetter) -> impl Future<Output = Result<LetterId, Error>> + Send;
 
     /// The letter `id`, if there is one.
     ///
     /// # Errors
     ///
-    /// Those of the back-end.
+    /// `Corrupt` when the letter cannot be read, and those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is changed.
     fn get(&self, id: LetterId) -> impl Future<Output = Result<Option<DeadLetter>, Error>> + Send;
 
     /// Letters that pass `filter`, newest failure first.
     ///
     /// # Errors
     ///
-    /// Those of the back-end.
+    /// `Corrupt` when one of them cannot be read, and those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is changed.
     fn query(&self, filter: &Filter)
     -> impl Future<Output = Result<Vec<DeadLetter>, Error>> + Send;
 
@@ -48,13 +61,22 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// Those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is changed.
     fn count(&self, filter: &Filter) -> impl Future<Output = Result<u64, Error>> + Send;
 
     /// Takes an open letter to redrive it within `lease`.
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such letter, `Conflict` when it is not open, naming its state.
+    /// `NotFound` when there is no such letter, `Conflict` when it is not open, naming its state, and
+    /// those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the letter may have been taken; it is open again when `lease` ends.
     fn begin_redrive(
         &self,
         id: LetterId,
@@ -65,7 +87,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// `Fenced` when the lease has ended and somebody else took the letter.
+    /// `Fenced` when this redrive was ended before, or its lease has ended and somebody else took the
+    /// letter; and those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the redrive may have ended; ending it again then fails with `Fenced`. If it has
+    /// not, the letter is open again when the lease ends.
     fn end_redrive(
         &self,
         redriving: &Redriving,
@@ -76,7 +104,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such letter, `Conflict` when it is not open, naming its state.
+    /// `NotFound` when there is no such letter, `Conflict` when it is not open, naming its state, and
+    /// those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the letter may be discarded; discarding it again then fails with `Conflict`.
     fn discard(&self, id: LetterId) -> impl Future<Output = Result<(), Error>> + Send;
 }
 

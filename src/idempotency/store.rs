@@ -26,7 +26,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Those of the back-end; nothing is claimed then, or the claim expires.
+    /// [`Kind::Unavailable`], [`Kind::Timeout`] or [`Kind::Contention`] when the store cannot answer
+    /// now, [`Kind::Schema`] without its table, and others of the back-end. Nothing is claimed then,
+    /// or the claim expires.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the key may be claimed with nobody to finish it; it is free again after `lease`.
     fn claim(
         &self,
         key: &Key,
@@ -38,7 +44,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Kind::Fenced`] when the claim has expired and is somebody else's.
+    /// [`Kind::Fenced`] when the claim has expired and is somebody else's, or is gone, and when it
+    /// was completed before; and those of the back-end, after which it may be done.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it may be done; completing it again then fails with [`Kind::Fenced`]. If it is
+    /// not, the claim expires and the work is done again.
     fn complete(
         &self,
         token: &Token,
@@ -50,7 +62,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Kind::Fenced`] when the claim has expired and is somebody else's, or is gone.
+    /// [`Kind::Fenced`] when the claim has expired and is somebody else's, or is gone; and those of
+    /// the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: the claim may have got another `lease`.
     fn extend(
         &self,
         token: &Token,
@@ -61,7 +78,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Kind::Fenced`] when the claim has expired and is somebody else's.
+    /// [`Kind::Fenced`] when the claim has expired and is somebody else's, or is gone; and those of
+    /// the back-end, after which the claim expires at the latest.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the key may be free; if it is not, the claim expires.
     fn abandon(&self, token: &Token) -> impl Future<Output = Result<(), Error>> + Send;
 }
 

@@ -33,7 +33,14 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Those of the back-end.
+    /// [`Kind::Unavailable`], [`Kind::Timeout`] or [`Kind::Contention`] when the store cannot answer
+    /// now, [`Kind::Schema`] without its tables, and others of the back-end. The lease may be ours
+    /// nevertheless.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the lease may be `owner`'s: asking again gives the same epoch, else it expires
+    /// after `ttl`.
     fn lease(
         &self,
         owner: &str,
@@ -45,14 +52,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// Those of the back-end; [`Kind::Fenced`] when it is no longer ours.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the lease may be free; if it is not, it expires.
     fn release(&self, lease: &Lease) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// The next rows to publish, at most `limit`, and counts one attempt for each.
     ///
     /// # Errors
     ///
-    /// [`Kind::Fenced`] when the lease is no longer ours. A row that cannot be read is parked by the
-    /// store, not returned, and fails nothing else.
+    /// [`Kind::Fenced`] when the lease is no longer ours, and those of the back-end. A row that cannot
+    /// be read is parked by the store, not returned, and fails nothing else.
     ///
     /// # Cancel safety
     ///
@@ -68,7 +79,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Kind::Fenced`] when the lease is no longer ours; nothing is changed then.
+    /// [`Kind::Fenced`] when the lease is no longer ours; nothing is changed then. Else those of the
+    /// back-end: all is noted then, or nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, all of `settled` is noted or nothing; what is not is published again.
     fn settle(
         &self,
         lease: &Lease,
@@ -89,6 +105,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// Those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is changed.
     fn status(&self) -> impl Future<Output = Result<Status, Error>> + Send;
 
     /// The parked rows in order, at most `limit`.
@@ -96,6 +116,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// Those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is changed.
     fn parked(
         &self,
         limit: NonZeroUsize,
@@ -105,14 +129,22 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Kind::NotFound`] when no such row is parked.
+    /// [`Kind::NotFound`] when no such row is parked, and those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the row may be back; putting it back again then fails with [`Kind::NotFound`].
     fn retry(&self, id: EntryId) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Drops a parked row for good; its key goes on with the next one.
     ///
     /// # Errors
     ///
-    /// [`Kind::NotFound`] when no such row is parked.
+    /// [`Kind::NotFound`] when no such row is parked, and those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the row may be gone; dropping it again then fails with [`Kind::NotFound`].
     fn discard(&self, id: EntryId) -> impl Future<Output = Result<(), Error>> + Send;
 }
 

@@ -160,6 +160,10 @@ impl Sqlite {
     /// Closes the file for all clones and their subscribers; later calls fail.
     ///
     /// Dropping the last of them closes it too, only later.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, part of it may be closed: some calls fail, others work. Close it again.
     pub async fn close(&self) {
         self.shared.readers.close().await;
         self.shared.writer.close().await;

@@ -35,7 +35,12 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// [`Kind::Schema`] when the database is newer than this build.
+    /// [`Kind::Schema`] when the database is newer than this build, else those of the database,
+    /// e.g. [`Kind::Unauthorized`] when the tables may not be made.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: all is made in one transaction, or nothing.
     pub async fn migrate(&self) -> Result<(), Error> {
         postgres::migrate(&self.pool, &SCHEMA).await
     }

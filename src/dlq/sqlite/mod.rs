@@ -35,7 +35,12 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// [`Kind::Schema`] when the database is newer than this build.
+    /// [`Kind::Schema`] when the database is newer than this build, else those of the database,
+    /// e.g. [`Kind::ReadOnly`] when the file may not be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: all is made in one transaction, or nothing.
     pub async fn migrate(&self) -> Result<(), Error> {
         sqlite::migrate(&self.pool, &SCHEMA).await
     }

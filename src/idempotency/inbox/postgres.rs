@@ -55,7 +55,12 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// [`Kind::Schema`] when the database is newer than this build.
+    /// [`Kind::Schema`] when the database is newer than this build, else those of the database,
+    /// e.g. [`Kind::Unauthorized`] when the tables may not be made.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: all is made in one transaction, or nothing.
     pub async fn migrate(&self) -> Result<(), Error> {
         postgres::migrate(&self.pool, &SCHEMA).await
     }
@@ -64,7 +69,12 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// Those of the database; roll the transaction back.
+    /// Those of the database, e.g. [`Kind::Contention`] when another transaction was in the way for
+    /// too long; roll the transaction back.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the transaction may hold the note: roll it back.
     pub async fn claim(&self, tx: &mut PgConnection, key: &Key) -> Result<Seen, Error> {
         insert(tx, key, None).await
     }
@@ -74,7 +84,11 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// Those of the database; roll the transaction back.
+    /// As [`claim`](Self::claim).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`claim`](Self::claim).
     pub async fn claim_with(
         &self,
         tx: &mut PgConnection,
@@ -103,6 +117,10 @@ impl Postgres {
     ///
     /// [`Kind::NotFound`] when `key` was not claimed, and those of the database; roll the
     /// transaction back.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the transaction may hold the result: roll it back.
     pub async fn finish(
         &self,
         tx: &mut PgConnection,
@@ -128,6 +146,10 @@ impl Postgres {
     /// # Errors
     ///
     /// Those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: all is forgotten that is older, or nothing.
     pub async fn sweep(&self, keep: Duration) -> Result<u64, Error> {
         sqlx::query(SWEEP)
             .bind(keep.as_secs_f64())

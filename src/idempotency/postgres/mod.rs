@@ -36,7 +36,12 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// [`Kind::Schema`] when the database is newer than this build.
+    /// [`Kind::Schema`] when the database is newer than this build, else those of the database,
+    /// e.g. [`Kind::Unauthorized`] when the tables may not be made.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: all is made in one transaction, or nothing.
     pub async fn migrate(&self) -> Result<(), Error> {
         postgres::migrate(&self.pool, &SCHEMA).await
     }
@@ -46,6 +51,10 @@ impl Postgres {
     /// # Errors
     ///
     /// Those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: all is deleted that has expired, or nothing.
     pub async fn sweep(&self) -> Result<u64, Error> {
         sqlx::query(queries::SWEEP)
             .execute(&self.pool)

@@ -33,7 +33,12 @@ impl Sqlite {
     ///
     /// # Errors
     ///
-    /// [`Kind::Schema`] when the database is newer than this build.
+    /// [`Kind::Schema`] when the database is newer than this build, else those of the database,
+    /// e.g. [`Kind::ReadOnly`] when the file may not be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: all is made in one transaction, or nothing.
     pub async fn migrate(&self) -> Result<(), Error> {
         sqlite::migrate(&self.pool, &SCHEMA).await
     }
@@ -43,6 +48,10 @@ impl Sqlite {
     /// # Errors
     ///
     /// Those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: all is deleted that has expired, or nothing.
     pub async fn sweep(&self) -> Result<u64, Error> {
         sqlx::query(queries::SWEEP)
             .execute(&self.pool)

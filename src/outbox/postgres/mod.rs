@@ -71,7 +71,12 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// [`Kind::Schema`] when the tables are of a newer version.
+    /// [`Kind::Schema`] when the tables are of a newer version, else those of the database,
+    /// e.g. [`Kind::Unauthorized`] when the tables may not be made.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: all is made in one transaction, or nothing.
     pub async fn migrate(&self) -> Result<(), Error> {
         migrate(&self.pool, &SCHEMA).await
     }
@@ -85,7 +90,8 @@ impl Postgres {
     ///
     /// # Cancel safety
     ///
-    /// As far as the transaction: nothing is published unless it is committed.
+    /// When dropped, the transaction may hold the message: roll it back. Nothing is published unless
+    /// it is committed.
     pub async fn enqueue(
         &self,
         tx: &mut Transaction<'_, sqlx::Postgres>,
@@ -104,7 +110,7 @@ impl Postgres {
     ///
     /// # Cancel safety
     ///
-    /// As [`enqueue`](Self::enqueue).
+    /// When dropped, the transaction may hold some of the messages: roll it back.
     pub async fn enqueue_many(
         &self,
         tx: &mut Transaction<'_, sqlx::Postgres>,
