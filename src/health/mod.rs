@@ -1,17 +1,61 @@
-//! Whether a process lives, and whether it should get work.
+//! Says whether a process lives, and whether it should get work.
+//!
+//! An orchestrator restarts what does not live and sends no work to what is not ready. A process that
+//! mixes the two is restarted because its database is down; one that asks the database at each probe
+//! hangs with it; and one that stops the moment it is told to drops the requests that it has.
+//! [`Health`] keeps the two apart, and [`Lifecycle`] ends a process in order.
 //!
 //! # How it decides
 //!
 //! 1. **Live** means that the process answers. It never asks a dependency: a restart does not mend a
 //!    database.
 //! 2. **Ready** means that the start is over, the end has not begun, and every critical check is up.
-//!    A degraded check that is down shows in the report and changes nothing else.
+//!    The start is over when one round has found every critical check up. A degraded check that is
+//!    down shows in the report and changes nothing else.
 //! 3. Checks run in the background ([`Health::run`]), never when somebody asks: a hanging dependency
 //!    makes no probe wait. Each has a timeout, runs at most once at a time, and when it panics it has
-//!    failed.
+//!    failed. One that blocks its thread has timed out for as long as it runs.
 //! 4. A check changes sides after [`rise`](Builder::rise) good or [`fall`](Builder::fall)
 //!    bad results in a row; its first good result counts at once.
-//! 5. When no result came for three rounds, nobody is checking, and the check is down.
+//! 5. When no result came for three times the interval and the timeout together, nobody is checking,
+//!    and the check is down.
+//! 6. [`Lifecycle`] ends in order: not ready, out of the registry, the settle time, servers, tasks.
+//!
+//! # When not to use it
+//!
+//! To watch a dependency: a check says up or down, metrics say how well. For what a request can find
+//! out by itself: behind a [`breaker`](crate::breaker) it fails fast without the process leaving.
+//! Nothing that all replicas share should be critical unless none of them can do anything without it:
+//! they all leave together.
+//!
+//! # Guarantees
+//!
+//! - A report comes from what is known and waits for nothing. It never holds an error's text, which is
+//!   in the log.
+//! - Once the end has begun the process is not ready again.
+//! - Clones of a [`Health`] share the checks and their results.
+//!
+//! # Defaults
+//!
+//! | option | default | range |
+//! |---|---|---|
+//! | [`interval`](Builder::interval) | 5 s between rounds, 10 % more or less | above 0 to 1 h |
+//! | [`timeout`](Builder::timeout) | 2 s per check | above 0 to 1 h |
+//! | [`rise`](Builder::rise) | 1 result | from 1 |
+//! | [`fall`](Builder::fall) | 2 results | from 1 |
+//! | [`Lifecycle::settle`] | 2 s | from 0 |
+//! | [`Lifecycle::drain`] | 20 s; servers have three quarters of it | from 0 |
+//!
+//! # Telemetry
+//!
+//! | what | level | fields |
+//! |---|---|---|
+//! | the start is over | info | `phase` |
+//! | a check changed sides | info | `check`, `verdict` |
+//! | a check returned an error | warn | `check`, `error` |
+//! | a part of the process ended early | error | `error` |
+//! | the registry could not be left | warn | `error` |
+//! | the registry could not be left in time | warn | |
 //!
 //! # Examples
 //!

@@ -24,7 +24,8 @@ use crate::error::{Kind, caught};
 ///
 /// # Cancel safety
 ///
-/// When dropped, `work` is dropped and the claim expires; until then others are told it is busy.
+/// When dropped, `work` is dropped and the claim expires; until then others are told it is busy. When
+/// `work` had ended, its result may be noted.
 pub async fn once<S, E, W>(
     store: &S,
     config: &Config,
