@@ -4,7 +4,7 @@
 //! records in a log need not. The same code should run on Kafka in production, on one file in
 //! development and in memory in a unit test, and hold the same guarantees on all three.
 //!
-//! # How it works
+//! # How it decides
 //!
 //! 1. A topic is a set of partitions, a partition is an ordered log of [`Record`]s. Topics are
 //!    created with a fixed number of partitions and never on first use.
@@ -21,7 +21,15 @@
 //! 7. A group that begins at [`Start::Latest`] keeps the place where it began, also when its first
 //!    member dies before it commits.
 //!
-//! # Which one
+//! # When not to use it
+//!
+//! The embedded brokers never delete a record: they are not for a stream that goes on for years. The
+//! SQLite broker does one publish or commit at a time and waits for the disk in each, so what it can
+//! do is set by the disk; a batch costs little more than a single record. To handle what is read, use
+//! a [`Consumer`](crate::consumer::Consumer): it commits what is done and nothing else. To publish a
+//! change of a database, use an [`outbox`](crate::outbox): a crash between the two loses one of them.
+//!
+//! # Guarantees
 //!
 //! | | [`Memory`] | `Sqlite` | `Kafka` |
 //! |---|---|---|---|
@@ -34,21 +42,36 @@
 //! | a dead member is replaced | at once | after its session timeout | after its session timeout |
 //! | old records | kept | kept | deleted after the topic's retention |
 //!
-//! The embedded ones never delete a record; they are not for a stream that goes on for years. The
-//! SQLite broker does one publish or commit at a time and waits for the disk in each, so what it can
-//! do is set by the disk; a batch costs little more than a single record.
+//! Clones of [`Memory`] and `Sqlite` are the same broker, those of a Kafka publisher share its
+//! connection. A subscriber is one member of one group and has no clones.
 //!
 //! Every back-end passes the conformance suite in `testkit::broker`, which is there for brokers of
 //! your own too.
 //!
-//! # Defaults of the embedded brokers
+//! # Defaults
 //!
-//! | | default | set by |
+//! | option of the embedded brokers | default | range |
 //! |---|---|---|
-//! | session timeout | 10 s | `with_session_timeout` |
-//! | largest record | 1 MiB of key, headers and payload | `with_max_record` |
+//! | `with_session_timeout` | 10 s | any |
+//! | `with_max_record` | 1 MiB of key, headers and payload | any |
 //!
-//! # Example
+//! Those of Kafka are in its `Config`.
+//!
+//! # Telemetry
+//!
+//! The embedded brokers tell nothing but their answers. Kafka's clients, by their module:
+//!
+//! | what | level | fields |
+//! |---|---|---|
+//! | the driver's log | error, warn, debug | `facility` |
+//! | an error of the driver | debug | `error`, `reason` |
+//! | the group could not be rebalanced | warn | `code` |
+//! | `pause` or `resume` failed | warn | `error`, `partition` |
+//! | polling ended early, with records in hand | debug | `error` |
+//! | the group could not be left | warn | `error` |
+//! | partitions could not be given up at the end | debug | `error` |
+//!
+//! # Examples
 //!
 //! ```
 //! use std::num::{NonZeroU32, NonZeroUsize};

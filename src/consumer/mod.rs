@@ -41,9 +41,10 @@
 //!
 //! # Order in a stack
 //!
-//! Outermost first: dead letters, retry, timeout, idempotency, handlers. Dead letters inside of retry
-//! would put every first failure aside. A retry outside of everything is not needed: the consumer is
-//! one.
+//! `dead letters > retry > idempotency > timeout > handlers`, outermost first. Dead letters inside of
+//! retry would put every first failure aside. A timeout outside of idempotency drops the work, and its
+//! key stays claimed until the lease ends. A retry outside of everything is not needed: the consumer
+//! is one.
 //!
 //! # Guarantees
 //!
@@ -71,8 +72,16 @@
 //! |---|---|---|
 //! | span `bowline.consumer.deliver`, one per record | info | `group`, `topic`, `partition`, `offset`, `message_id`, `trace_id` |
 //! | a handler failed | warn | `error` with its causes, `retry_in` |
-//! | the broker failed and is asked again | warn | `group`, `error`, `retry_in` |
+//! | joining, polling or a commit failed, and is tried again | warn | `group`, `error`, `retry_in` |
+//! | a partition was assigned | debug | `group`, `partition` |
 //! | partitions revoked, lost | info, warn | `group`, `partitions` |
+//! | results came after their assignment ended | warn | `group`, `partition` |
+//! | partitions could not be released | warn | `group`, `error` |
+//! | the broker failed while draining | warn | `group`, `error` |
+//! | handlers did not finish in time | warn | `group`, `overdue` |
+//! | the group could not be left | warn | `group`, `error` |
+//! | the last commit and leaving took too long | warn | `group` |
+//! | a cancelled handler panicked | warn | `error` |
 //!
 //! [`Consumer::status`] shows counts and partitions at any time.
 //!

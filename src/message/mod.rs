@@ -1,18 +1,50 @@
 //! The envelope: what every message carries, whatever broker takes it there.
 //!
-//! A [`Message`] is a CloudEvents 1.0 event with the attributes that services need: a time-ordered
-//! id, a type with a schema version, a key that decides the order, the user it belongs to, what
-//! caused it, and the W3C trace context. The payload is bytes; [`Message::event`] and
-//! [`Message::decode`] turn a typed [`Event`] into JSON and back.
+//! A consumer has to know what a message is, who caused it, for whom, and whether it has seen it
+//! before, and should not have to open the payload for that. A [`Message`] is a CloudEvents 1.0 event
+//! with the attributes that services need: a time-ordered id, a type with a schema version, a key that
+//! decides the order, the user it belongs to, what caused it, and the W3C trace context. The payload
+//! is bytes; [`Message::event`] and [`Message::decode`] turn a typed [`Event`] into JSON and back.
 //!
 //! # How it decides
 //!
 //! 1. A message is identified by its source **and** its id together, as CloudEvents says.
 //! 2. Messages with the same key keep their order; a message without a key has no order.
-//! 3. [`Message::caused_by`] copies correlation id, user and trace of the cause; the cause's id
-//!    becomes the causation id.
-//! 4. On the wire ([`cloudevents`]) unknown headers are kept, and bytes that cannot be read as a
-//!    message stay available as they came ([`Record`](crate::broker::Record)).
+//! 3. [`Message::caused_by`] makes the cause's id the causation id. Correlation id, user, tenant and
+//!    trace of the cause are taken over where the message has none of its own; a cause without a
+//!    correlation id began the chain, so its id is the correlation id.
+//! 4. [`Message::decode`] reads an [`Event`] of the same type and version only: any other is
+//!    [`Kind::Invalid`](crate::error::Kind::Invalid), a payload that is not that event
+//!    [`Kind::Corrupt`](crate::error::Kind::Corrupt).
+//! 5. On the wire ([`cloudevents`]) unknown headers are kept, and bytes that cannot be read as a
+//!    message stay available as they came ([`Record`](crate::broker::Record)). An attribute that
+//!    cannot be read makes the message unreadable; only a malformed `traceparent` is dropped, as the
+//!    W3C rules ask.
+//!
+//! # When not to use it
+//!
+//! For payloads that brokers do not take, by default those above 1 MiB: store them, and send where
+//! they are. Between functions of one process: call them.
+//!
+//! # Guarantees
+//!
+//! - A message that is written as a record and read back is equal to what it was, when its attributes
+//!   are valid: type, source and id are not empty, the version is from 1, a trace state or baggage
+//!   comes with a `traceparent`, and no free header has the name of an attribute.
+//! - Ids that are made here sort after the earlier ones of this process.
+//! - Cloning copies no payload. [`Headers`] show names and sizes when they are debugged, never values.
+//!
+//! # Defaults
+//!
+//! | attribute | default | set by |
+//! |---|---|---|
+//! | id | a new UUID, version 7 | [`with_id`](Message::with_id) |
+//! | source | [`Message::DEFAULT_SOURCE`] | [`with_source`](Message::with_source) |
+//! | version | 1 | [`Event::VERSION`], [`with_version`](Message::with_version) |
+//! | time | now | [`with_time`](Message::with_time) |
+//! | content type | none, [`Message::JSON`] for an [`Event`] | [`with_content_type`](Message::with_content_type) |
+//! | key | none: no order | [`Event::key`], [`with_key`](Message::with_key) |
+//! | the others | none | `with_` and their name |
 //!
 //! # Examples
 //!
@@ -32,6 +64,10 @@
 //! let message = Message::event(&TaskCompleted { task: 7 })?.with_source("/tasks").with_user("ada");
 //! assert_eq!(message.kind(), "task.completed");
 //! assert_eq!(message.decode::<TaskCompleted>()?, TaskCompleted { task: 7 });
+//!
+//! let mail = Message::new("mail.sent", "{}").caused_by(&message);
+//! assert_eq!(mail.causation_id(), Some(message.id().as_str()));
+//! assert_eq!(mail.user(), Some("ada"));
 //! # Ok::<(), bowline::Error>(())
 //! ```
 

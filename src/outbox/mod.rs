@@ -8,19 +8,24 @@
 //!
 //! 1. `enqueue` writes a row through the caller's transaction. There is no way to enqueue without
 //!    one; a transaction that is rolled back publishes nothing.
-//! 2. One relay at a time holds the lease of an outbox. Every change it makes is checked against the
-//!    lease's epoch in the same transaction, so one that lost the lease and does not know it yet
-//!    changes nothing.
-//! 3. The relay reads committed rows in order, publishes them, and settles those that were
-//!    acknowledged. Rows with the same topic and key are published in the order in which they were
-//!    enqueued.
-//! 4. A failure is tried again, in order. A record that the broker will never take, because it is too
-//!    large or not acceptable, parks its key: its later rows wait, in order, until an operator
-//!    retries or discards the row. Other keys go on.
+//! 2. One relay at a time holds the lease of an outbox, and renews it at a third of its time. Every
+//!    change it makes is checked against the lease's epoch in the same transaction, so one that lost
+//!    the lease and does not know it yet changes nothing. The others ask at a third of the lease.
+//! 3. The relay reads a window of committed rows in order, publishes them as one batch, and settles
+//!    those that were acknowledged. Rows with the same topic and key are published in the order in
+//!    which they were enqueued. It looks again when it is woken, and when it polls.
+//! 4. A failure is tried again after growing, jittered delays, in order. A missing topic or a missing
+//!    right is such a failure: once it is mended everything goes on. Rows that are tried again keep
+//!    their place, so a whole window of them holds up the rest.
+//! 5. A record that the broker will never take, because it is too large or not acceptable, parks its
+//!    key: its later rows wait, in order, until an operator retries or discards the row. So does a row
+//!    that cannot be read. Other keys go on.
+//! 6. A transient error of the store is waited out; a permanent one ends the relay with it.
 //!
 //! # When not to use it
 //!
-//! For messages that need not survive a crash, and for more events than the database can write.
+//! For messages that need not survive a crash, and for more events than the database can write. To ask
+//! for something and wait for the answer: a message arrives sooner or later.
 //!
 //! # Guarantees
 //!
@@ -29,18 +34,39 @@
 //! | a committed row | is published at least once |
 //! | a row that was rolled back | is never published |
 //! | order | per topic and key, as enqueued; also under retries, crashes and changes of relay |
+//! | two transactions that are open at the same time | have no order between them, unless one waits for the other, e.g. because both change the same row |
 //! | after a crash of the relay | at most one window is published again; consumers drop the copies by id |
 //! | a relay that was stopped past its lease | may publish what it has in hand once more; it cannot settle |
+//!
+//! Clones of an outbox share its rows; any number of relays may run for it, in any processes.
 //!
 //! | back-end | `enqueue` joins | woken by |
 //! |---|---|---|
 //! | [`Memory`] | its own [`memory::Transaction`] | commit |
-//! | `Sqlite` | `sqlx::Transaction<Sqlite>` | polling |
+//! | `Sqlite` | `sqlx::Transaction<Sqlite>` | a look at the file every 10 ms, and polling |
 //! | `Postgres` | `sqlx::Transaction<Postgres>` | `NOTIFY`, and polling |
 //!
 //! # Defaults
 //!
-//! See [`relay::Config`].
+//! | option of [`relay::Config`] | default | range |
+//! |---|---|---|
+//! | `window` | 500 rows | from 1 |
+//! | `lease` | 10 s | from 1 s |
+//! | `poll` | 500 ms | 1 ms to the lease |
+//! | `backoff` | exponential from 50 ms to 5 s, full jitter | base above 0 |
+//!
+//! # Telemetry
+//!
+//! | event | level | fields |
+//! |---|---|---|
+//! | `bowline.outbox.lease`: the lease was taken | debug | `owner`, `epoch` |
+//! | `bowline.outbox.publish`: a row was not acknowledged | warn | `id`, `topic`, `attempts`, `error` |
+//! | the lease could not be renewed, and is tried again | warn | `error` |
+//! | the store failed, and is asked again | warn | `error` |
+//! | another relay has taken over | info | `owner` |
+//! | the lease could not be given up | debug | `error` |
+//!
+//! [`Store::status`] shows how many rows wait and since when, how many are parked, and who relays.
 //!
 //! # Examples
 //!
