@@ -8,6 +8,13 @@
 //! Formulas, with `d` the delay before jitter: full is uniform in `[0, d]`, equal is uniform in
 //! `[d/2, d]`, none is `d`.
 //!
+//! # When not to use it
+//!
+//! To end something: the delays have no end. A number of attempts and a deadline are
+//! [`retry`](crate::retry)'s.
+//!
+//! # Examples
+//!
 //! ```
 //! use std::time::Duration;
 //! use bowline::backoff::{Backoff, Jitter};

@@ -2,6 +2,24 @@
 //!
 //! Waits and timeouts never use this clock: they are measured with `tokio::time::Instant`, which
 //! cannot jump and can be paused.
+//!
+//! # When not to use it
+//!
+//! To measure how long something takes, or to order events of several machines: it may jump, and no
+//! two machines agree.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use bowline::clock::{Clock, ManualClock};
+//!
+//! let clock = ManualClock::at("2026-01-31T23:59:59Z".parse()?);
+//! clock.advance(Duration::from_secs(1));
+//! assert_eq!(clock.now().to_rfc3339(), "2026-02-01T00:00:00+00:00");
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,12 @@
 //! Problem documents: errors of an HTTP interface as RFC 9457 says.
 //!
+//! # When not to use it
+//!
+//! Between parts of one process: there an error keeps its type and its causes, which a document does
+//! not have.
+//!
+//! # Examples
+//!
 //! ```
 //! use bowline::classify::ErrorKind;
 //! use bowline::problem::Problem;

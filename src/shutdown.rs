@@ -1,6 +1,28 @@
 //! A calm end: one [`Shutdown`] is triggered, every holder of a [`Token`] finishes what it has.
 //!
 //! Every long-running piece of the crate takes a token and returns when it has drained.
+//!
+//! # When not to use it
+//!
+//! To give up at once: drop the future, which every piece survives as it would a crash. To pause: what
+//! was told to stop cannot be told to go on.
+//!
+//! # Examples
+//!
+//! ```
+//! # tokio_test::block_on(async {
+//! use bowline::shutdown::Shutdown;
+//!
+//! let shutdown = Shutdown::new();
+//! let token = shutdown.token();
+//! let part = token.child();
+//! part.trigger();
+//! assert!(!token.is_stopped(), "a part stops alone");
+//!
+//! shutdown.trigger();
+//! token.stopped().await;
+//! # });
+//! ```
 
 use std::io;
 

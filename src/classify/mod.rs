@@ -2,8 +2,14 @@
 //!
 //! A [`Classify`] looks at a result once and says [`Outcome::Success`], [`Outcome::Failure`] with
 //! its [`Failure`] kind, or [`Outcome::Ignored`]. A breaker counts failures, a retry repeats the
-//! transient and throttled ones, a consumer dead-letters the permanent ones. A closure is a
-//! classifier:
+//! transient and throttled ones. A closure is a classifier.
+//!
+//! # When not to use it
+//!
+//! To change a result: a classifier only looks. To decide whether an effect may happen twice: that a
+//! failure is transient says when trying again helps, not that nothing was done.
+//!
+//! # Examples
 //!
 //! ```
 //! use bowline::classify::{Classify, Failure, Outcome};

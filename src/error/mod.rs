@@ -10,6 +10,22 @@
 //!
 //! Nothing nests: outer layers find an inner refusal with [`rejected`], and any typed cause in a
 //! boxed error with [`cause`].
+//!
+//! # When not to use it
+//!
+//! For what goes wrong in your own domain: that is your own type, and a pattern passes it through. It
+//! says what it means by a classifier, or by [`ErrorKind`](crate::classify::ErrorKind).
+//!
+//! # Examples
+//!
+//! ```
+//! use bowline::error::{BoxError, Error, Kind, cause};
+//!
+//! let failed: BoxError = Error::new(Kind::Unavailable, "redis", "claim").into();
+//! let known = cause::<Error>(&*failed).expect("an error of a store");
+//! assert_eq!(known.kind(), Kind::Unavailable);
+//! assert!(known.is_transient());
+//! ```
 
 mod cause;
 mod io;
