@@ -3,15 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// One file below `src/`, without comments, literals' contents and test modules.
+/// One file below `src/`.
 #[derive(Debug)]
 pub struct Source {
     /// Path below `src/`.
     pub file: String,
     /// Module path from the crate's root: `["outbox", "postgres"]`; empty for `lib.rs`.
     pub module: Vec<String>,
-    /// The code that is left.
+    /// The code without comments, literals' contents and test modules.
     pub code: String,
+    /// The file as it is.
+    pub text: String,
 }
 
 /// Names of the modules that may name a driver.
@@ -45,6 +47,7 @@ impl Source {
             file: file.to_owned(),
             module,
             code: without_tests(&without_text(text)),
+            text: text.to_owned(),
         }
     }
 
