@@ -21,7 +21,8 @@ type Start = Box<dyn FnOnce(Token) -> Work + Send>;
 ///
 /// # How it ends
 ///
-/// When its [`Shutdown`] is triggered, or when a part fails:
+/// When its [`Shutdown`] is triggered, or when a part fails; a part that returns `Ok` before has
+/// finished, and the others go on:
 ///
 /// 1. [`Health`] says not ready.
 /// 2. The registrations are withdrawn.
@@ -169,7 +170,9 @@ impl Lifecycle {
     ///
     /// # Errors
     ///
-    /// The first error of a part, or the names of those that did not finish in time.
+    /// [`Error::Failed`] or [`Error::Panicked`] for a part that did, [`Error::Undrained`] with the names
+    /// of those that did not finish in time. Of several, the one that began the end comes first, then
+    /// that of the servers, then that of the tasks.
     ///
     /// # Panics
     ///

@@ -21,7 +21,8 @@ use crate::error::{Error, Kind};
 ///    by the store's own clock.
 /// 2. [`read`](Self::read) returns only committed rows, and sooner or later every one of them, also
 ///    when transactions commit in another order than they began. Within one ordering key (topic and
-///    key) rows come in the order in which they were enqueued.
+///    key) rows come in the order in which they were enqueued; those of transactions that were open
+///    at the same time have no order between them, unless one waited for the other.
 /// 3. A row is returned again, with its attempts counted, until it is settled as
 ///    [`Settled::Published`], or parked. While a row is parked, later rows of its ordering key are
 ///    not returned.

@@ -152,7 +152,10 @@ impl Call<'_> {
     ///
     /// # Errors
     ///
-    /// By [`Kind`]; a response with an error status is a response.
+    /// [`Kind::Invalid`] when the request cannot be built, [`Kind::Registry`] when the registry cannot
+    /// be asked, [`Kind::Rejected`] when the circuit is open, no instance is known or the time is up,
+    /// [`Kind::Transport`] when the last attempt brought no response. A response with an error status
+    /// is a response.
     ///
     /// # Cancel safety
     ///

@@ -1,4 +1,41 @@
-//! Calling a service by its name.
+//! Calls a service by its name.
+//!
+//! An address that was looked up may be dead by the time it is called, and a caller that tries again
+//! has to know whether it may. A [`ServiceClient`] finds the instances, balances, repeats what may be
+//! repeated and refuses what is of no use, all in bounded time; [how it decides](ServiceClient) stands
+//! there. Options and their defaults are in the [table of `discovery`](super#defaults).
+//!
+//! # When not to use it
+//!
+//! For responses that do not fit into memory, and for streams: bodies are whole. For one fixed address
+//! outside of the system: an HTTP client behind a [`breaker`] and a
+//! [`retry`](crate::retry) does it.
+//!
+//! # Examples
+//!
+//! A transport is any `tower` service from request to response, so that a test needs no network.
+//!
+//! ```
+//! # tokio_test::block_on(async {
+//! use bowline::discovery::client::{DEADLINE, ServiceClient, TransportError};
+//! use bowline::discovery::{Instance, StaticList};
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use tower::service_fn;
+//!
+//! let transport = service_fn(|request: Request<Bytes>| async move {
+//!     assert_eq!(request.uri(), "http://10.0.0.1:80/tasks/7");
+//!     assert!(request.headers().contains_key(DEADLINE));
+//!     Ok::<_, TransportError>(Response::new(Bytes::from(r#""done""#)))
+//! });
+//! let registry = StaticList::new([Instance::new("tasks", "10.0.0.1:80")]);
+//! let client = ServiceClient::builder(registry, transport).build()?;
+//!
+//! let response = client.invoke("tasks").get("/tasks/7").send().await?;
+//! assert_eq!(response.attempts, 1);
+//! assert_eq!(response.json::<String>()?, "done");
+//! # Ok::<_, Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
 
 mod attempts;
 mod call;

@@ -3,6 +3,12 @@
 //! Row, effect and follow-up outbox rows are committed together or not at all, so the effect
 //! happens exactly once however often it is asked for. Two requests at the same time: the second
 //! waits until the transaction of the first has ended, and then finds its row, or its place free.
+//!
+//! # When not to use it
+//!
+//! For an effect outside of the database, e.g. a mail: it is not rolled back. Use
+//! [`once`](super::once). For work that takes long: its transaction is open all the while, and with
+//! SQLite no other can write.
 
 #[cfg(feature = "postgres")]
 mod postgres;
