@@ -35,22 +35,33 @@ impl Membership {
         topics: &[Arc<str>],
         start: Start,
     ) -> Result<Self, Error> {
-        let problem = if current.is_some() {
-            "subscribe is called once"
-        } else if group.is_empty() {
-            "group is empty"
-        } else if topics.is_empty() {
-            "topics are empty"
-        } else {
-            return Ok(Self {
-                id: Uuid::now_v7(),
-                group: group.into(),
-                topics: topics.to_vec(),
-                start,
-            });
-        };
-        Err(Error::new(Kind::Invalid, backend, "subscribe").with_detail(problem))
+        check(current.is_some(), backend, group, topics)?;
+        Ok(Self {
+            id: Uuid::now_v7(),
+            group: group.into(),
+            topics: topics.to_vec(),
+            start,
+        })
     }
+}
+
+/// Refuses a second subscription, and one without a group or topics.
+pub(super) fn check(
+    is_member: bool,
+    backend: &'static str,
+    group: &str,
+    topics: &[Arc<str>],
+) -> Result<(), Error> {
+    let problem = if is_member {
+        "subscribe is called once"
+    } else if group.is_empty() {
+        "group is empty"
+    } else if topics.is_empty() {
+        "topics are empty"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Kind::Invalid, backend, "subscribe").with_detail(problem))
 }
 
 /// The error of a call before [`subscribe`](super::Subscriber::subscribe).

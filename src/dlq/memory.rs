@@ -42,9 +42,11 @@ impl Memory {
 impl Store for Memory {
     async fn put(&self, letter: &DeadLetter) -> Result<LetterId, Error> {
         let mut rows = self.rows();
-        let known = rows
-            .values_mut()
-            .find(|row| row.letter.group == letter.group && row.letter.position == letter.position);
+        let known = rows.values_mut().find(|Row { letter: known, .. }| {
+            known.group == letter.group
+                && known.position == letter.position
+                && known.digest() == letter.digest()
+        });
         if let Some(Row { letter: known, .. }) = known {
             known.failures = known.failures.saturating_add(1);
             known.reason = letter.reason.clone();

@@ -13,7 +13,8 @@
 //!    unless [`OnTransient::DeadLetter`] says otherwise.
 //! 4. Every other error and every panic becomes a letter. The answer is `Ok` once it is durable, and
 //!    the store's error when it could not be stored.
-//! 5. A letter is told by group, topic, partition and offset. Stored again it is the same letter: one
+//! 5. A letter is told by group, topic, partition, offset and what is in it: where offsets begin anew
+//!    under the same names, the records are others. Stored again it is the same letter: one
 //!    failure more, the newest reason, and open again. A copy that was redriven counts as the record
 //!    that it is a copy of.
 //! 6. [`Redrive`] takes an open letter for [`Redrive::LEASE`], so that one of many sends it, and
@@ -30,9 +31,6 @@
 //!
 //! Where the order of a key matters more than going on: the later records of the key are handled
 //! before the letter is. Without the layer the consumer holds the partition until the record is done.
-//! Where offsets begin anew under the same names, because a topic was deleted or the broker was one in
-//! memory, while the letters stay: a record at the place of an old letter counts as that letter, and
-//! is itself not kept.
 //!
 //! # Order in a stack
 //!

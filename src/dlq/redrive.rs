@@ -4,7 +4,7 @@ use super::{DeadLetter, LetterId, Store};
 use crate::broker::{
     Appended, Position, Publisher, REDRIVE_COUNT, REDRIVE_GROUP, REDRIVE_ORIGIN, Record, SendStatus,
 };
-use crate::error::{Error, Kind};
+use crate::error::{Chain, Error, Kind};
 
 /// Sends dead letters back to their topic, for the group that failed.
 ///
@@ -72,8 +72,11 @@ impl<S: Store, P: Publisher> Redrive<S, P> {
                 Ok(appended)
             }
             Some(Err(failed)) => {
-                if failed.status() == SendStatus::NotSent {
-                    self.store.end_redrive(&redriving, false).await?;
+                // When the store fails too, the letter is open again by its lease.
+                if failed.status() == SendStatus::NotSent
+                    && let Err(error) = self.store.end_redrive(&redriving, false).await
+                {
+                    tracing::debug!(error = %Chain(&error), "the letter is open again later");
                 }
                 Err(failed.into_error())
             }

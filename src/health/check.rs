@@ -100,6 +100,9 @@ impl Entry {
     }
 
     fn record(&self, result: Result<(), Reason>, options: &Options) {
+        if let Err(reason @ (Reason::TimedOut | Reason::Panicked)) = result {
+            tracing::warn!(check = %self.name, ?reason, "the check failed");
+        }
         let changed = lock(&self.state).record(result, Instant::now(), options.rise, options.fall);
         if let Some(verdict) = changed {
             tracing::info!(check = %self.name, ?verdict, "the check changed sides");

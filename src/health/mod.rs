@@ -160,7 +160,10 @@ impl Health {
 
     /// Says that the end has begun: not ready from now on. It cannot be taken back.
     pub fn set_draining(&self) {
-        self.0.phase.store(Phase::Draining as u8, Ordering::SeqCst);
+        let before = self.0.phase.swap(Phase::Draining as u8, Ordering::SeqCst);
+        if before != Phase::Draining as u8 {
+            tracing::info!(phase = ?Phase::Draining, "the process entered a phase");
+        }
     }
 
     /// Where the process is in its life.

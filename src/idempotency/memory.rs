@@ -103,7 +103,9 @@ impl Store for Memory {
     }
 
     async fn abandon(&self, token: &Token) -> Result<(), Error> {
-        self.with_claim(token, "abandon", |row| row.expires_at = Instant::now())
+        self.with_claim(token, "abandon", |_| ())?;
+        self.state().rows.remove(&token.key);
+        Ok(())
     }
 }
 

@@ -101,7 +101,12 @@ pub fn to_headers(message: &Message) -> Headers {
             headers.push(name, Bytes::copy_from_slice(value.as_bytes()));
         }
     }
-    for (name, value) in message.headers().iter() {
+    // A free header must not pass for an attribute.
+    let free = message.headers().iter().filter(|(name, _)| {
+        let taken = |attribute: &str| attribute.eq_ignore_ascii_case(name);
+        !taken(SPEC_VERSION) && !attributes.iter().any(|(attribute, _)| taken(attribute))
+    });
+    for (name, value) in free {
         headers.push(Arc::clone(name), value.clone());
     }
     headers

@@ -187,12 +187,18 @@ impl Store for Memory {
             .map(|mut state| state.owner = None)
     }
 
-    async fn read(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Window, Error> {
+    async fn read(
+        &self,
+        lease: &Lease,
+        limit: NonZeroUsize,
+        held: &[Arc<str>],
+    ) -> Result<Window, Error> {
         let mut state = self.shared.fenced(lease, "read")?;
         let ids: Vec<_> = state
             .rows
             .values()
-            .filter(|row| row.parked.is_none() && !state.is_held(&row.entry))
+            .filter(|row| row.parked.is_none() && !held.contains(&row.entry.record.topic))
+            .filter(|row| !state.is_held(&row.entry))
             .map(|row| row.entry.id)
             .take(limit.get())
             .collect();

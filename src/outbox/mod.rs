@@ -14,9 +14,9 @@
 //! 3. The relay reads a window of committed rows in order, publishes them as one batch, and settles
 //!    those that were acknowledged. Rows with the same topic and key are published in the order in
 //!    which they were enqueued. It looks again when it is woken, and when it polls.
-//! 4. A failure is tried again after growing, jittered delays, in order. A missing topic or a missing
-//!    right is such a failure: once it is mended everything goes on. Rows that are tried again keep
-//!    their place, so a whole window of them holds up the rest.
+//! 4. A failure is tried again after growing, jittered delays, in order. A topic that is missing, or
+//!    not ours to write, is left alone for such a delay, so that what waits for it holds up no other
+//!    topic; once it is mended everything goes on.
 //! 5. A record that the broker will never take, because it is too large or not acceptable, parks its
 //!    key: its later rows wait, in order, until an operator retries or discards the row. So does a row
 //!    that cannot be read. Other keys go on.

@@ -59,7 +59,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// When dropped, the lease may be free; if it is not, it expires.
     fn release(&self, lease: &Lease) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// The next rows to publish, at most `limit`, and counts one attempt for each.
+    /// The next rows to publish, at most `limit` and none of a topic in `held`, and counts one attempt
+    /// for each.
     ///
     /// # Errors
     ///
@@ -73,6 +74,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         &self,
         lease: &Lease,
         limit: NonZeroUsize,
+        held: &[Arc<str>],
     ) -> impl Future<Output = Result<Window, Error>> + Send;
 
     /// Notes what became of the rows of `window`, all in one transaction. Rows that `settled` does

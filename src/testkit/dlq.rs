@@ -23,6 +23,7 @@ const SHORT: Duration = Duration::from_millis(50);
 pub async fn all<S: Store + Clone>(store: &S) {
     a_letter_comes_back_as_it_was(store).await;
     a_position_is_one_letter(store).await;
+    another_record_is_another_letter(store).await;
     one_of_many_redrives_begins(store).await;
     a_redrive_without_end_is_open_again(store).await;
     a_copy_that_fails_first_stays_open(store).await;
@@ -54,6 +55,20 @@ pub async fn a_position_is_one_letter<S: Store>(store: &S) {
     assert_eq!(stored.reason, second.reason);
     let filter = Filter::all().group(first.group);
     assert_eq!(store.count(&filter).await.expect("count"), 1);
+}
+
+/// Another record at the same position, as when its topic was made anew, is another letter.
+pub async fn another_record_is_another_letter<S: Store>(store: &S) {
+    let first = letter();
+    let id = store.put(&first).await.expect("put");
+    let mut second = first.clone();
+    second.id = Uuid::now_v7().into();
+    second.record.payload = Some("another".into());
+    assert_ne!(store.put(&second).await.expect("put"), id);
+    for letter in [first, second] {
+        let stored = store.get(letter.id).await.expect("get").expect("there");
+        assert_eq!((stored.failures, stored.record), (1, letter.record));
+    }
 }
 
 /// Of 8 parallel redrives of a letter exactly one begins. The window for a mistake is narrow, so it

@@ -152,8 +152,14 @@ impl<S: Store> Store for Faulty<S> {
         self.around("release", self.inner.release(lease)).await
     }
 
-    async fn read(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Window, Error> {
-        self.around("read", self.inner.read(lease, limit)).await
+    async fn read(
+        &self,
+        lease: &Lease,
+        limit: NonZeroUsize,
+        held: &[Arc<str>],
+    ) -> Result<Window, Error> {
+        self.around("read", self.inner.read(lease, limit, held))
+            .await
     }
 
     async fn settle(

@@ -92,11 +92,18 @@ pub async fn an_expired_claim_is_fenced<S: Store>(store: &S) {
         .expect("ours");
 }
 
-/// An abandoned key goes to the next at once.
+/// An abandoned key goes to the next at once, and the one that gave it back can do nothing.
 pub async fn an_abandoned_key_is_free<S: Store>(store: &S) {
     let key = key();
     let token = acquire(store, &key, LONG).await;
     store.abandon(&token).await.expect("abandon");
+    for late in [
+        store.complete(&token, Bytes::new(), LONG).await,
+        store.extend(&token, LONG).await,
+        store.abandon(&token).await,
+    ] {
+        assert_eq!(late.expect_err("given back").kind(), Kind::Fenced);
+    }
     let newest = acquire(store, &key, LONG).await;
     assert_ne!(token.nonce, newest.nonce);
 }

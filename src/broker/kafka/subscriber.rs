@@ -22,6 +22,7 @@ use super::error::{BACKEND, config, error, interrupted};
 use super::leave::leave;
 use super::metadata::{self, ASK};
 use super::rebalance::{Decision, Rebalances, give_up, list, number, take};
+use crate::broker::membership::check;
 use crate::broker::{self, Assignment, Polled, Position, Received, Record, Start, TopicPartition};
 use crate::error::{Error, Kind};
 use crate::message::Headers;
@@ -264,6 +265,7 @@ impl broker::Subscriber for Subscriber {
         topics: &[Arc<str>],
         start: Start,
     ) -> Result<(), Error> {
+        check(self.driver.is_some(), BACKEND, group, topics)?;
         let driver = Arc::new(self.create(group)?);
         let (asking, wanted) = (Arc::clone(&driver), topics.to_vec());
         let found = spawn_blocking(move || {

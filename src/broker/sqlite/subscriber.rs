@@ -32,6 +32,8 @@ pub struct SqliteSubscriber {
     changes: watch::Receiver<()>,
     timeout: Duration,
     membership: Option<Membership>,
+    /// Whether the group knows of the membership.
+    joined: bool,
     /// The topics as a JSON list, to bind to a statement.
     topics_json: String,
     holdings: Holdings,
@@ -49,6 +51,7 @@ impl SqliteSubscriber {
             shared,
             timeout,
             membership: None,
+            joined: false,
             topics_json: String::new(),
             holdings: Holdings::default(),
             claims: Claims::new(),
@@ -192,7 +195,9 @@ impl Subscriber for SqliteSubscriber {
         topics: &[Arc<str>],
         start: Start,
     ) -> Result<(), Error> {
-        let member = Membership::new(self.membership.as_ref(), BACKEND, group, topics, start)?;
+        // A subscribe that was dropped half-way has not joined, as far as its caller knows.
+        let current = self.membership.as_ref().filter(|_| self.joined);
+        let member = Membership::new(current, BACKEND, group, topics, start)?;
         self.topics_json = serde_json::to_string(topics).map_err(|source| {
             Error::new(Kind::Invalid, BACKEND, "subscribe").with_source(source)
         })?;
@@ -200,7 +205,10 @@ impl Subscriber for SqliteSubscriber {
         let heartbeat = membership::heartbeat(self.timeout);
         self.next_heartbeat = Instant::now() + heartbeat;
         match self.join("subscribe").await {
-            Ok(state) => self.learn(&state),
+            Ok(state) => {
+                self.learn(&state);
+                self.joined = true;
+            }
             Err(error) => {
                 self.membership = None;
                 return Err(error);

@@ -4,6 +4,7 @@ pub(super) const MIGRATIONS: &[&str] = &["CREATE TABLE bowline_dead_letters (
     topic text NOT NULL,
     partition bigint NOT NULL,
     position bigint NOT NULL,
+    digest bigint NOT NULL,
     record_partition bigint,
     record_key bytea,
     headers bytea NOT NULL,
@@ -17,15 +18,15 @@ pub(super) const MIGRATIONS: &[&str] = &["CREATE TABLE bowline_dead_letters (
     redrives bigint NOT NULL,
     nonce uuid,
     lease_until bigint NOT NULL DEFAULT 0,
-    UNIQUE (consumer_group, topic, partition, position)
+    UNIQUE (consumer_group, topic, partition, position, digest)
 );
 CREATE INDEX bowline_dead_letters_newest ON bowline_dead_letters (last_failed_at, id)"];
 
 pub(super) const PUT: &str = "INSERT INTO bowline_dead_letters
 (id, consumer_group, topic, partition, position, record_partition, record_key, headers, payload,
- kind, message, failures, first_failed_at, last_failed_at, state, redrives)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'open', $15)
-ON CONFLICT (consumer_group, topic, partition, position) DO UPDATE SET
+ kind, message, failures, first_failed_at, last_failed_at, state, redrives, digest)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'open', $15, $16)
+ON CONFLICT (consumer_group, topic, partition, position, digest) DO UPDATE SET
 failures = bowline_dead_letters.failures + 1, kind = excluded.kind, message = excluded.message,
 last_failed_at = excluded.last_failed_at, state = 'open'
 RETURNING id";

@@ -65,6 +65,7 @@ impl Store for Sqlite {
             .bind(letter.first_failed_at.timestamp_micros())
             .bind(letter.last_failed_at.timestamp_micros())
             .bind(i64::from(letter.redrives))
+            .bind(letter.digest())
             .fetch_one(&self.pool)
             .await
             .map_err(sqlite::error("put"))?;

@@ -46,7 +46,7 @@ pub(super) const EXTEND: &str = concat!(
     " + $4 WHERE scope = $1 AND id = $2 AND nonce = $3 AND NOT done"
 );
 
-pub(super) const ABANDON: &str = "UPDATE bowline_idempotency SET expires_at = 0
+pub(super) const ABANDON: &str = "DELETE FROM bowline_idempotency
 WHERE scope = $1 AND id = $2 AND nonce = $3 AND NOT done";
 
 pub(super) const SWEEP: &str = concat!(

@@ -27,7 +27,7 @@ pub(super) const EXTEND: &str = "UPDATE bowline_idempotency SET
 expires_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) + $4
 WHERE scope = $1 AND id = $2 AND nonce = $3 AND done = 0";
 
-pub(super) const ABANDON: &str = "UPDATE bowline_idempotency SET expires_at = 0
+pub(super) const ABANDON: &str = "DELETE FROM bowline_idempotency
 WHERE scope = $1 AND id = $2 AND nonce = $3 AND done = 0";
 
 pub(super) const SWEEP: &str = "DELETE FROM bowline_idempotency

@@ -210,11 +210,18 @@ impl Store for Postgres {
         Ok(())
     }
 
-    async fn read(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Window, Error> {
+    async fn read(
+        &self,
+        lease: &Lease,
+        limit: NonZeroUsize,
+        held: &[Arc<str>],
+    ) -> Result<Window, Error> {
         let mut tx = self.fenced(lease, "read").await?;
         let limit = i64::try_from(limit.get()).unwrap_or(i64::MAX);
+        let held: Vec<&str> = held.iter().map(|topic| &**topic).collect();
         let rows = sqlx::query(queries::READ)
             .bind(limit)
+            .bind(held)
             .fetch_all(&mut *tx)
             .await
             .map_err(error("read"))?;

@@ -1,6 +1,7 @@
 //! Publishes what an outbox holds; see the [module docs](super).
 
 mod config;
+mod held;
 mod report;
 mod tenure;
 
@@ -14,7 +15,8 @@ use super::{Lease, Store};
 use crate::broker::Publisher;
 use crate::error::{Chain, Error, Kind};
 use crate::shutdown::Token;
-use tenure::Tenure;
+use held::Held;
+use tenure::{Pause, Tenure};
 
 pub use config::{Builder, Config};
 pub use report::Report;
@@ -94,7 +96,10 @@ impl<S: Store, P: Publisher> Relay<S, P> {
         let Some(mut tenure) = self.take_lease().await? else {
             return Ok(Report::default());
         };
-        let report = tenure.window(&self.publisher, self.config.window).await?;
+        let mut held = Held::new(self.config.backoff);
+        let (report, _pause) = tenure
+            .window(&self.publisher, self.config.window, &mut held)
+            .await?;
         self.store.release(tenure.lease()).await?;
         Ok(report)
     }
@@ -111,16 +116,19 @@ impl<S: Store, P: Publisher> Relay<S, P> {
     async fn work(&self, mut tenure: Tenure<'_, S>, token: &Token) -> Result<(), Error> {
         tracing::debug!(name: "bowline.outbox.lease", owner = %self.owner, epoch = tenure.lease().epoch);
         let mut delays = self.config.backoff.delays();
+        let mut held = Held::new(self.config.backoff);
         while !token.is_stopped() {
-            let report = tenure.window(&self.publisher, self.config.window).await?;
-            let wait = if report.failed > 0 {
-                delays.next().unwrap_or(self.config.poll)
-            } else {
-                delays = self.config.backoff.delays();
-                if report.published + report.parked > 0 {
-                    continue;
+            let window = tenure.window(&self.publisher, self.config.window, &mut held);
+            let (report, pause) = window.await?;
+            let wait = match pause {
+                Pause::Backoff => delays.next().unwrap_or(self.config.poll),
+                Pause::None => {
+                    delays = self.config.backoff.delays();
+                    if report.published + report.parked + report.failed > 0 {
+                        continue;
+                    }
+                    Duration::ZERO
                 }
-                Duration::ZERO
             };
             tokio::select! {
                 () = token.stopped() => {}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Report;
+use super::held::Held;
 use crate::broker::{Appended, PublishError, Publisher, Record, SendStatus};
 use crate::error::{Chain, Error, Kind};
 use crate::outbox::{Entry, Lease, Settled, Store, Window};
@@ -40,12 +41,14 @@ impl<'a, S: Store> Tenure<'a, S> {
         &mut self,
         publisher: &P,
         limit: NonZeroUsize,
-    ) -> Result<Report, Error> {
+        held: &mut Held,
+    ) -> Result<(Report, Pause), Error> {
         let store = self.store;
         let lease = self.lease.clone();
-        let window = self.renewing(store.read(&lease, limit)).await??;
+        let topics = held.topics();
+        let window = self.renewing(store.read(&lease, limit, &topics)).await??;
         if window.entries.is_empty() {
-            return Ok(Report::default());
+            return Ok((Report::default(), Pause::None));
         }
         let batch: Vec<Record> = window
             .entries
@@ -53,12 +56,13 @@ impl<'a, S: Store> Tenure<'a, S> {
             .map(|entry| entry.record.clone())
             .collect();
         let results = self.renewing(publisher.publish(batch)).await?;
+        let pause = hold(&window, &results, held);
         let (settled, report) = judge(&window, results);
         if !settled.is_empty() {
             self.renewing(store.settle(&lease, &window, &settled))
                 .await??;
         }
-        Ok(report)
+        Ok((report, pause))
     }
 
     /// Waits for `least`, then until rows may have been committed, at most `poll`.
@@ -114,6 +118,30 @@ impl<'a, S: Store> Tenure<'a, S> {
     }
 }
 
+/// Whether to wait before the next window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pause {
+    Backoff,
+    None,
+}
+
+/// Holds the topics that the broker refuses, by the publisher's answers. Any other failure is the
+/// broker's own, which needs a pause.
+fn hold(window: &Window, results: &[Result<Appended, PublishError>], held: &mut Held) -> Pause {
+    let mut pause = Pause::None;
+    for (Entry { record, .. }, result) in window.entries.iter().zip(results) {
+        match result {
+            Ok(_) => held.free(&record.topic),
+            Err(error) if is_final(error) => {}
+            Err(error) if is_of_topic(error) => held.hold(&record.topic),
+            // Held back by a record before it.
+            Err(_) if held.holds(&record.topic) => {}
+            Err(_) => pause = Pause::Backoff,
+        }
+    }
+    pause
+}
+
 /// What to settle, by the publisher's answers.
 fn judge(window: &Window, results: Vec<Result<Appended, PublishError>>) -> (Vec<Settled>, Report) {
     let mut settled = Vec::with_capacity(results.len());
@@ -136,6 +164,12 @@ fn judge(window: &Window, results: Vec<Result<Appended, PublishError>>) -> (Vec<
         }
     }
     (settled, report)
+}
+
+/// Whether the topic is the trouble: it is missing, or not for us.
+fn is_of_topic(error: &PublishError) -> bool {
+    error.status() == SendStatus::NotSent
+        && matches!(error.error().kind(), Kind::NotFound | Kind::Unauthorized)
 }
 
 /// Whether the record itself is the trouble, so that the broker will never take it. A missing topic

@@ -193,14 +193,22 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    async fn read(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Window, Error> {
+    async fn read(
+        &self,
+        lease: &Lease,
+        limit: NonZeroUsize,
+        held: &[Arc<str>],
+    ) -> Result<Window, Error> {
         if !self.is_pending(lease).await? {
             return Ok(Window::default());
         }
         let mut tx = self.fenced(lease, "read").await?;
         let limit = i64::try_from(limit.get()).unwrap_or(i64::MAX);
+        let held = serde_json::to_string(held)
+            .map_err(|source| Error::new(Kind::Invalid, BACKEND, "read").with_source(source))?;
         let rows = sqlx::query(queries::READ)
             .bind(limit)
+            .bind(held)
             .fetch_all(&mut *tx)
             .await
             .map_err(error("read"))?;

@@ -22,7 +22,8 @@ pub(super) const PENDING: &str = "SELECT EXISTS (SELECT 1 FROM bowline_outbox WH
 
 /// Rows of a key wait while an earlier row of it is parked.
 pub(super) const READ: &str = "UPDATE bowline_outbox SET attempts = attempts + 1 WHERE id IN ( \
-        SELECT o.id FROM bowline_outbox o WHERE o.parked_at IS NULL AND NOT EXISTS ( \
+        SELECT o.id FROM bowline_outbox o WHERE o.parked_at IS NULL \
+        AND o.topic NOT IN (SELECT value FROM json_each($2)) AND NOT EXISTS ( \
             SELECT 1 FROM bowline_outbox p WHERE p.parked_at IS NOT NULL \
             AND p.topic = o.topic AND p.key = o.key AND p.id < o.id) \
         ORDER BY o.id LIMIT $1) \

@@ -1,0 +1,55 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::backoff::{Backoff, Delays};
+
+/// Topics that the broker does not have, or not for us. They are left alone for a while, so that what
+/// waits for them, however much it is, keeps nobody else waiting.
+#[derive(Debug)]
+pub(super) struct Held {
+    backoff: Backoff,
+    topics: HashMap<Arc<str>, (Instant, Delays)>,
+}
+
+impl Held {
+    pub(super) fn new(backoff: Backoff) -> Self {
+        Self {
+            backoff,
+            topics: HashMap::new(),
+        }
+    }
+
+    /// The topics that are left alone now.
+    pub(super) fn topics(&self) -> Vec<Arc<str>> {
+        let now = Instant::now();
+        let held = self.topics.iter().filter(|(_, (until, _))| now < *until);
+        held.map(|(topic, _)| Arc::clone(topic)).collect()
+    }
+
+    /// Whether `topic` is left alone now.
+    pub(super) fn holds(&self, topic: &Arc<str>) -> bool {
+        let now = Instant::now();
+        self.topics
+            .get(topic)
+            .is_some_and(|(until, _)| now < *until)
+    }
+
+    /// Leaves `topic` alone, longer each time.
+    pub(super) fn hold(&mut self, topic: &Arc<str>) {
+        let now = Instant::now();
+        let (until, delays) = self
+            .topics
+            .entry(Arc::clone(topic))
+            .or_insert_with(|| (now, self.backoff.delays()));
+        if *until <= now {
+            *until = now + delays.next().unwrap_or_default();
+        }
+    }
+
+    /// The broker has taken something for `topic`.
+    pub(super) fn free(&mut self, topic: &Arc<str>) {
+        self.topics.remove(topic);
+    }
+}
