@@ -57,6 +57,10 @@ pub trait Subscriber: fmt::Debug + Send + 'static {
 
     /// Commits, for each assignment, the offset of the next record to read.
     ///
+    /// The call begins it, and the future waits for the answer. It holds nothing of the subscriber, so
+    /// that polling goes on meanwhile: while a group is rebalanced the answer may take long, and a
+    /// member that does not poll loses its partitions.
+    ///
     /// # Errors
     ///
     /// `Fenced` when an assignment has ended; then none of `next` is committed. After `Timeout` or
@@ -69,7 +73,7 @@ pub trait Subscriber: fmt::Debug + Send + 'static {
     fn commit(
         &mut self,
         next: &[(Assignment, u64)],
-    ) -> impl Future<Output = Result<(), Error>> + Send;
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<Self>;
 
     /// Gives partitions back after [`Polled::Revoking`]; whatever is to be committed has been.
     ///

@@ -1,7 +1,7 @@
 //! A subscriber that follows a script, and handlers that do as they are told.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::future::Future;
+use std::future::{Future, ready};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -174,6 +174,25 @@ impl State {
     }
 }
 
+impl Scripted {
+    fn committed(&self, next: &[(Assignment, u64)]) -> Result<(), Error> {
+        let mut state = self.0.state();
+        if let Some(error) = state.commit_errors.pop_front() {
+            return Err(error);
+        }
+        if next.iter().any(|(assignment, _)| !state.owns(assignment)) {
+            return Err(Error::new(Kind::Fenced, "script", "commit"));
+        }
+        let mut next: Vec<_> = next
+            .iter()
+            .map(|(one, next)| (one.partition.partition, one.epoch, *next))
+            .collect();
+        next.sort_unstable();
+        state.calls.push(Call::Commit(next));
+        Ok(())
+    }
+}
+
 impl Subscriber for Scripted {
     async fn subscribe(&mut self, _: &str, _: &[Arc<str>], _: Start) -> Result<(), Error> {
         let error = self.0.state().subscribe_errors.pop_front();
@@ -189,21 +208,11 @@ impl Subscriber for Scripted {
         }
     }
 
-    async fn commit(&mut self, next: &[(Assignment, u64)]) -> Result<(), Error> {
-        let mut state = self.0.state();
-        if let Some(error) = state.commit_errors.pop_front() {
-            return Err(error);
-        }
-        if next.iter().any(|(assignment, _)| !state.owns(assignment)) {
-            return Err(Error::new(Kind::Fenced, "script", "commit"));
-        }
-        let mut next: Vec<_> = next
-            .iter()
-            .map(|(one, next)| (one.partition.partition, one.epoch, *next))
-            .collect();
-        next.sort_unstable();
-        state.calls.push(Call::Commit(next));
-        Ok(())
+    fn commit(
+        &mut self,
+        next: &[(Assignment, u64)],
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        ready(self.committed(next))
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {

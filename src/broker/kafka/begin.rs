@@ -1,12 +1,12 @@
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::error::error;
+use super::error::{BACKEND, error};
 use super::metadata::ASK;
 use super::rebalance::{list, number, take};
 use super::subscriber::Driver;
 use crate::broker::{Start, TopicPartition};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 
 /// Finds where to begin in new partitions, and begins. Blocks.
 ///
@@ -17,10 +17,13 @@ pub(super) fn begin(
     partitions: &[TopicPartition],
     start: Start,
 ) -> Result<(), Error> {
-    let error = error("poll");
+    let error = |failed| again(error("poll")(failed));
     let mut offsets = driver
         .committed_offsets(list(partitions), ASK)
         .map_err(&error)?;
+    // A partition that failed alone must not pass for one that was never committed.
+    let each = offsets.elements().into_iter().map(|one| one.error());
+    each.collect::<Result<(), _>>().map_err(&error)?;
     let mut first = TopicPartitionList::new();
     for partition in partitions {
         let (topic, number) = (&*partition.topic, number(partition));
@@ -51,4 +54,12 @@ pub(super) fn begin(
         driver.commit(&first, CommitMode::Sync).map_err(&error)?;
     }
     take(driver, &offsets).map_err(&error)
+}
+
+/// A member that the group has given up begins nothing; the next decision takes the partitions away.
+fn again(failed: Error) -> Error {
+    match failed.kind() {
+        Kind::Fenced => Error::new(Kind::Contention, BACKEND, "poll").with_source(failed),
+        _ => failed,
+    }
 }

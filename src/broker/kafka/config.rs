@@ -162,14 +162,18 @@ impl Config {
 const OURS: &[(&str, &str)] = &[
     ("acks", GUARANTEE),
     ("auto.commit.enable", GUARANTEE),
+    ("auto.offset.reset", GUARANTEE),
     ("bootstrap.servers", "the field servers"),
     ("client.id", "the field client_id"),
     ("delivery.timeout.ms", "the field message_timeout"),
     ("enable.auto.commit", GUARANTEE),
     ("enable.auto.offset.store", GUARANTEE),
+    ("enable.gapless.guarantee", GUARANTEE),
     ("enable.idempotence", GUARANTEE),
     ("enable.partition.eof", GUARANTEE),
     ("group.id", "the group of the subscription"),
+    ("group.protocol", GUARANTEE),
+    ("heartbeat.interval.ms", "the field session_timeout"),
     ("isolation.level", GUARANTEE),
     ("max.in.flight", GUARANTEE),
     ("max.in.flight.requests.per.connection", GUARANTEE),
@@ -177,9 +181,11 @@ const OURS: &[(&str, &str)] = &[
     ("message.max.bytes", "the field max_record"),
     ("message.timeout.ms", "the field message_timeout"),
     ("metadata.broker.list", "the field servers"),
+    ("partition.assignment.strategy", GUARANTEE),
     ("partitioner", GUARANTEE),
     ("request.required.acks", GUARANTEE),
     ("session.timeout.ms", "the field session_timeout"),
+    ("transactional.id", GUARANTEE),
 ];
 
 /// Why most of them may not.

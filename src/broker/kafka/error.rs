@@ -4,7 +4,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use crate::broker::{PublishError, SendStatus};
 use crate::config::ConfigError;
-use crate::error::{Error, Kind};
+use crate::error::{BoxError, Error, Kind};
 
 /// The name of this back-end in errors.
 pub(super) const BACKEND: &str = "kafka";
@@ -31,7 +31,10 @@ pub(super) fn config(error: ConfigError) -> Error {
 }
 
 /// A blocking call that did not come to its end.
-pub(super) fn interrupted(operation: &'static str) -> impl Fn(tokio::task::JoinError) -> Error {
+pub(super) fn interrupted<E>(operation: &'static str) -> impl Fn(E) -> Error
+where
+    E: Into<BoxError>,
+{
     move |source| Error::new(Kind::Other, BACKEND, operation).with_source(source)
 }
 

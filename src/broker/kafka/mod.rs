@@ -29,6 +29,7 @@
 //! ```
 
 mod begin;
+mod commit;
 mod config;
 mod context;
 mod error;
@@ -36,6 +37,7 @@ mod leave;
 mod metadata;
 mod publisher;
 mod rebalance;
+mod record;
 mod subscriber;
 mod topics;
 

@@ -25,7 +25,8 @@ const QUEUE_FULL: Duration = Duration::from_millis(5);
 /// Publishes to Kafka. Clones share the producer.
 #[derive(Clone)]
 pub struct Publisher {
-    producer: FutureProducer<Context>,
+    settings: Arc<Config>,
+    producer: Arc<Mutex<FutureProducer<Context>>>,
     reports: Arc<Reports>,
     max_record: usize,
     /// Topics and their partitions as they were when they were asked for.
@@ -43,38 +44,35 @@ impl Publisher {
     /// [`Kind::Invalid`] when the configuration is not usable.
     pub fn new(settings: &Config) -> Result<Self, Error> {
         settings.check().map_err(config)?;
-        let mut client = settings.client();
-        client
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("partitioner", "murmur2_random")
-            .set("compression.type", "lz4")
-            .set(
-                "message.timeout.ms",
-                settings.message_timeout.as_millis().to_string(),
-            )
-            .set(
-                "message.max.bytes",
-                (settings.max_record + OVERHEAD).to_string(),
-            )
-            // A wave is handed over as a whole; waiting for more only delays it.
-            .set("linger.ms", "0");
         let reports = Arc::new(Reports::default());
-        let producer = settings
-            .finish(client)
-            .create_with_context(Context(Arc::clone(&reports)))
-            .map_err(error("configure"))?;
+        let producer = connect(settings, &reports)?;
         let max_record = usize::try_from(settings.max_record).unwrap_or(usize::MAX);
         Ok(Self {
-            producer,
+            settings: Arc::new(settings.clone()),
+            producer: Arc::new(Mutex::new(producer)),
             reports,
             max_record,
             known: Arc::default(),
         })
     }
 
+    /// The producer; a new one when the last is of no use any more, as an idempotent producer is
+    /// after some errors.
+    fn producer(&self) -> Result<FutureProducer<Context>, Error> {
+        let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((code, reason)) = producer.client().fatal_error() {
+            tracing::warn!(%code, reason, "the producer has failed for good, making another");
+            *producer = connect(&self.settings, &self.reports)?;
+        }
+        Ok(producer.clone())
+    }
+
     /// How many partitions each topic of `batch` has, or why nobody can say. Each is asked for once.
-    async fn look_up(&self, batch: &[Record]) -> HashMap<Arc<str>, Found> {
+    async fn look_up(
+        &self,
+        producer: &FutureProducer<Context>,
+        batch: &[Record],
+    ) -> HashMap<Arc<str>, Found> {
         let mut found: HashMap<_, Found> = HashMap::new();
         let mut down: Option<Arc<Error>> = None;
         for record in batch {
@@ -86,7 +84,7 @@ impl Publisher {
             } else if !found.contains_key(&record.topic) {
                 let asked = match &down {
                     Some(error) => Err(Arc::clone(error)),
-                    None => self.ask(&record.topic).await.map_err(Arc::new),
+                    None => self.ask(producer, &record.topic).await.map_err(Arc::new),
                 };
                 // A broker that does not answer is not asked once per topic.
                 down = asked.as_ref().err().filter(|e| e.is_transient()).cloned();
@@ -96,8 +94,12 @@ impl Publisher {
         found
     }
 
-    async fn ask(&self, topic: &Arc<str>) -> Result<NonZeroU32, Error> {
-        let (producer, asked) = (self.producer.clone(), Arc::clone(topic));
+    async fn ask(
+        &self,
+        producer: &FutureProducer<Context>,
+        topic: &Arc<str>,
+    ) -> Result<NonZeroU32, Error> {
+        let (producer, asked) = (producer.clone(), Arc::clone(topic));
         let found = spawn_blocking(move || metadata::partitions(producer.client(), &asked));
         let found = found.await.map_err(interrupted("publish"))?;
         match (found, self.reports.refusal()) {
@@ -114,7 +116,7 @@ impl Publisher {
 
     /// Sends a record unless its topic, its size or an earlier record of its key forbids it.
     async fn begin(
-        &self,
+        producer: &FutureProducer<Context>,
         record: &Record,
         topics: &HashMap<Arc<str>, Found>,
         admission: &mut Admission,
@@ -131,41 +133,48 @@ impl Publisher {
         };
         // librdkafka itself chooses where no partition is asked for: it hears first of new ones.
         admission.admit(record, partitions, &mut 0)?;
-        let sent = self.send(record).await;
+        let sent = send(producer, record).await;
         if sent.is_err() {
             admission.failed(record);
         }
         sent
     }
 
-    /// Hands a record to librdkafka, which answers later.
-    async fn send(&self, record: &Record) -> Result<DeliveryFuture, PublishError> {
-        loop {
-            let mut message: FutureRecord<'_, [u8], [u8]> =
-                FutureRecord::to(&record.topic).headers(headers(record));
-            if let Some(key) = &record.key {
-                message = message.key(key);
-            }
-            if let Some(payload) = &record.payload {
-                message = message.payload(payload);
-            }
-            // Admitted, so it is one of the topic's.
-            if let Some(partition) = record.partition.and_then(|p| i32::try_from(p).ok()) {
-                message = message.partition(partition);
-            }
-            match self.producer.send_result(message) {
-                Ok(answer) => return Ok(answer),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                    sleep(QUEUE_FULL).await;
-                }
-                Err((error, _)) => return Err(publish(error)),
-            }
-        }
-    }
-
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, NonZeroU32>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn connect(settings: &Config, reports: &Arc<Reports>) -> Result<FutureProducer<Context>, Error> {
+    let mut client = settings.client();
+    client
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("partitioner", "murmur2_random")
+        .set("compression.type", "lz4")
+        .set(
+            "message.timeout.ms",
+            settings.message_timeout.as_millis().to_string(),
+        )
+        .set(
+            "message.max.bytes",
+            (settings.max_record + OVERHEAD).to_string(),
+        )
+        // A wave is handed over as a whole; waiting for more only delays it.
+        .set("linger.ms", "0");
+    settings
+        .finish(client)
+        .create_with_context(Context(Arc::clone(reports)))
+        .map_err(error("configure"))
+}
+
+/// All of a batch for which there is no producer.
+fn refused(count: usize, error: Error) -> Vec<Result<Appended, PublishError>> {
+    let error = Arc::new(error);
+    let one = || Error::new(error.kind(), BACKEND, "publish").with_source(Arc::clone(&error));
+    (0..count)
+        .map(|_| Err(PublishError::not_sent(one())))
+        .collect()
 }
 
 /// What a record needs besides key, headers and payload, at most.
@@ -176,7 +185,11 @@ impl broker::Publisher for Publisher {
     /// sent when the one before it was acknowledged. So no failure, of whatever kind, can let a
     /// later record of a key pass an earlier one.
     async fn publish(&self, batch: Vec<Record>) -> Vec<Result<Appended, PublishError>> {
-        let topics = self.look_up(&batch).await;
+        let producer = match self.producer() {
+            Ok(producer) => producer,
+            Err(error) => return refused(batch.len(), error),
+        };
+        let topics = self.look_up(&producer, &batch).await;
         let mut admission = Admission::new(BACKEND, self.max_record);
         let mut results: Vec<_> = batch.iter().map(|_| None).collect();
         let mut left: Vec<_> = (0..batch.len()).collect();
@@ -188,7 +201,7 @@ impl broker::Publisher for Publisher {
                 key.as_ref().is_none_or(|key| keys.insert((topic, key)))
             });
             for index in wave {
-                match self.begin(&batch[index], &topics, &mut admission).await {
+                match Self::begin(&producer, &batch[index], &topics, &mut admission).await {
                     Ok(answer) => sent.push((index, answer)),
                     Err(error) => results[index] = Some(Err(error)),
                 }
@@ -207,6 +220,34 @@ impl broker::Publisher for Publisher {
             left = rest;
         }
         results.into_iter().flatten().collect()
+    }
+}
+
+/// Hands a record to librdkafka, which answers later.
+async fn send(
+    producer: &FutureProducer<Context>,
+    record: &Record,
+) -> Result<DeliveryFuture, PublishError> {
+    loop {
+        let mut message: FutureRecord<'_, [u8], [u8]> =
+            FutureRecord::to(&record.topic).headers(headers(record));
+        if let Some(key) = &record.key {
+            message = message.key(key);
+        }
+        if let Some(payload) = &record.payload {
+            message = message.payload(payload);
+        }
+        // Admitted, so it is one of the topic's.
+        if let Some(partition) = record.partition.and_then(|p| i32::try_from(p).ok()) {
+            message = message.partition(partition);
+        }
+        match producer.send_result(message) {
+            Ok(answer) => return Ok(answer),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                sleep(QUEUE_FULL).await;
+            }
+            Err((error, _)) => return Err(publish(error)),
+        }
     }
 }
 

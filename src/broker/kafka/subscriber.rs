@@ -1,16 +1,14 @@
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::fmt;
-use std::future::ready;
+use std::future::{Future, ready};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use chrono::DateTime;
-use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -18,14 +16,15 @@ use tokio::time::timeout;
 
 use super::Config;
 use super::begin::begin;
+use super::commit;
 use super::error::{BACKEND, config, error, interrupted};
 use super::leave::leave;
 use super::metadata::{self, ASK};
 use super::rebalance::{Decision, Rebalances, give_up, list, number, take};
+use super::record::received;
 use crate::broker::membership::check;
-use crate::broker::{self, Assignment, Polled, Position, Received, Record, Start, TopicPartition};
+use crate::broker::{self, Assignment, Polled, Received, Start, TopicPartition};
 use crate::error::{Error, Kind};
-use crate::message::Headers;
 
 pub(super) type Driver = StreamConsumer<Rebalances>;
 
@@ -46,6 +45,8 @@ pub struct Subscriber {
     revoking: Option<(Vec<TopicPartition>, HashSet<TopicPartition>)>,
     /// Partitions that were decided to be ours and are not begun yet.
     beginning: Option<Beginning>,
+    /// What the next poll fails with.
+    failed: Option<Error>,
 }
 
 struct Beginning {
@@ -71,6 +72,7 @@ impl Subscriber {
             last_epoch: 0,
             revoking: None,
             beginning: None,
+            failed: None,
         })
     }
 
@@ -86,8 +88,9 @@ impl Subscriber {
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", session.to_string())
             .set("heartbeat.interval.ms", (session / 3).to_string())
-            // Signs of life come from a thread of librdkafka's: polling has a limit of its own.
-            .set("max.poll.interval.ms", session.to_string())
+            // Signs of life come from a thread of librdkafka's: polling has a limit of its own. It is
+            // also how long a member may drain what it is to give back.
+            .set("max.poll.interval.ms", (2 * session).to_string())
             .set("isolation.level", "read_committed")
             // What is buffered ahead of the handler, in KiB: enough to keep it busy.
             .set("queued.max.messages.kbytes", "16384")
@@ -235,26 +238,34 @@ impl Subscriber {
         give_up(&**self.driver("release")?, &partitions).map_err(error("release"))
     }
 
+    /// Begins to commit; `None` when there is nothing to commit.
+    fn begin_commit(
+        &self,
+        next: &[(Assignment, u64)],
+    ) -> Result<Option<oneshot::Receiver<Result<(), Error>>>, Error> {
+        let ended = next.iter().find(|(one, _)| !self.is_ours(one));
+        if let Some((ended, _)) = ended {
+            return Err(Self::fenced(ended, "commit"));
+        }
+        if next.is_empty() {
+            return Ok(None);
+        }
+        let mut offsets = TopicPartitionList::new();
+        for (Assignment { partition, .. }, offset) in next {
+            let offset = Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX));
+            offsets
+                .add_partition_offset(&partition.topic, number(partition), offset)
+                .map_err(error("commit"))?;
+        }
+        commit::begin(Arc::clone(self.driver("commit")?), offsets).map(Some)
+    }
+
     /// `message` as a record, unless its partition is not ours any more.
     fn received(&self, message: &BorrowedMessage<'_>) -> Option<Received> {
         let partition =
             TopicPartition::new(message.topic(), u32::try_from(message.partition()).ok()?);
         let epoch = *self.epochs.get(&partition)?;
-        let mut record = Record::new(message.topic(), Bytes::new());
-        record.partition = Some(partition.partition);
-        record.key = message.key().map(Bytes::copy_from_slice);
-        record.payload = message.payload().map(Bytes::copy_from_slice);
-        record.headers = headers(message);
-        let position = Position::new(partition, u64::try_from(message.offset()).ok()?);
-        let received = Received::new(record, position, epoch);
-        let stamped = message
-            .timestamp()
-            .to_millis()
-            .and_then(DateTime::from_timestamp_millis);
-        Some(match stamped {
-            Some(stamped) => received.with_timestamp(stamped),
-            None => received,
-        })
+        received(message, partition, epoch)
     }
 }
 
@@ -287,6 +298,9 @@ impl broker::Subscriber for Subscriber {
     }
 
     async fn poll(&mut self, max: NonZeroUsize) -> Result<Polled, Error> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let driver = Arc::clone(self.driver("poll")?);
         if driver.context().silence() > self.settings.session_timeout
             && let Some(polled) = self.join_again()?
@@ -327,9 +341,10 @@ impl broker::Subscriber for Subscriber {
                     biased;
                     message = driver.recv() => match message {
                         Ok(message) => records.extend(self.received(&message)),
-                        // What is in hand comes first; the error comes again if it lasts.
-                        Err(error) => {
-                            tracing::debug!(%error, "polling ended early");
+                        Err(failed) if is_silence(&failed) => break,
+                        // What is in hand comes first.
+                        Err(failed) => {
+                            self.failed = Some(error("poll")(failed));
                             break;
                         }
                     },
@@ -342,28 +357,17 @@ impl broker::Subscriber for Subscriber {
         }
     }
 
-    async fn commit(&mut self, next: &[(Assignment, u64)]) -> Result<(), Error> {
-        if let Some((ended, _)) = next
-            .iter()
-            .find(|(assignment, _)| !self.is_ours(assignment))
-        {
-            return Err(Self::fenced(ended, "commit"));
+    fn commit(
+        &mut self,
+        next: &[(Assignment, u64)],
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let begun = self.begin_commit(next);
+        async move {
+            match begun? {
+                Some(answer) => answer.await.map_err(interrupted("commit"))?,
+                None => Ok(()),
+            }
         }
-        if next.is_empty() {
-            return Ok(());
-        }
-        let mut offsets = TopicPartitionList::new();
-        for (Assignment { partition, .. }, offset) in next {
-            let offset = Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX));
-            offsets
-                .add_partition_offset(&partition.topic, number(partition), offset)
-                .map_err(error("commit"))?;
-        }
-        let driver = Arc::clone(self.driver("commit")?);
-        spawn_blocking(move || driver.commit(&offsets, CommitMode::Sync))
-            .await
-            .map_err(interrupted("commit"))?
-            .map_err(error("commit"))
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {
@@ -463,21 +467,6 @@ async fn refusal(driver: &Driver) -> Option<Error> {
 /// Whether librdkafka says that we have not polled for too long.
 fn is_silence(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::PollExceeded)
-}
-
-fn headers(message: &BorrowedMessage<'_>) -> Headers {
-    let Some(headers) = message.headers() else {
-        return Headers::new();
-    };
-    headers
-        .iter()
-        .map(|header| {
-            (
-                header.key,
-                Bytes::copy_from_slice(header.value.unwrap_or_default()),
-            )
-        })
-        .collect()
 }
 
 fn some(assignments: Vec<Assignment>, polled: fn(Vec<Assignment>) -> Polled) -> Option<Polled> {

@@ -55,7 +55,7 @@ impl Topics {
     }
 
     async fn existing(&self, topic: &str, partitions: NonZeroU32) -> Result<Created, Error> {
-        let found = self.partitions(topic).await?;
+        let found = self.known(topic).await?;
         if found == partitions {
             return Ok(Created::Existed);
         }
@@ -66,11 +66,11 @@ impl Topics {
         )
     }
 
-    /// Waits until the new topic is known where the next client will ask.
-    async fn known(&self, topic: &str) -> Result<(), Error> {
+    /// Waits until the topic is known where the next client will ask; says how many partitions it has.
+    async fn known(&self, topic: &str) -> Result<NonZeroU32, Error> {
         for _ in 0..LOOKS {
             match self.partitions(topic).await {
-                Ok(_) => return Ok(()),
+                Ok(partitions) => return Ok(partitions),
                 Err(error) if error.kind() == Kind::NotFound || error.is_transient() => {
                     sleep(LOOK).await;
                 }
@@ -104,7 +104,7 @@ impl broker::Topics for Topics {
             }
             Some(Err((_, code))) => Err(Error::new(code_kind(code), BACKEND, "create topic")
                 .with_detail(format!("topic {topic:?}: {code}"))),
-            _ => self.known(topic).await.map(|()| Created::New),
+            _ => self.known(topic).await.map(|_| Created::New),
         }
     }
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::{Future, ready};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,12 +111,15 @@ impl Subscriber for MemorySubscriber {
         }
     }
 
-    async fn commit(&mut self, next: &[(Assignment, u64)]) -> Result<(), Error> {
-        let member = self
-            .membership
-            .as_ref()
-            .ok_or_else(|| not_subscribed(BACKEND, "commit"))?;
-        self.shared.state().commit(&member.group, member.id, next)
+    fn commit(
+        &mut self,
+        next: &[(Assignment, u64)],
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let member = self.membership.as_ref();
+        let member = member.ok_or_else(|| not_subscribed(BACKEND, "commit"));
+        let committed =
+            member.and_then(|member| self.shared.state().commit(&member.group, member.id, next));
+        ready(committed)
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {

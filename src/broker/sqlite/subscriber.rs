@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -233,26 +234,34 @@ impl Subscriber for SqliteSubscriber {
         }
     }
 
-    async fn commit(&mut self, next: &[(Assignment, u64)]) -> Result<(), Error> {
-        let member = self.member("commit")?;
-        if next.is_empty() {
-            return Ok(());
-        }
-        let error = sqlite::error("commit");
-        let mut tx = self.shared.writer.begin_with(BEGIN).await.map_err(&error)?;
-        for (assignment, next) in next {
-            let done = bind(queries::COMMIT, &member.group, &assignment.partition)
-                .bind(member.id)
-                .bind(assignment.epoch.cast_signed())
-                .bind(i64::try_from(*next).unwrap_or(i64::MAX))
-                .execute(&mut *tx)
-                .await
-                .map_err(&error)?;
-            if done.rows_affected() == 0 {
-                return Err(fenced(assignment, BACKEND, "commit"));
+    fn commit(
+        &mut self,
+        next: &[(Assignment, u64)],
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let member = self.member("commit");
+        let member = member.map(|member| (Arc::clone(&member.group), member.id));
+        let (shared, next) = (Arc::clone(&self.shared), next.to_vec());
+        async move {
+            let (group, id) = member?;
+            if next.is_empty() {
+                return Ok(());
             }
+            let error = sqlite::error("commit");
+            let mut tx = shared.writer.begin_with(BEGIN).await.map_err(&error)?;
+            for (assignment, next) in &next {
+                let done = bind(queries::COMMIT, &group, &assignment.partition)
+                    .bind(id)
+                    .bind(assignment.epoch.cast_signed())
+                    .bind(i64::try_from(*next).unwrap_or(i64::MAX))
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(&error)?;
+                if done.rows_affected() == 0 {
+                    return Err(fenced(assignment, BACKEND, "commit"));
+                }
+            }
+            tx.commit().await.map_err(&error)
         }
-        tx.commit().await.map_err(&error)
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {

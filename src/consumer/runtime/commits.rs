@@ -44,6 +44,12 @@ impl Commits {
         }
     }
 
+    /// A commit of everything is on its way; what is done from now on is due for itself.
+    pub(super) fn begun(&mut self) {
+        self.uncommitted = 0;
+        self.due = None;
+    }
+
     /// Everything that was done is committed, or is nobody's business any more.
     pub(super) fn settled(&mut self) {
         self.failing = None;

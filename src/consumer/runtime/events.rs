@@ -6,9 +6,9 @@ use tower::Service;
 
 use super::lane::Lane;
 use super::progress::Flow;
-use super::worker::{Done, Worker};
-use super::{BROKER_BACKOFF, Polling, Runtime, Wake};
-use crate::broker::{Assignment, Delivery, Polled, Received, Subscriber};
+use super::worker::Worker;
+use super::{BROKER_BACKOFF, Polling, Runtime, Wake, note};
+use crate::broker::{Assignment, Delivery, Polled, Received, Subscriber, TopicPartition};
 use crate::error::{BoxError, Chain, Error, Kind};
 use crate::shutdown::Shutdown;
 
@@ -23,7 +23,8 @@ where
     pub(super) fn handle(&mut self, wake: Wake) -> Result<(), Error> {
         match wake {
             Wake::Stopped | Wake::Time => {}
-            Wake::Done(done) => self.done(&done),
+            Wake::Flow(assignment, flow) => self.set_flow(&assignment.partition, flow),
+            Wake::Committed(answer) => return self.commit_answered(answer),
             Wake::Ended(Ok(())) => {}
             Wake::Ended(Err(ended)) if ended.is_cancelled() => {}
             Wake::Ended(Err(ended)) => {
@@ -122,32 +123,26 @@ where
         }
     }
 
-    fn done(&mut self, done: &Done) {
-        // A result that comes after its assignment ended is nobody's business any more.
-        if let Some(lane) = self.lanes.get_mut(&done.assignment) {
-            lane.progress.done(done.offset);
-            self.commits.record_done();
-            self.regulate(&done.assignment);
+    fn regulate(&mut self, assignment: &Assignment) {
+        let lane = self.lanes.get_mut(assignment);
+        if let Some(flow) = lane.and_then(|lane| lane.flow(self.config.queue)) {
+            self.set_flow(&assignment.partition, flow);
         }
     }
 
-    fn regulate(&mut self, assignment: &Assignment) {
-        let Some(lane) = self.lanes.get_mut(assignment) else {
-            return;
-        };
-        if lane.is_stopped() {
-            return;
-        }
-        match lane.progress.flow(self.config.queue) {
-            Some(Flow::Pause) => self.subscriber.pause(&assignment.partition),
-            Some(Flow::Resume) => self.subscriber.resume(&assignment.partition),
-            None => {}
+    fn set_flow(&mut self, partition: &TopicPartition, flow: Flow) {
+        match flow {
+            Flow::Pause => self.subscriber.pause(partition),
+            Flow::Resume => self.subscriber.resume(partition),
         }
     }
 
     pub(super) fn take_reports(&mut self) {
         while let Ok(done) = self.reports.try_recv() {
-            self.done(&done);
+            let flow = note(&mut self.lanes, &mut self.commits, self.config.queue, &done);
+            if let Some(flow) = flow {
+                self.set_flow(&done.assignment.partition, flow);
+            }
         }
     }
 

@@ -1,10 +1,11 @@
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::progress::Progress;
+use super::progress::{Flow, Progress};
 use crate::broker::Received;
 use crate::consumer::status::Gauge;
 use crate::shutdown::Shutdown;
@@ -48,6 +49,15 @@ impl Lane {
         self.gauge.queued();
         // A worker that ended untold ends the consumer, so nothing is lost here.
         drop(self.queue.send(received));
+    }
+
+    /// How the partition is to flow from now on, if otherwise than before. One that was stopped stays
+    /// paused.
+    pub(super) fn flow(&mut self, queue: NonZeroUsize) -> Option<Flow> {
+        if self.is_stopped() {
+            return None;
+        }
+        self.progress.flow(queue)
     }
 
     /// Lets the running record finish until `deadline`, and none begin. The first call decides.

@@ -6,8 +6,10 @@ mod progress;
 mod settle;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::{self, Future};
+use std::num::NonZeroUsize;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use tower::Service;
 
 use self::commits::Commits;
 use self::lane::Lane;
+use self::progress::Flow;
 use self::worker::Done;
 use super::{Config, Status};
 use crate::backoff::{Backoff, Delays};
@@ -48,7 +51,20 @@ pub(super) struct Runtime<S, H> {
     report: UnboundedSender<Done>,
     reports: UnboundedReceiver<Done>,
     commits: Commits,
+    /// The one commit that waits for the broker's answer.
+    flight: Option<Flight>,
+    /// Commits to begin one after the other once it has come.
+    queued: VecDeque<Next>,
     polling: Polling,
+}
+
+/// For each assignment, the offset of the next record to read.
+type Next = Vec<(Assignment, u64)>;
+
+/// A commit on its way. Polling goes on meanwhile.
+struct Flight {
+    next: Next,
+    answer: Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>,
 }
 
 #[derive(Debug)]
@@ -64,7 +80,9 @@ enum Wake {
     Stopped,
     Time,
     Polled(Result<Polled, Error>),
-    Done(Done),
+    Committed(Result<(), Error>),
+    /// What was done changes how a partition is to flow.
+    Flow(Assignment, Flow),
     Ended(Result<(), JoinError>),
 }
 
@@ -95,6 +113,8 @@ where
             workers: JoinSet::new(),
             report,
             reports,
+            flight: None,
+            queued: VecDeque::new(),
             polling: Polling::Ready,
         }
     }
@@ -141,7 +161,7 @@ where
                 Wake::Stopped => return Ok(()),
                 wake => self.handle(wake)?,
             }
-            self.settle().await?;
+            self.settle().await;
         }
     }
 
@@ -152,10 +172,10 @@ where
         while !self.is_drained() {
             let until = self.next_deadline();
             let wake = self.wait(future::pending(), until).await;
-            let result = match self.handle(wake) {
-                Ok(()) => self.settle().await,
-                Err(error) => Err(error),
-            };
+            let result = self.handle(wake);
+            if result.is_ok() {
+                self.settle().await;
+            }
             // What was assigned just now is left to others.
             self.stop_lanes(deadline);
             if let Err(error) = result {
@@ -204,9 +224,8 @@ where
         }
         self.workers.abort_all();
         let closed = time::timeout(CLOSE_TIMEOUT, async {
-            while self.commit().await.is_err_and(|error| error.is_transient()) {
-                let due = self.commits.due();
-                time::sleep_until(due.unwrap_or_else(Instant::now)).await;
+            if let Err(error) = self.commit_all().await {
+                tracing::warn!(%group, error = %Chain(&error), "the last commit failed");
             }
             self.subscriber.close().await
         })
@@ -222,15 +241,27 @@ where
         }
     }
 
+    /// Waits for the next thing to act upon. A poll is given up only for something that needs the
+    /// subscriber: one that was begun anew with every record that is done might never come to its end.
     async fn wait(&mut self, stopped: impl Future<Output = ()>, until: Option<Instant>) -> Wake {
-        let (subscriber, polling, max) = (&mut self.subscriber, &self.polling, self.config.queue);
+        let Self {
+            subscriber,
+            polling,
+            config,
+            reports,
+            workers,
+            lanes,
+            commits,
+            flight,
+            ..
+        } = self;
         let poll = async {
             match polling {
                 Polling::Ready => {}
                 Polling::Failing(until, _) => time::sleep_until(*until).await,
                 Polling::Ended => future::pending().await,
             }
-            subscriber.poll(max).await
+            subscriber.poll(config.queue).await
         };
         let timer = async {
             match until {
@@ -238,12 +269,32 @@ where
                 None => future::pending().await,
             }
         };
-        tokio::select! {
-            () = stopped => Wake::Stopped,
-            () = timer => Wake::Time,
-            polled = poll => Wake::Polled(polled),
-            Some(done) = self.reports.recv() => Wake::Done(done),
-            Some(ended) = self.workers.join_next() => Wake::Ended(ended),
+        let answer = async {
+            match flight {
+                Some(flight) => flight.answer.as_mut().await,
+                None => future::pending().await,
+            }
+        };
+        let (mut poll, mut timer) = (pin!(poll), pin!(timer));
+        let (mut stopped, mut answer) = (pin!(stopped), pin!(answer));
+        loop {
+            tokio::select! {
+                () = &mut stopped => return Wake::Stopped,
+                () = &mut timer => return Wake::Time,
+                polled = &mut poll => return Wake::Polled(polled),
+                answer = &mut answer => return Wake::Committed(answer),
+                Some(ended) = workers.join_next() => return Wake::Ended(ended),
+                Some(done) = reports.recv() => {
+                    let due = commits.due();
+                    let flow = note(lanes, commits, config.queue, &done);
+                    if let Some(flow) = flow {
+                        return Wake::Flow(done.assignment, flow);
+                    }
+                    if commits.due() != due {
+                        return Wake::Time;
+                    }
+                }
+            }
         }
     }
 
@@ -251,4 +302,18 @@ where
         let stopping = self.lanes.values().filter_map(Lane::deadline);
         stopping.chain(self.commits.due()).min()
     }
+}
+
+/// Takes in that a record is done; says when its partition is to flow otherwise. A result that comes
+/// after its assignment ended is nobody's business any more.
+fn note(
+    lanes: &mut HashMap<Assignment, Lane>,
+    commits: &mut Commits,
+    queue: NonZeroUsize,
+    done: &Done,
+) -> Option<Flow> {
+    let lane = lanes.get_mut(&done.assignment)?;
+    lane.progress.done(done.offset);
+    commits.record_done();
+    lane.flow(queue)
 }

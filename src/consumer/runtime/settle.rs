@@ -1,7 +1,7 @@
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tower::Service;
 
-use super::Runtime;
+use super::{Flight, Runtime};
 use crate::broker::{Assignment, Delivery, Subscriber};
 use crate::error::{BoxError, Chain, Error, Kind};
 
@@ -13,62 +13,105 @@ where
     H::Error: Into<BoxError>,
     H::Future: Send + 'static,
 {
-    /// Commits when it is time to, and releases revoked partitions that are drained.
-    ///
-    /// Fails only when the subscriber is of no use any more.
-    pub(super) async fn settle(&mut self) -> Result<(), Error> {
+    /// Begins to commit when it is time to, and releases revoked partitions that are drained.
+    pub(super) async fn settle(&mut self) {
         let now = Instant::now();
         // Which workers have ended is asked first: what they reported is then in the channel.
         let drained = self.drained(now);
         self.take_reports();
         let is_due = self.commits.due().is_some_and(|due| due <= now);
         if is_due || (!drained.is_empty() && !self.commits.is_waiting(now)) {
-            match self.commit().await {
-                Err(error) if error.is_transient() => {}
-                result => result?,
-            }
+            self.begin_commit();
         }
         self.release(drained, now).await;
-        Ok(())
     }
 
-    /// Commits every watermark that is not. When the broker cannot now, it is tried again later.
-    pub(super) async fn commit(&mut self) -> Result<(), Error> {
-        let next: Vec<_> = self
-            .lanes
-            .iter()
-            .filter_map(|(assignment, lane)| {
+    /// Begins to commit every watermark that is not, unless a commit is on its way.
+    fn begin_commit(&mut self) {
+        if self.flight.is_some() {
+            // Its answer decides what is due next.
+            self.commits.settled();
+            return;
+        }
+        let next = self.queued.pop_front().unwrap_or_else(|| {
+            let lanes = self.lanes.iter();
+            let next = lanes.filter_map(|(assignment, lane)| {
                 Some((assignment.clone(), lane.progress.uncommitted()?))
-            })
-            .collect();
+            });
+            next.collect()
+        });
+        self.commits.begun();
         if !next.is_empty() {
-            match self.subscriber.commit(&next).await {
-                Ok(()) => self.committed(&next),
-                Err(error) if error.kind() == Kind::Fenced => self.commit_each(&next).await?,
-                Err(error) => return Err(self.commit_failed(error)),
+            let answer = Box::pin(self.subscriber.commit(&next));
+            self.flight = Some(Flight { next, answer });
+        }
+    }
+
+    /// Takes in the broker's answer. When it cannot now, it is tried again later.
+    ///
+    /// Fails only when the subscriber is of no use any more.
+    pub(super) fn commit_answered(&mut self, answer: Result<(), Error>) -> Result<(), Error> {
+        let Some(Flight { next, .. }) = self.flight.take() else {
+            return Ok(());
+        };
+        match answer {
+            Ok(()) => {
+                self.committed(&next);
+                self.commits.settled();
+            }
+            // One of several assignments has ended, and nobody says which.
+            Err(error) if error.kind() == Kind::Fenced && next.len() > 1 => {
+                self.queued.extend(next.into_iter().map(|one| vec![one]));
+            }
+            Err(error) if error.kind() == Kind::Fenced => {
+                for (assignment, _) in &next {
+                    tracing::warn!(group = %self.group, partition = %assignment.partition,
+                        "results came after the assignment ended, they are dropped");
+                    self.remove(assignment);
+                }
+            }
+            Err(error) if error.is_transient() => {
+                self.queued.clear();
+                self.commit_failed(&error);
+                return Ok(());
+            }
+            Err(error) => {
+                self.commit_failed(&error);
+                return Err(error);
             }
         }
-        self.commits.settled();
+        if !self.queued.is_empty() {
+            self.begin_commit();
+        } else if self.owes_a_commit() {
+            // What was done meanwhile.
+            self.commits.record_done();
+        }
         Ok(())
     }
 
-    /// One of several assignments has ended, and nobody says which.
-    async fn commit_each(&mut self, next: &[(Assignment, u64)]) -> Result<(), Error> {
-        for one in next {
-            let one = std::slice::from_ref(one);
-            match self.subscriber.commit(one).await {
-                Ok(()) => self.committed(one),
-                Err(error) if error.kind() == Kind::Fenced => {
-                    for (assignment, _) in one {
-                        tracing::warn!(group = %self.group, partition = %assignment.partition,
-                            "results came after the assignment ended, they are dropped");
-                        self.remove(assignment);
-                    }
+    fn owes_a_commit(&self) -> bool {
+        let mut lanes = self.lanes.values();
+        lanes.any(|lane| lane.progress.uncommitted().is_some())
+    }
+
+    /// Commits everything and waits for it, also through transient failures.
+    pub(super) async fn commit_all(&mut self) -> Result<(), Error> {
+        loop {
+            if let Some(flight) = &mut self.flight {
+                let answer = flight.answer.as_mut().await;
+                self.commit_answered(answer)?;
+            } else if !self.owes_a_commit() {
+                return Ok(());
+            } else {
+                let now = Instant::now();
+                if self.commits.is_waiting(now)
+                    && let Some(due) = self.commits.due()
+                {
+                    sleep_until(due).await;
                 }
-                Err(error) => return Err(self.commit_failed(error)),
+                self.begin_commit();
             }
         }
-        Ok(())
     }
 
     fn committed(&mut self, next: &[(Assignment, u64)]) {
@@ -80,10 +123,9 @@ where
         self.status.committed();
     }
 
-    fn commit_failed(&mut self, error: Error) -> Error {
+    fn commit_failed(&mut self, error: &Error) {
         let delay = self.commits.failed();
-        tracing::warn!(group = %self.group, error = %Chain(&error), retry_in = ?delay, "cannot commit");
-        error
+        tracing::warn!(group = %self.group, error = %Chain(error), retry_in = ?delay, "cannot commit");
     }
 
     fn drained(&self, now: Instant) -> Vec<Assignment> {
