@@ -90,10 +90,13 @@ impl Store for Memory {
     }
 
     async fn complete(&self, token: &Token, result: Bytes, keep: Duration) -> Result<(), Error> {
-        self.with_claim(token, "complete", |row| {
-            row.result = Some(result);
-            row.expires_at = Instant::now() + keep;
-        })
+        let mut state = self.state();
+        let row = state.rows.get_mut(&token.key);
+        let row = row.filter(|row| row.nonce == token.nonce);
+        let row = row.ok_or_else(|| token.fenced(BACKEND, "complete"))?;
+        row.result = Some(result);
+        row.expires_at = Instant::now() + keep;
+        Ok(())
     }
 
     async fn extend(&self, token: &Token, lease: Duration) -> Result<(), Error> {

@@ -7,7 +7,12 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Busy, Claim, Config, Failure, Fingerprint, Key, Store, Token};
-use crate::error::{Kind, caught};
+use crate::backoff::Backoff;
+use crate::error::{Error, Kind, caught};
+
+/// How long to wait before a result is given to the store again.
+const COMPLETE_AGAIN: Backoff =
+    Backoff::exponential(Duration::from_millis(20)).cap(Duration::from_secs(1));
 
 /// Runs `work` under `key` unless it was done before, and returns its result or the stored one.
 ///
@@ -45,16 +50,21 @@ where
         Ok(Claim::Mismatch) => return Err(Failure::Mismatch(key.clone())),
         Err(error) => return Err(Failure::Store(error)),
     };
+    let mut lost = pin!(lost(store, &token, config.lease, claimed_at));
     let done = tokio::select! {
         biased;
         done = caught(async { work().await }) => done,
-        () = lost(store, &token, config.lease, claimed_at) => return Err(busy(key, Duration::ZERO)),
+        () = &mut lost => return Err(busy(key, Duration::ZERO)),
     };
     match done {
-        Ok(Ok(result)) => match store.complete(&token, result.clone(), config.keep).await {
-            Ok(()) => Ok(result),
-            Err(error) if error.kind() == Kind::Fenced => Err(busy(key, Duration::ZERO)),
-            Err(error) => Err(Failure::Store(error)),
+        Ok(Ok(result)) => tokio::select! {
+            biased;
+            completed = complete(store, &token, &result, config.keep) => match completed {
+                Ok(()) => Ok(result),
+                Err(error) if error.kind() == Kind::Fenced => Err(busy(key, Duration::ZERO)),
+                Err(error) => Err(Failure::Store(error)),
+            },
+            () = &mut lost => Err(busy(key, Duration::ZERO)),
         },
         Ok(Err(failed)) => {
             give_back(store, &token).await;
@@ -63,6 +73,26 @@ where
         Err(panic) => {
             give_back(store, &token).await;
             resume_unwind(panic)
+        }
+    }
+}
+
+/// Keeps the result, trying again for as long as the claim lasts: without it the work, which is done,
+/// would be done again.
+async fn complete<S: Store>(
+    store: &S,
+    token: &Token,
+    result: &Bytes,
+    keep: Duration,
+) -> Result<(), Error> {
+    let mut delays = COMPLETE_AGAIN.delays();
+    loop {
+        match store.complete(token, result.clone(), keep).await {
+            Err(error) if error.is_transient() => {
+                tracing::debug!(key = %token.key, %error, "result not kept yet, trying again");
+                sleep(delays.next().unwrap_or_default()).await;
+            }
+            done => return done,
         }
     }
 }

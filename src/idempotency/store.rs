@@ -44,13 +44,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Kind::Fenced`] when the claim has expired and is somebody else's, or is gone, and when it
-    /// was completed before; and those of the back-end, after which it may be done.
+    /// [`Kind::Fenced`] when the claim has expired and is somebody else's, or is gone; and those of the
+    /// back-end, after which it may be done: completing it again then is no error.
     ///
     /// # Cancel safety
     ///
-    /// When dropped, it may be done; completing it again then fails with [`Kind::Fenced`]. If it is
-    /// not, the claim expires and the work is done again.
+    /// When dropped, it may be done; it can be completed again. If it is not, the claim expires and the
+    /// work is done again.
     fn complete(
         &self,
         token: &Token,

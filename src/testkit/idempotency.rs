@@ -54,14 +54,18 @@ pub async fn a_result_is_given_again<S: Store>(store: &S) {
         .await
         .expect("complete");
     let again = store.claim(&key, None, LONG).await.expect("claim");
-    assert_eq!(again, Claim::Completed(result));
+    assert_eq!(again, Claim::Completed(result.clone()));
+    // The answer to a completion may be lost: it can be asked for again.
+    let completed = store.complete(&token, result.clone(), LONG).await;
+    completed.expect("complete again");
     for late in [
-        store.complete(&token, Bytes::new(), LONG).await,
         store.extend(&token, LONG).await,
         store.abandon(&token).await,
     ] {
         assert_eq!(late.expect_err("done").kind(), Kind::Fenced);
     }
+    let again = store.claim(&key, None, LONG).await.expect("claim");
+    assert_eq!(again, Claim::Completed(result));
 
     let key = self::key();
     let token = acquire(store, &key, LONG).await;

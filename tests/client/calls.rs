@@ -179,6 +179,34 @@ async fn looking_the_service_up_is_a_part_of_the_deadline() {
     assert_eq!(began.elapsed(), Duration::from_millis(100));
 }
 
+/// After a crash the registry lists the dead instance for a while, beside the one that replaced it.
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_gone_does_not_open_the_breaker_for_the_others() {
+    let fake = Fake::new(|seen| {
+        let dead = seen.host == "dead";
+        async move {
+            if dead {
+                refused()
+            } else {
+                answer(StatusCode::OK)
+            }
+        }
+    });
+    let client = client(&["dead", "live"], &fake).await;
+    for _ in 0..200 {
+        let response = client.invoke("tasks").post("/api/tasks").send().await;
+        assert_eq!(response.expect("answered").status, StatusCode::OK);
+    }
+    assert_eq!(client.breakers()[0].failures, 0);
+
+    let fake = Fake::new(|_| async { refused() });
+    let client = self::client(&["dead", "dead-too"], &fake).await;
+    for _ in 0..30 {
+        assert!(client.invoke("tasks").get("/").send().await.is_err());
+    }
+    assert_eq!(client.breakers()[0].state, State::Open);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_without_time_is_not_sent() {
     let fake = Fake::new(|_| async { answer(StatusCode::OK) });

@@ -54,6 +54,31 @@ async fn a_commit_that_cannot_be_made_now_is_made_later() {
     assert!(!running.ended.is_finished());
 }
 
+/// While a group is rebalanced a commit may have to wait for as long as that takes.
+#[tokio::test(start_paused = true)]
+async fn a_commit_without_an_answer_holds_nobody_up() {
+    let script = Script::default();
+    let attempts = Attempts::default();
+    let running = run(&script, attempts.handler(|_, _, _| async { Ok(()) }));
+    script.assign(&[(0, 1)]);
+    let answered = script.hold_commits();
+    script.records(0, 1, 0..2);
+    secs(30).await;
+    assert_eq!(script.commits(), [[(0, 1, 2)]]);
+    script.records(0, 1, 2..5);
+    secs(30).await;
+    assert_eq!(attempts.list().len(), 5, "records are handled meanwhile");
+    assert_eq!(script.commits().len(), 1, "one commit at a time");
+    assert_eq!(script.left(), 0, "polling goes on");
+
+    answered.notify_one();
+    secs(30).await;
+    assert_eq!(script.commits(), [[(0, 1, 2)], [(0, 1, 5)]]);
+    answered.notify_one();
+    secs(1).await;
+    assert!(!running.ended.is_finished());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_revoked_partition_waits_for_its_commit_but_not_for_ever() {
     let script = Script::default();

@@ -1,7 +1,7 @@
 //! A subscriber that follows a script, and handlers that do as they are told.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::future::{Future, ready};
+use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -38,6 +38,8 @@ struct State {
     owned: BTreeMap<TopicPartition, u64>,
     paused: BTreeSet<TopicPartition>,
     commit_errors: VecDeque<Error>,
+    /// Commits wait for it, if there is one.
+    commits_held: Option<Arc<Notify>>,
     subscribe_errors: VecDeque<Error>,
     calls: Vec<Call>,
     polls: usize,
@@ -107,6 +109,13 @@ impl Script {
 
     pub(crate) fn fail_poll(&self, kind: Kind) {
         self.step(Err(Error::new(kind, "script", "poll")));
+    }
+
+    /// Leaves commits without an answer until the returned one is notified.
+    pub(crate) fn hold_commits(&self) -> Arc<Notify> {
+        let held = Arc::new(Notify::new());
+        self.state().commits_held = Some(Arc::clone(&held));
+        held
     }
 
     pub(crate) fn fail_commit(&self, kind: Kind) {
@@ -212,7 +221,14 @@ impl Subscriber for Scripted {
         &mut self,
         next: &[(Assignment, u64)],
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        ready(self.committed(next))
+        let answered = self.0.state().commits_held.clone();
+        let committed = self.committed(next);
+        async move {
+            if let Some(answered) = answered {
+                answered.notified().await;
+            }
+            committed
+        }
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {

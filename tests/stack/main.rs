@@ -17,8 +17,9 @@ use std::time::Duration;
 use bowline::broker::{Delivery, Position, Received, Record, TopicPartition};
 use bowline::dlq::{self, DeadLetterLayer, Filter, OnTransient, Store as _};
 use bowline::error::{BoxError, Error, Kind, Rejected, is_caused_by};
-use bowline::idempotency::{self, Busy, Config, IdempotencyLayer};
+use bowline::idempotency::{self, Busy, Claim, Config, Fingerprint, IdempotencyLayer, Key, Token};
 use bowline::message::Message;
+use bytes::Bytes;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 const LEASE: Duration = Duration::from_secs(3);
@@ -98,6 +99,57 @@ async fn a_handler_longer_than_its_lease_keeps_the_claim() {
     assert!(is_caused_by::<Busy>(&*busy), "{busy}");
     first.await.unwrap().unwrap();
     service.oneshot(delivery(record, 0)).await.unwrap();
+}
+
+/// Its answers to completions are lost as often as it says.
+#[derive(Debug, Clone)]
+struct Lossy(idempotency::Memory, Arc<AtomicU32>);
+
+impl idempotency::Store for Lossy {
+    async fn claim(
+        &self,
+        key: &Key,
+        fingerprint: Option<&Fingerprint>,
+        lease: Duration,
+    ) -> Result<Claim, Error> {
+        self.0.claim(key, fingerprint, lease).await
+    }
+
+    async fn complete(&self, token: &Token, result: Bytes, keep: Duration) -> Result<(), Error> {
+        self.0.complete(token, result, keep).await?;
+        let left = self
+            .1
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        match left {
+            Ok(_) => Err(Error::new(Kind::Timeout, "lossy", "complete")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn extend(&self, token: &Token, lease: Duration) -> Result<(), Error> {
+        self.0.extend(token, lease).await
+    }
+
+    async fn abandon(&self, token: &Token) -> Result<(), Error> {
+        self.0.abandon(token).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_whose_keeping_was_not_confirmed_is_kept_and_the_work_not_done_again() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let store = Lossy(idempotency::Memory::new(), Arc::new(AtomicU32::new(3)));
+    let service = IdempotencyLayer::new(store).layer(failing_until(1, Arc::clone(&calls)));
+    for _ in 0..3 {
+        let handled = service.clone().oneshot(delivery(record(), 0)).await;
+        handled.unwrap();
+    }
+    let record = record();
+    for _ in 0..3 {
+        let handled = service.clone().oneshot(delivery(record.clone(), 0)).await;
+        handled.unwrap();
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 4, "four messages");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::queries;
 use crate::broker::admission::{Admission, unknown_topic};
 use crate::broker::{Appended, Position, PublishError, Record, TopicPartition};
 use crate::driver::sqlite::{self, BACKEND, BEGIN};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::message::blob;
 
 const OPERATION: &str = "publish";
@@ -162,9 +162,14 @@ fn turn() -> u32 {
     TURN.fetch_add(1, Ordering::Relaxed)
 }
 
-/// `error` once more, for another record of the same transaction.
+/// `error` once more, for another record of the same transaction. What failed is the transaction: a
+/// kind that would be the record's own fault is not told of each of them.
 fn again(error: &Error) -> Error {
-    let again = Error::new(error.kind(), error.backend(), error.operation());
+    let kind = match error.kind() {
+        Kind::Corrupt | Kind::Invalid | Kind::NotFound | Kind::TooLarge => Kind::Other,
+        kind => kind,
+    };
+    let again = Error::new(kind, error.backend(), error.operation());
     match error.source() {
         Some(source) => again.with_detail(source.to_string()),
         None => again.with_detail(error.detail().unwrap_or_default().to_owned()),

@@ -12,7 +12,7 @@ use crate::broker::holdings::Cursor;
 use crate::broker::{Position, Received, Record, TopicPartition};
 use crate::driver::sqlite::{self, BACKEND};
 use crate::error::Error;
-use crate::message::blob;
+use crate::message::{Headers, blob};
 
 /// How far each partition goes.
 pub(super) type Ends = HashMap<TopicPartition, End>;
@@ -66,7 +66,8 @@ pub(super) async fn fetch(
         .fetch_all(pool)
         .await
         .map_err(sqlite::error("poll"))?;
-    rows.into_iter().map(|row| received(row, cursor)).collect()
+    let rows = rows.into_iter();
+    Ok(rows.map(|row| received(row, cursor)).collect())
 }
 
 /// The partition counts of `topics`.
@@ -91,20 +92,25 @@ pub(super) async fn counts(
 /// Place, key, headers, payload and time.
 type Row = (i64, Option<Vec<u8>>, Vec<u8>, Option<Vec<u8>>, i64);
 
-fn received(row: Row, cursor: &Cursor) -> Result<Received, Error> {
+fn received(row: Row, cursor: &Cursor) -> Received {
     let (place, key, headers, payload, appended_at) = row;
     let partition = cursor.partition.clone();
+    // Without headers it can only be kept as a dead letter; it must not end the consumer.
+    let headers = blob::decode(headers.into()).unwrap_or_else(|error| {
+        tracing::warn!(%partition, offset = place, %error, "the headers of a record cannot be read");
+        Headers::new()
+    });
     let record = Record {
         topic: Arc::clone(&partition.topic),
         partition: Some(partition.partition),
         key: key.map(Bytes::from),
-        headers: blob::decode(headers.into())?,
+        headers,
         payload: payload.map(Bytes::from),
     };
     let position = Position::new(partition, offset(place));
     let received = Received::new(record, position, cursor.epoch);
-    Ok(match DateTime::from_timestamp_millis(appended_at) {
+    match DateTime::from_timestamp_millis(appended_at) {
         Some(at) => received.with_timestamp(at),
         None => received,
-    })
+    }
 }

@@ -110,7 +110,12 @@ impl Run<'_> {
         let answer = timeout(limit, answer)
             .await
             .unwrap_or_else(|_elapsed| Err(TransportError::unknown(Rejected::elapsed(limit))));
-        permit.record(outcome(answer.as_ref()));
+        permit.record(match &answer {
+            // One instance that is gone says nothing about the service while there are others: its
+            // entry stays in the registry for a while after a crash.
+            Err(error) if error.sent() == Sent::No && self.has_another() => Outcome::Ignored,
+            _ => outcome(answer.as_ref()),
+        });
         match answer {
             Ok(response) => Ok(Answered { response, instance }),
             Err(error) => {
@@ -127,6 +132,11 @@ impl Run<'_> {
         let balancer = &self.upstream.balancer;
         let picked = balancer.pick(&self.progress().tried);
         picked.or_else(|_all_tried| balancer.pick(&[]))
+    }
+
+    fn has_another(&self) -> bool {
+        let tried = self.progress().tried.clone();
+        self.upstream.balancer.pick(&tried).is_ok()
     }
 
     /// From here on the request may arrive, also if the caller does not wait for the end.

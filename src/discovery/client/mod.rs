@@ -79,7 +79,8 @@ pub use transport::{Sent, Transport, TransportError};
 ///    takes for a transient failure, is repeated on the next instance as the [`retry`](crate::retry)
 ///    policy says: `GET`, `HEAD`, `OPTIONS`, `TRACE`, `PUT`, `DELETE` and what has an idempotency
 ///    key; anything else only when it was certainly not sent.
-/// 3. Every service has a [`Breaker`] that sees each attempt; while it is open, calls are refused.
+/// 3. Every service has a [`Breaker`] that sees each attempt, but for those that did not reach an
+///    instance while there are others; while it is open, calls are refused.
 /// 4. Every attempt continues the trace with a span of its own.
 ///
 /// The instances of a service are looked up at the first call to it and kept fresh from then on.

@@ -37,7 +37,7 @@ pub(super) const FIND: &str = concat!(
 pub(super) const COMPLETE: &str = concat!(
     "UPDATE bowline_idempotency SET done = true, result = $4, expires_at = ",
     now!(),
-    " + $5 WHERE scope = $1 AND id = $2 AND nonce = $3 AND NOT done"
+    " + $5 WHERE scope = $1 AND id = $2 AND nonce = $3"
 );
 
 pub(super) const EXTEND: &str = concat!(

@@ -37,12 +37,14 @@ return 1
     };
 }
 
-/// ARGV: nonce, time to keep in milliseconds, result.
-pub(super) const COMPLETE: &str = step!(
-    r"
+/// ARGV: nonce, time to keep in milliseconds, result. Again it is the same, for when the answer was
+/// lost.
+pub(super) const COMPLETE: &str = r"
+if redis.call('HGET', KEYS[1], 'n') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'r', ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[2])"
-);
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+";
 
 /// ARGV: nonce, lease in milliseconds.
 pub(super) const EXTEND: &str = step!("redis.call('PEXPIRE', KEYS[1], ARGV[2])");

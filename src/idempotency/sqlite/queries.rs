@@ -21,7 +21,7 @@ pub(super) const CLAIM: &str = "INSERT OR REPLACE INTO bowline_idempotency
 
 pub(super) const COMPLETE: &str = "UPDATE bowline_idempotency SET done = 1, result = $4,
 expires_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) + $5
-WHERE scope = $1 AND id = $2 AND nonce = $3 AND done = 0";
+WHERE scope = $1 AND id = $2 AND nonce = $3";
 
 pub(super) const EXTEND: &str = "UPDATE bowline_idempotency SET
 expires_at = CAST(unixepoch('subsec') * 1000 AS INTEGER) + $4

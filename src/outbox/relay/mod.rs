@@ -66,7 +66,11 @@ impl<S: Store, P: Publisher> Relay<S, P> {
     pub async fn run(self, token: Token) -> Result<(), Error> {
         let mut delays = self.config.backoff.delays();
         while !token.is_stopped() {
-            let wait = match self.take_lease().await {
+            let lease = tokio::select! {
+                () = token.stopped() => return Ok(()),
+                lease = self.take_lease() => lease,
+            };
+            let wait = match lease {
                 Ok(Some(tenure)) => match self.work(tenure, &token).await {
                     Ok(()) => Duration::ZERO,
                     Err(error) => self.trouble(error, &mut delays)?,
@@ -97,11 +101,11 @@ impl<S: Store, P: Publisher> Relay<S, P> {
             return Ok(Report::default());
         };
         let mut held = Held::new(self.config.backoff);
-        let (report, _pause) = tenure
-            .window(&self.publisher, self.config.window, &mut held)
-            .await?;
-        self.store.release(tenure.lease()).await?;
-        Ok(report)
+        let window = tenure.window(&self.publisher, self.config.window, &mut held);
+        let window = window.await;
+        // What was published stands, whether the lease is given up now or ends by itself.
+        self.give_up(tenure.lease()).await;
+        window.map(|(report, _pause)| report)
     }
 
     async fn take_lease(&self) -> Result<Option<Tenure<'_, S>>, Error> {

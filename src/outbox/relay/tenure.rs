@@ -125,15 +125,16 @@ pub(super) enum Pause {
     None,
 }
 
-/// Holds the topics that the broker refuses, by the publisher's answers. Any other failure is the
-/// broker's own, which needs a pause.
+/// Holds the topics that the broker refuses, by the publisher's answers, and those for which it fails
+/// while it takes others. When it takes nothing at all, it needs a pause.
 fn hold(window: &Window, results: &[Result<Appended, PublishError>], held: &mut Held) -> Pause {
     let mut pause = Pause::None;
+    let takes_others = results.iter().any(Result::is_ok);
     for (Entry { record, .. }, result) in window.entries.iter().zip(results) {
         match result {
             Ok(_) => held.free(&record.topic),
             Err(error) if is_final(error) => {}
-            Err(error) if is_of_topic(error) => held.hold(&record.topic),
+            Err(error) if is_of_topic(error) || takes_others => held.hold(&record.topic),
             // Held back by a record before it.
             Err(_) if held.holds(&record.topic) => {}
             Err(_) => pause = Pause::Backoff,

@@ -257,12 +257,16 @@ fn refused(rejection: &JsonRejection) -> Failure {
 /// mistake of ours.
 fn query_kind(error: &sqlx::Error) -> Kind {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => Kind::Unavailable,
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => {
+            Kind::Unavailable
+        }
         sqlx::Error::PoolTimedOut => Kind::Timeout,
         // SQLite: busy, locked. PostgreSQL: serialization, deadlock, shutting down.
         sqlx::Error::Database(error) => match error.code().as_deref() {
-            Some("5" | "6" | "517" | "40001" | "40P01") => Kind::Contention,
-            Some("57P01" | "57P02" | "57P03") => Kind::Unavailable,
+            Some("5" | "6" | "517" | "40001" | "40P01" | "55P03") => Kind::Contention,
+            Some("53300" | "57P01" | "57P02" | "57P03") => Kind::Unavailable,
+            Some("57014") => Kind::Timeout,
+            Some(code) if code.len() == 5 && code.starts_with("08") => Kind::Unavailable,
             // PostgreSQL: a value that its type does not take.
             Some(code) if code.len() == 5 && code.starts_with("22") => Kind::Invalid,
             _ => Kind::Other,
