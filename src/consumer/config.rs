@@ -35,7 +35,8 @@ impl Config {
     pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
     /// The longest commit interval: one minute, for what is not committed is done again.
     pub const MAX_COMMIT_INTERVAL: Duration = Duration::from_secs(60);
-    /// The longest drain timeout: one hour, for a group waits that long for a stuck member.
+    /// The longest drain timeout: one hour. A broker waits for a member only so long and then takes
+    /// the partitions away: Kafka twice the session timeout.
     pub const MAX_DRAIN_TIMEOUT: Duration = Duration::from_secs(3600);
 
     /// Adds what is wrong to `problems`.

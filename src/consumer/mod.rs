@@ -21,8 +21,9 @@
 //! 4. A record that cannot be read as a message goes to the handler like any other.
 //! 5. A record that was redriven for another group ([`REDRIVE_GROUP`]) is done unhandled.
 //! 6. A commit is made [`Config::commit_interval`] after the first record that is not committed,
-//!    after 1000 records, before partitions are released and at the end. One that fails transiently
-//!    is made again; one that is fenced ends the assignment it was for.
+//!    after 1000 records, before partitions are released and at the end. One at a time is on its way;
+//!    polling and handling go on meanwhile. One that fails transiently is made again; one that is
+//!    fenced ends the assignment it was for.
 //! 7. A partition with [`Config::queue`] records waiting is paused until half of them are done.
 //!    Polling goes on, so the membership is kept however long a handler takes.
 //! 8. When partitions are revoked no record of them is begun; the running one may finish within

@@ -30,7 +30,8 @@ pub struct Config {
     /// How long a record may wait for its acknowledgement.
     #[serde(with = "duration", default = "message_timeout")]
     pub message_timeout: Duration,
-    /// How long a member may be silent before its partitions go to others.
+    /// How long a member may be silent before its partitions go to others. It may take twice as long to
+    /// poll, and so to drain what it is to give back.
     #[serde(with = "duration", default = "session_timeout")]
     pub session_timeout: Duration,
     /// The largest record; must not be above the broker's `message.max.bytes`.
