@@ -144,6 +144,12 @@ impl Backoff {
         grown.min(self.cap)
     }
 
+    /// The longest delay, jitter included.
+    #[must_use]
+    pub const fn longest(&self) -> Duration {
+        self.cap
+    }
+
     /// Adds what is wrong with the schedule to `problems`, under `field`.
     pub fn check(&self, field: &str, problems: &mut Problems) {
         if self.base.is_zero() {

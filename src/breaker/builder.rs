@@ -1,16 +1,19 @@
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Breaker, Config};
+use super::state::{OpenFor, Opening};
+use super::{Breaker, Cancelled, Config, RampUp, Window};
 use crate::backoff::Backoff;
 use crate::config::{ConfigError, Ratio};
 
 /// Builds a [`Breaker`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct Builder {
     name: Arc<str>,
     config: Config,
+    open_for: Option<OpenFor>,
 }
 
 impl Builder {
@@ -18,6 +21,7 @@ impl Builder {
         Self {
             name,
             config: Config::default(),
+            open_for: None,
         }
     }
 
@@ -39,13 +43,20 @@ impl Builder {
         self
     }
 
-    /// Looks at the latest `calls` calls.
-    pub fn window(mut self, calls: u32) -> Self {
-        self.config.window = calls;
+    /// Opens at this share of calls in the window that took at least `slow_call`. Calls are timed then.
+    pub fn slow_calls(mut self, rate: Ratio, slow_call: Duration) -> Self {
+        self.config.slow_call_rate = Some(rate);
+        self.config.slow_call = slow_call;
         self
     }
 
-    /// Looks at the share of failures only once the window holds so many calls.
+    /// Looks at these calls.
+    pub fn window(mut self, window: Window) -> Self {
+        self.config.window = window;
+        self
+    }
+
+    /// Looks at the shares only once the window holds so many calls.
     pub fn minimum_calls(mut self, calls: u32) -> Self {
         self.config.minimum_calls = calls;
         self
@@ -64,9 +75,37 @@ impl Builder {
         self
     }
 
-    /// Lets so many calls pass while half-open, and closes after as many successes.
+    /// Stays open for as long as `open_for` says, which is asked each time it opens, outside any lock.
+    /// What [`open_for`](Self::open_for) says holds until it has answered.
+    pub fn open_for_fn<F>(mut self, open_for: F) -> Self
+    where
+        F: Fn(Opening) -> Duration + Send + Sync + 'static,
+    {
+        self.open_for = Some(Arc::new(open_for));
+        self
+    }
+
+    /// Lets so many calls pass while half-open.
     pub fn probes(mut self, probes: u32) -> Self {
         self.config.probes = probes;
+        self
+    }
+
+    /// Closes when this share of the probes has succeeded, and opens when it cannot be reached.
+    pub fn success_ratio(mut self, ratio: Ratio) -> Self {
+        self.config.success_ratio = ratio;
+        self
+    }
+
+    /// Lets traffic come back little by little once the probes have succeeded.
+    pub fn ramp_up(mut self, ramp_up: RampUp) -> Self {
+        self.config.ramp_up = Some(ramp_up);
+        self
+    }
+
+    /// What a call says that is dropped before it ends.
+    pub fn cancelled(mut self, cancelled: Cancelled) -> Self {
+        self.config.cancelled = cancelled;
         self
     }
 
@@ -83,6 +122,15 @@ impl Builder {
     /// All problems of the policy at once.
     pub fn build(self) -> Result<Breaker, ConfigError> {
         self.config.check()?;
-        Ok(Breaker::new(self.name, self.config))
+        Ok(Breaker::new(self.name, self.config, self.open_for))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

@@ -1,34 +1,28 @@
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::future::ResponseFuture;
-use super::state::{Machine, Ticket, Transition};
-use super::{BreakerLayer, Builder, Config, Permit, Snapshot, State};
-use crate::classify::{AnyError, Classify, Outcome};
+use super::phase::Phase;
+use super::shared::Shared;
+use super::state::{Machine, OpenFor};
+use super::{BreakerLayer, Builder, Config, Permit, Snapshot, State, Transitions};
+use crate::classify::{AnyError, Classify};
+use crate::config::ConfigError;
 use crate::error::Rejected;
 
 /// Rejects calls to a service that fails too often; see the [module docs](super).
 ///
 /// Clones are the same breaker.
 #[derive(Clone)]
-pub struct Breaker(Arc<Core>);
+pub struct Breaker(Arc<Owner>);
 
-struct Core {
+struct Owner {
     name: Arc<str>,
-    /// What the fast path needs to know, kept by the slow path under the lock: the generation
-    /// shifted left by two, and two flags.
-    word: AtomicU64,
-    machine: Mutex<Machine>,
+    shared: &'static Shared,
 }
-
-/// The breaker is closed: a call may pass without the lock.
-const CLOSED: u64 = 1;
-/// It is closed and one more success would change nothing: it need not be recorded.
-const SATURATED: u64 = 2;
 
 impl Breaker {
     /// A breaker for the service `name`, with the defaults of the [module docs](super).
@@ -36,40 +30,43 @@ impl Breaker {
         Builder::new(name.into())
     }
 
-    pub(super) fn new(name: Arc<str>, config: Config) -> Self {
-        let machine = Machine::new(config);
-        Self(Arc::new(Core {
-            name,
-            word: AtomicU64::new(word(&machine)),
-            machine: Mutex::new(machine),
-        }))
+    pub(super) fn new(name: Arc<str>, config: Config, open_for: Option<OpenFor>) -> Self {
+        let shared = Shared::claim(Arc::clone(&name), config, open_for);
+        Self(Arc::new(Owner { name, shared }))
     }
 
     /// Lets one call through, or rejects it.
     ///
-    /// Record the outcome in the permit; a permit that is dropped counts nowhere.
+    /// Record the outcome in the permit; a permit that is dropped counts as a cancelled call.
     ///
     /// # Errors
     ///
-    /// [`Rejected::CircuitOpen`] when the breaker is open, or half-open with all probes taken.
+    /// [`Rejected::CircuitOpen`] when the breaker is open, half-open with all probes taken, or ramping
+    /// up and this call is not among those that pass.
+    #[inline]
     pub fn try_acquire(&self) -> Result<Permit, Rejected> {
-        let word = self.0.word.load(Ordering::Acquire);
-        if word & CLOSED != 0 {
-            return Ok(Permit::new(self.clone(), Ticket::closed(word >> 2)));
+        match self.0.shared.pass() {
+            Some(ticket) => Ok(Permit::new(self.0.shared, ticket)),
+            None => self.admit(),
         }
-        let (admitted, transition) = {
-            let mut machine = self.lock();
-            let admitted = machine.admit(now());
-            self.publish(&machine);
-            admitted
-        };
-        self.report(transition);
+    }
+
+    #[cold]
+    fn admit(&self) -> Result<Permit, Rejected> {
+        let Owner { name, shared } = &*self.0;
+        let now = Instant::now();
+        let (admitted, transition) = shared.with(|machine| machine.admit(now));
+        if let Some(transition) = transition {
+            shared.tell(name, transition);
+        }
         match admitted {
-            Ok(ticket) => Ok(Permit::new(self.clone(), ticket)),
-            Err(retry_after) => Err(Rejected::circuit_open(
-                Arc::clone(&self.0.name),
-                retry_after,
-            )),
+            Ok(ticket) => Ok(Permit::new(shared, ticket)),
+            Err(refused) => Err(Rejected::CircuitOpen {
+                name: Arc::clone(name),
+                state: refused.state,
+                retry_after: refused.retry_after,
+                last_failure: refused.last_failure,
+            }),
         }
     }
 
@@ -81,7 +78,7 @@ impl Breaker {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before its end, the call counts nowhere.
+    /// Dropped before its end, the call counts as [`Config::cancelled`] says.
     pub async fn call<F, Fut, T, E>(&self, call: F) -> Result<T, E>
     where
         F: FnOnce() -> Fut,
@@ -99,7 +96,7 @@ impl Breaker {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before its end, the call counts nowhere.
+    /// Dropped before its end, the call counts as [`Config::cancelled`] says.
     pub async fn call_with<C, F, Fut, T, E>(&self, classifier: &C, call: F) -> Result<T, E>
     where
         C: Classify<T, E>,
@@ -127,93 +124,65 @@ impl Breaker {
     /// The state now. An open breaker whose wait is over is half-open, also without any call.
     #[must_use]
     pub fn state(&self) -> State {
-        if self.0.word.load(Ordering::Acquire) & CLOSED != 0 {
-            return State::Closed;
-        }
-        self.lock().state(now())
+        let now = Instant::now();
+        self.0.shared.with(|machine| machine.state(now))
     }
 
     /// All there is to see, for an operations page.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let now = now();
-        let machine = self.lock();
-        let (calls, failures, consecutive_failures) = machine.window();
-        Snapshot {
-            name: Arc::clone(&self.0.name),
-            state: machine.state(now),
-            calls,
-            failures,
-            consecutive_failures,
-            reason: machine.reason,
-            retry_after: machine.retry_after(now),
-            opened: machine.opened,
-            rejected: machine.rejected,
-        }
+        let now = Instant::now();
+        let name = Arc::clone(&self.0.name);
+        self.0.shared.with(|machine| machine.snapshot(name, now))
+    }
+
+    /// The changes of state from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> Transitions {
+        Transitions::new(self.0.shared.with(Machine::subscribe))
     }
 
     /// Opens it until [`reset`](Self::reset): no time makes it half-open.
     pub fn force_open(&self) {
-        self.change(Machine::force_open);
+        self.force(Phase::ForcedOpen);
+    }
+
+    /// Lets all calls pass and records nothing, until [`reset`](Self::reset).
+    pub fn disable(&self) {
+        self.force(Phase::Disabled);
+    }
+
+    /// Lets all calls pass and records them, but never opens, until [`reset`](Self::reset): to see what
+    /// a policy would see.
+    pub fn metrics_only(&self) {
+        self.force(Phase::MetricsOnly);
     }
 
     /// Closes it and forgets what it has seen.
     pub fn reset(&self) {
-        self.change(Machine::reset);
+        self.0.shared.change(Machine::reset);
     }
 
-    /// Takes in how the call with `ticket` ended.
-    pub(super) fn record(&self, ticket: Ticket, outcome: Option<Outcome>) {
-        if outcome == Some(Outcome::Success) {
-            let word = self.0.word.load(Ordering::Acquire);
-            if word & SATURATED != 0 && word >> 2 == ticket.generation {
-                return;
-            }
-        }
-        let failed = match outcome {
-            Some(Outcome::Success) => Some(false),
-            Some(Outcome::Failure(_)) => Some(true),
-            // It holds no place that could be given back.
-            Some(Outcome::Ignored) | None if !ticket.is_probe() => return,
-            Some(Outcome::Ignored) | None => None,
-        };
-        self.change(|machine| machine.record(ticket, failed, now()));
+    /// Takes on another policy from now on. The state stays; what the window holds stays unless the
+    /// window itself changes.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the policy at once; nothing is changed then.
+    pub fn reconfigure(&self, config: Config) -> Result<(), ConfigError> {
+        config.check()?;
+        self.0.shared.with(|machine| machine.reconfigure(config));
+        Ok(())
     }
 
-    fn change(&self, change: impl FnOnce(&mut Machine) -> Option<Transition>) {
-        let transition = {
-            let mut machine = self.lock();
-            let transition = change(&mut machine);
-            self.publish(&machine);
-            transition
-        };
-        self.report(transition);
+    fn force(&self, phase: Phase) {
+        self.0.shared.change(|machine| machine.force(phase));
     }
+}
 
-    fn publish(&self, machine: &Machine) {
-        self.0.word.store(word(machine), Ordering::Release);
-    }
-
-    /// Tells of a change of state, outside the lock.
-    fn report(&self, transition: Option<Transition>) {
-        let Some(Transition { from, to, reason }) = transition else {
-            return;
-        };
-        tracing::info!(
-            name: "bowline.breaker.transition",
-            breaker = %self.0.name,
-            from = from.as_str(),
-            to = to.as_str(),
-            reason = reason.map(super::Reason::as_str),
-        );
-    }
-
-    /// The machine is whole after every change, so a panic elsewhere leaves it usable.
-    fn lock(&self) -> MutexGuard<'_, Machine> {
-        self.0
-            .machine
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.vacate();
     }
 }
 
@@ -224,14 +193,4 @@ impl fmt::Debug for Breaker {
             .field("state", &self.state())
             .finish_non_exhaustive()
     }
-}
-
-fn word(machine: &Machine) -> u64 {
-    let closed = if machine.is_closed() { CLOSED } else { 0 };
-    let saturated = if machine.is_saturated() { SATURATED } else { 0 };
-    machine.generation() << 2 | closed | saturated
-}
-
-fn now() -> Instant {
-    Instant::now()
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use pin_project::pin_project;
 
 use super::Permit;
-use crate::classify::Classify;
+use crate::classify::{Classify, Failure, Outcome};
 use crate::error::Rejected;
 
 /// The answer of a service behind a breaker, or the rejection.
@@ -28,15 +28,25 @@ enum State<F, C> {
     Rejected(Option<Rejected>),
 }
 
-/// The permit of a call that is not being polled: `Some` until the outcome is recorded, and but for
-/// the time of a poll. A call that is dropped is given up, whatever unwinds around it.
+/// The permit of a call on its way. A call that is dropped is given up, whatever unwinds around it; one
+/// that has panicked has failed.
 #[derive(Debug)]
-struct Waiting(Option<Permit>);
+struct Waiting {
+    /// `Some` until the outcome is recorded.
+    permit: Option<Permit>,
+    /// Set while the call is polled, and for good when it panics.
+    polled: bool,
+}
 
 impl Drop for Waiting {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(permit) = self.0.take() {
-            permit.cancel();
+        if let Some(permit) = self.permit.take() {
+            if self.polled {
+                permit.record(Outcome::Failure(Failure::Transient));
+            } else {
+                permit.cancel();
+            }
         }
     }
 }
@@ -45,7 +55,10 @@ impl<F, C> ResponseFuture<F, C> {
     pub(super) fn called(future: F, permit: Permit, classifier: C) -> Self {
         Self(State::Called {
             future,
-            permit: Waiting(Some(permit)),
+            permit: Waiting {
+                permit: Some(permit),
+                polled: false,
+            },
             classifier,
         })
     }
@@ -67,6 +80,7 @@ where
         clippy::expect_used,
         reason = "polling a finished future is the caller's bug"
     )]
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().0.project() {
             StateProjection::Called {
@@ -74,14 +88,14 @@ where
                 permit,
                 classifier,
             } => {
-                // Held here while polling, so that a panic unwinds through it and counts.
-                let held = permit.0.take();
-                let Poll::Ready(result) = future.poll(cx) else {
-                    permit.0 = held;
+                permit.polled = true;
+                let polled = future.poll(cx);
+                permit.polled = false;
+                let Poll::Ready(result) = polled else {
                     return Poll::Pending;
                 };
-                if let Some(held) = held {
-                    held.record(classifier.classify(result.as_ref()));
+                if let Some(permit) = permit.permit.take() {
+                    permit.record(classifier.classify(result.as_ref()));
                 }
                 Poll::Ready(result)
             }

@@ -6,23 +6,32 @@
 //!
 //! # How it decides
 //!
-//! 1. **Closed**: calls pass. Each outcome that is not ignored goes into a window of the last
-//!    [`window`](Builder::window) calls; the oldest leaves as the newest comes.
+//! 1. **Closed**: calls pass. Each outcome that is not ignored goes into the
+//!    [`window`](Builder::window): the latest calls, or the calls of the latest time.
 //! 2. It opens when [`consecutive_failures`](Builder::consecutive_failures) calls in a row have
-//!    failed, or when the window holds at least [`minimum_calls`](Builder::minimum_calls) and the
-//!    share of failures is at or above [`failure_rate`](Builder::failure_rate). Consecutive failures
-//!    are looked at first; a success is looked at too, since it can be the call that makes the
-//!    minimum.
+//!    failed; or when the window holds at least [`minimum_calls`](Builder::minimum_calls) and the share
+//!    of failures is at or above [`failure_rate`](Builder::failure_rate), or that of
+//!    [`slow_calls`](Builder::slow_calls) at or above its rate. The rules are looked at in this order,
+//!    after successes too: one can be the call that makes the minimum. A share of nothing opens nothing.
 //! 3. **Open**: calls are rejected with [`Rejected::CircuitOpen`] and the time that is left. The wait
-//!    follows [`open_for`](Builder::open_for), one step further for each time it opened without
-//!    having been closed in between.
-//! 4. **Half-open**: when the wait is over, up to [`probes`](Builder::probes) calls pass at a time.
-//!    As many successes close it and clear the window; one failure opens it again. A probe that gives
-//!    no answer within [`probe_lease`](Builder::probe_lease) no longer holds its place.
-//! 5. An outcome counts only in the state in which its call was let through: what was started before
-//!    a change of state and ends after it says nothing about the present.
-//! 6. A call that is dropped before it ends counts nowhere and gives its place back. A panic counts
-//!    as a failure.
+//!    follows [`open_for`](Builder::open_for), one step further for each time it opened without having
+//!    been closed in between, or [`open_for_fn`](Builder::open_for_fn). When the last failure was
+//!    throttled it is at least as long as the service asked for, up to the cap of `open_for`.
+//! 4. **Half-open**: when the wait is over, up to [`probes`](Builder::probes) calls pass. It closes,
+//!    with an empty window, as soon as [`success_ratio`](Builder::success_ratio) of them have
+//!    succeeded, and opens as soon as that cannot be reached any more; a slow success is none while slow
+//!    calls are watched. A probe that gives no answer within [`probe_lease`](Builder::probe_lease) no
+//!    longer holds its place.
+//! 5. **Ramping up**, if [`ramp_up`](Builder::ramp_up) is set: after the probes a share of the calls
+//!    passes, chosen by chance, which grows to all of them; the rules of 2 hold.
+//! 6. An outcome counts only in the state in which its call was let through: what was started before
+//!    a change of state and ends after it says nothing about the present. It is counted as stale.
+//! 7. A call that is dropped before it ends counts as [`cancelled`](Builder::cancelled) says, and gives
+//!    its place back. A panic counts as a failure.
+//! 8. [`force_open`](Breaker::force_open), [`disable`](Breaker::disable) and
+//!    [`metrics_only`](Breaker::metrics_only) hold until [`reset`](Breaker::reset), whatever comes.
+//!
+//! The state machine is checked against a model of these rules, with random schedules.
 //!
 //! # When not to use it
 //!
@@ -33,23 +42,28 @@
 //!
 //! Inside retry, so that each attempt is counted; outside the timeout of the attempt, so that a
 //! slow service is counted: `retry > breaker > timeout > service`. A timeout outside the breaker
-//! drops the call, which then counts nowhere.
+//! drops the call, which then counts as [`cancelled`](Builder::cancelled) says.
 //!
 //! # State shared between clones
 //!
-//! Clones of a breaker, and all layers and services made from it, are the same breaker.
+//! Clones of a breaker, and all layers and services made from it, are the same breaker. It ends with
+//! the last of them; a permit or a future that outlives it counts nowhere.
 //!
 //! # Defaults
 //!
 //! | option | default | range |
 //! |---|---|---|
 //! | `failure_rate` | 0.5 | above 0 to 1 |
-//! | `window` | 100 calls | 1 to 1,000,000 |
-//! | `minimum_calls` | 20 calls | 1 to the window |
+//! | `slow_calls` | off | rate above 0 to 1, time above 0 |
 //! | `consecutive_failures` | off | from 1 |
+//! | `window` | 100 calls | 1 to 1,000,000 calls, or 20 ms to 1 h |
+//! | `minimum_calls` | 20 calls | from 1, at most a window of calls |
 //! | `open_for` | exponential from 5 s to 2 min, equal jitter | base above 0 |
 //! | `probes` | 3 calls | 1 to 1,000 |
+//! | `success_ratio` | 1 | above 0 to 1 |
 //! | `probe_lease` | 30 s | above 0 |
+//! | `ramp_up` | off | time above 0, first share above 0 to 1 |
+//! | `cancelled` | a failure if it took as long as a slow call, when those are watched; else nothing | |
 //!
 //! # Telemetry
 //!
@@ -82,18 +96,26 @@ mod core;
 pub mod future;
 mod layer;
 mod permit;
+mod phase;
 mod service;
+mod shared;
 mod snapshot;
 mod state;
+mod subscribe;
 mod window;
 
 pub use builder::Builder;
-pub use config::Config;
+pub use config::{Cancelled, Config, RampUp};
 pub use core::Breaker;
 pub use layer::BreakerLayer;
 pub use permit::Permit;
 pub use service::BreakerService;
-pub use snapshot::{Reason, Snapshot, State};
+pub use snapshot::{Reason, Snapshot, Transition};
+pub use state::Opening;
+pub use subscribe::Transitions;
+pub use window::Window;
+
+pub use crate::error::CircuitState as State;
 
 #[cfg(doc)]
 use crate::error::Rejected;

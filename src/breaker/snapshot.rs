@@ -1,21 +1,10 @@
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// The state of a breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(clippy::exhaustive_enums, reason = "the three states of the pattern")]
-pub enum State {
-    /// Calls pass.
-    Closed,
-    /// A few calls pass as probes.
-    HalfOpen,
-    /// Calls are rejected.
-    Open,
-}
+use super::State;
+use crate::classify::Failure;
 
 /// Why a breaker opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -28,12 +17,26 @@ pub enum Reason {
     FailureRate,
     /// Somebody opened it by hand.
     Forced,
-    /// A probe failed.
-    ProbeFailed,
+    /// Too few probes succeeded.
+    Probes,
+    /// Too large a share of slow calls in the window.
+    SlowCallRate,
+}
+
+/// A change of state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Transition {
+    /// The state before.
+    pub from: State,
+    /// The state after.
+    pub to: State,
+    /// Why it opened, while it is not closed again.
+    pub reason: Option<Reason>,
 }
 
 /// A breaker at one moment, for an operations page.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
     /// The breaker's name.
@@ -44,10 +47,15 @@ pub struct Snapshot {
     pub calls: u32,
     /// Failures among them.
     pub failures: u32,
+    /// Slow ones among them; 0 when calls are not timed.
+    pub slow_calls: u32,
     /// Failures in a row.
     pub consecutive_failures: u32,
     /// Why it opened last; `None` while it is closed.
     pub reason: Option<Reason>,
+    /// How the latest failure failed.
+    #[serde(skip)]
+    pub last_failure: Option<Failure>,
     /// How long until it lets a probe through; `None` unless it is open, and when it was opened by
     /// hand.
     pub retry_after: Option<Duration>,
@@ -55,18 +63,8 @@ pub struct Snapshot {
     pub opened: u64,
     /// How many calls it has rejected.
     pub rejected: u64,
-}
-
-impl State {
-    /// The state in one word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::HalfOpen => "half-open",
-            Self::Open => "open",
-        }
-    }
+    /// How many outcomes came after a change of state and counted nowhere.
+    pub stale: u64,
 }
 
 impl Reason {
@@ -77,19 +75,26 @@ impl Reason {
             Self::ConsecutiveFailures => "consecutive failures",
             Self::FailureRate => "failure rate",
             Self::Forced => "forced",
-            Self::ProbeFailed => "probe failed",
+            Self::Probes => "probes failed",
+            Self::SlowCallRate => "slow-call rate",
         }
     }
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+impl Snapshot {
+    /// The share of failures in the window; 0 when it is empty.
+    #[must_use]
+    pub fn failure_rate(&self) -> f64 {
+        share(self.failures, self.calls)
+    }
+
+    /// The share of slow calls in the window; 0 when it is empty.
+    #[must_use]
+    pub fn slow_call_rate(&self) -> f64 {
+        share(self.slow_calls, self.calls)
     }
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+fn share(part: u32, all: u32) -> f64 {
+    f64::from(part) / f64::from(all.max(1))
 }

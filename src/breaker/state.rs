@@ -1,286 +1,457 @@
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use super::window::Window;
-use super::{Config, Reason, State};
+use super::phase::{Phase, Probes, Ticket, Verdict};
+use super::window::{Ending, Sums, Tally};
+use super::{Config, Reason, Snapshot, State, Transition, Window};
 use crate::backoff::Delays;
+use crate::classify::{Failure, Outcome};
 use crate::clock::after;
 
+/// How many changes of state a subscriber may be behind before it misses some.
+const SUBSCRIBERS_BEHIND: usize = 64;
+
+/// How long to stay open, decided by a function.
+pub(super) type OpenFor = Arc<dyn Fn(Opening) -> Duration + Send + Sync>;
+
+/// What a function that decides how long to stay open is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Opening {
+    /// How often it opened without having been closed in between, this time included; from 1.
+    pub times: u32,
+    /// Why it opens.
+    pub reason: Reason,
+    /// How the latest failure failed.
+    pub last_failure: Option<Failure>,
+}
+
 /// The state machine: it is told the time and the outcomes, and says what follows from them.
-#[derive(Debug)]
 pub(super) struct Machine {
-    config: Config,
+    name: Arc<str>,
+    pub(super) config: Config,
+    open_for: Option<OpenFor>,
     phase: Phase,
-    window: Window,
+    window: Tally,
     consecutive: u32,
-    /// Grows with every change of state; an outcome of an older generation is stale.
+    /// Grows with every change of what an outcome is evidence for; that of an older one is stale.
     generation: u64,
     delays: Delays,
-    pub(super) reason: Option<Reason>,
-    pub(super) opened: u64,
-    pub(super) rejected: u64,
+    /// How often it opened without having been closed in between.
+    times: u32,
+    reason: Option<Reason>,
+    pub(super) last_failure: Option<Failure>,
+    opened: u64,
+    rejected: u64,
+    stale: u64,
+    /// Made for the first subscriber.
+    subscribers: Option<broadcast::Sender<Transition>>,
 }
 
-#[derive(Debug)]
-enum Phase {
-    Closed,
-    /// `None`: until somebody closes it by hand.
-    Open(Option<Instant>),
-    HalfOpen {
-        successes: u32,
-        probes: Vec<Probe>,
-        next: u64,
-    },
-}
-
-#[derive(Debug)]
-struct Probe {
-    id: u64,
-    until: Instant,
-}
-
-/// A call that was let through.
+/// A call was not let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ticket {
-    pub(super) generation: u64,
-    probe: Option<u64>,
+pub(super) struct Refused {
+    pub(super) state: State,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) last_failure: Option<Failure>,
 }
 
-/// How long to stay away while others probe, at most: nobody knows when they will have an answer.
-const PROBING: Duration = Duration::from_secs(1);
-
-/// A change of state.
+/// How a call ended, for its breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Transition {
-    pub(super) from: State,
-    pub(super) to: State,
-    pub(super) reason: Option<Reason>,
-}
-
-impl Ticket {
-    /// A call let through while closed, in `generation`.
-    pub(super) fn closed(generation: u64) -> Self {
-        Self {
-            generation,
-            probe: None,
-        }
-    }
-
-    /// Whether the call holds the place of a probe.
-    pub(super) fn is_probe(&self) -> bool {
-        self.probe.is_some()
-    }
+pub(super) enum Ended {
+    Answered(Outcome),
+    Cancelled,
 }
 
 impl Machine {
-    pub(super) fn new(config: Config) -> Self {
+    pub(super) fn new(
+        name: Arc<str>,
+        config: Config,
+        open_for: Option<OpenFor>,
+        generation: u64,
+    ) -> Self {
         Self {
-            window: Window::new(config.window),
+            name,
+            window: Tally::new(config.window),
             delays: config.open_for.delays(),
             config,
+            open_for,
             phase: Phase::Closed,
             consecutive: 0,
-            generation: 0,
+            generation,
+            times: 0,
             reason: None,
+            last_failure: None,
             opened: 0,
             rejected: 0,
+            stale: 0,
+            subscribers: None,
         }
+    }
+
+    /// What stands where no breaker is: it knows no call.
+    pub(super) fn vacant(generation: u64) -> Self {
+        let config = Config {
+            window: Window::Calls(1),
+            ..Config::default()
+        };
+        Self::new("".into(), config, None, generation)
     }
 
     /// Lets a call through, or says how long to stay away.
-    pub(super) fn admit(
-        &mut self,
-        now: Instant,
-    ) -> (Result<Ticket, Option<Duration>>, Option<Transition>) {
-        let transition = self.wait_is_over(now).then(|| self.enter_half_open());
-        let generation = self.generation;
+    pub(super) fn admit(&mut self, now: Instant) -> (Result<Ticket, Refused>, Option<Transition>) {
+        let transition = self.time_passed(now);
         let admitted = match &mut self.phase {
-            Phase::Closed => Ok(Ticket::closed(generation)),
-            Phase::Open(until) => Err(until.map(|until| until.saturating_duration_since(now))),
-            Phase::HalfOpen {
-                successes,
-                probes,
-                next,
-            } => {
-                probes.retain(|probe| now < probe.until);
-                let taken = u32::try_from(probes.len()).unwrap_or(u32::MAX);
-                if successes.saturating_add(taken) < self.config.probes {
-                    let id = *next;
-                    *next += 1;
-                    probes.push(Probe {
-                        id,
-                        until: after(now, self.config.probe_lease),
-                    });
-                    Ok(Ticket {
-                        generation,
-                        probe: Some(id),
-                    })
-                } else {
-                    // A probe may answer at any moment, and gives its place back by its lease.
-                    let first = probes.iter().map(|probe| probe.until).min();
-                    let freed = first.map_or(PROBING, |until| until.saturating_duration_since(now));
-                    Err(Some(freed.min(PROBING)))
-                }
-            }
+            Phase::Closed | Phase::Disabled | Phase::MetricsOnly => Ok(None),
+            Phase::ForcedOpen => Err(None),
+            Phase::Open { until, .. } => Err(Some(until.saturating_duration_since(now))),
+            Phase::HalfOpen(probes) => probes.take(&self.config, now).map(Some).map_err(Some),
+            Phase::RampingUp { since } => ramp(&self.config, now.saturating_duration_since(*since)),
         };
         self.rejected += u64::from(admitted.is_err());
-        (admitted, transition)
+        let ticket = |probe: Option<u32>| {
+            let mut ticket = Ticket::passing(self.generation);
+            if self.is_timed() {
+                ticket = ticket.timed(now);
+            }
+            probe.map_or(ticket, |id| ticket.probing(id))
+        };
+        let refused = |retry_after| Refused {
+            state: self.phase.state(),
+            retry_after,
+            last_failure: self.last_failure,
+        };
+        (admitted.map(ticket).map_err(refused), transition)
     }
 
-    /// Takes in how a call ended. `None` is a call that was dropped or ignored.
+    /// Takes in how a call ended.
     pub(super) fn record(
         &mut self,
         ticket: Ticket,
-        failed: Option<bool>,
+        ended: Ended,
         now: Instant,
     ) -> Option<Transition> {
         if ticket.generation != self.generation {
+            self.stale += 1;
             return None;
         }
-        match &mut self.phase {
-            Phase::Closed => self.record_closed(failed?, now),
-            Phase::Open(_) => None,
-            Phase::HalfOpen {
-                successes, probes, ..
-            } => {
-                let held = probes
-                    .iter()
-                    .position(|probe| Some(probe.id) == ticket.probe)?;
-                probes.swap_remove(held);
-                if failed? {
-                    return Some(self.open(Reason::ProbeFailed, now));
+        let took = ticket.took(now);
+        let ending = self.judge(ended, took);
+        match (&mut self.phase, ticket.probe()) {
+            (Phase::HalfOpen(probes), Some(id)) => {
+                if !probes.give_back(id, now) {
+                    self.stale += 1;
+                    return None;
                 }
-                *successes += 1;
-                (*successes >= self.config.probes).then(|| self.close())
+                let Ending { failed, slow } = ending?;
+                match probes.answered(!failed && !slow, &self.config) {
+                    Verdict::Recovered => Some(self.recover(now)),
+                    Verdict::Failed => Some(self.open(Reason::Probes, now)),
+                    Verdict::Undecided => None,
+                }
             }
+            (Phase::Closed | Phase::RampingUp { .. } | Phase::MetricsOnly, _) => {
+                self.count(ending?, now)
+            }
+            _ => None,
         }
     }
 
-    pub(super) fn force_open(&mut self) -> Option<Transition> {
-        if matches!(self.phase, Phase::Open(None)) {
+    /// Whether and how a call counts.
+    fn judge(&mut self, ended: Ended, took: Option<Duration>) -> Option<Ending> {
+        let failed = match ended {
+            Ended::Answered(Outcome::Success) => false,
+            Ended::Answered(Outcome::Failure(failure)) => {
+                self.last_failure = Some(failure);
+                true
+            }
+            Ended::Cancelled if self.config.cancelled_is_failure(took) => {
+                self.last_failure = Some(Failure::Transient);
+                true
+            }
+            Ended::Answered(Outcome::Ignored) | Ended::Cancelled => return None,
+        };
+        let timed = self.config.slow_call_rate.and(took);
+        Some(Ending {
+            failed,
+            slow: timed.is_some_and(|took| took >= self.config.slow_call),
+        })
+    }
+
+    fn count(&mut self, ending: Ending, now: Instant) -> Option<Transition> {
+        self.window.push(ending, now);
+        self.consecutive = if ending.failed {
+            self.consecutive.saturating_add(1)
+        } else {
+            0
+        };
+        if matches!(self.phase, Phase::MetricsOnly) {
             return None;
         }
-        self.reason = Some(Reason::Forced);
-        self.opened += 1;
-        Some(self.enter(Phase::Open(None)))
+        self.broken_rule().map(|reason| self.open(reason, now))
     }
 
-    pub(super) fn reset(&mut self) -> Option<Transition> {
-        let was_closed = matches!(self.phase, Phase::Closed);
-        let transition = self.close();
-        (!was_closed).then_some(transition)
-    }
-
-    /// The state at `now`: an open breaker whose wait is over counts as half-open.
-    pub(super) fn state(&self, now: Instant) -> State {
-        if self.wait_is_over(now) {
-            State::HalfOpen
-        } else {
-            self.phase_state()
+    fn broken_rule(&self) -> Option<Reason> {
+        let config = &self.config;
+        if config
+            .consecutive_failures
+            .is_some_and(|most| self.consecutive >= most)
+        {
+            return Some(Reason::ConsecutiveFailures);
         }
+        let Sums {
+            calls,
+            failures,
+            slow,
+        } = self.window.sums();
+        let broken = |rate: Option<crate::config::Ratio>, part: u32| {
+            part > 0
+                && calls >= config.minimum_calls
+                && rate.is_some_and(|rate| f64::from(part) >= rate.value() * f64::from(calls))
+        };
+        if broken(config.failure_rate, failures) {
+            Some(Reason::FailureRate)
+        } else if broken(config.slow_call_rate, slow) {
+            Some(Reason::SlowCallRate)
+        } else {
+            None
+        }
+    }
+
+    /// What time alone changes: an open breaker becomes half-open, a ramp ends.
+    fn time_passed(&mut self, now: Instant) -> Option<Transition> {
+        match (self.state(now), &self.phase) {
+            (State::HalfOpen, Phase::Open { .. }) => {
+                self.generation += 1;
+                Some(self.enter(Phase::HalfOpen(Probes::new())))
+            }
+            // What began on the ramp is evidence for the closed state too.
+            (State::Closed, Phase::RampingUp { .. }) => Some(self.closed()),
+            _ => None,
+        }
+    }
+
+    /// The state at `now`, also when nobody has called since it changed.
+    pub(super) fn state(&self, now: Instant) -> State {
+        match self.phase {
+            Phase::Open { until, .. } if now >= until => State::HalfOpen,
+            Phase::RampingUp { since } if self.ramp_is_over(since, now) => State::Closed,
+            _ => self.phase.state(),
+        }
+    }
+
+    fn ramp_is_over(&self, since: Instant, now: Instant) -> bool {
+        let ramp = self.config.ramp_up;
+        ramp.is_none_or(|ramp| ramp.share(now.saturating_duration_since(since)).is_none())
     }
 
     /// How long until an open breaker lets a probe through.
     pub(super) fn retry_after(&self, now: Instant) -> Option<Duration> {
         match self.phase {
-            Phase::Open(until) if !self.wait_is_over(now) => {
-                until.map(|until| until.saturating_duration_since(now))
-            }
+            Phase::Open { until, .. } if now < until => Some(until - now),
             _ => None,
         }
+    }
+
+    pub(super) fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
     }
 
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Closed)
+    pub(super) fn is_timed(&self) -> bool {
+        self.config.timed().is_some()
     }
 
-    /// Whether one more success would change nothing.
+    pub(super) fn passes_all(&self) -> bool {
+        self.phase.passes_all()
+    }
+
+    /// Whether one more success that is not timed would change nothing.
     pub(super) fn is_saturated(&self) -> bool {
-        self.is_closed() && self.consecutive == 0 && self.window.is_saturated()
-    }
-
-    pub(super) fn window(&self) -> (u32, u32, u32) {
-        (
-            self.window.calls(),
-            self.window.failures(),
-            self.consecutive,
-        )
-    }
-
-    fn record_closed(&mut self, failed: bool, now: Instant) -> Option<Transition> {
-        self.window.push(failed);
-        self.consecutive = if failed {
-            self.consecutive.saturating_add(1)
-        } else {
-            0
-        };
-        let in_a_row = self
-            .config
-            .consecutive_failures
-            .is_some_and(|most| self.consecutive >= most);
-        if in_a_row {
-            return Some(self.open(Reason::ConsecutiveFailures, now));
+        match self.phase {
+            Phase::Disabled => true,
+            Phase::Closed | Phase::MetricsOnly => {
+                self.consecutive == 0
+                    && self.config.slow_call_rate.is_none()
+                    && self.window.is_saturated()
+            }
+            _ => false,
         }
-        let (calls, failures) = (self.window.calls(), self.window.failures());
-        let too_many = self.config.failure_rate.is_some_and(|rate| {
-            failures > 0
-                && calls >= self.config.minimum_calls
-                && f64::from(failures) >= rate.value() * f64::from(calls)
-        });
-        too_many.then(|| self.open(Reason::FailureRate, now))
     }
 
-    fn wait_is_over(&self, now: Instant) -> bool {
-        matches!(self.phase, Phase::Open(Some(until)) if now >= until)
+    pub(super) fn snapshot(&mut self, name: Arc<str>, now: Instant) -> Snapshot {
+        let Sums {
+            calls,
+            failures,
+            slow,
+        } = self.window.sums_at(now);
+        Snapshot {
+            name,
+            state: self.state(now),
+            calls,
+            failures,
+            slow_calls: slow,
+            consecutive_failures: self.consecutive,
+            reason: self.reason,
+            last_failure: self.last_failure,
+            retry_after: self.retry_after(now),
+            opened: self.opened,
+            rejected: self.rejected,
+            stale: self.stale,
+        }
+    }
+
+    pub(super) fn subscribe(&mut self) -> broadcast::Receiver<Transition> {
+        let sender = self
+            .subscribers
+            .get_or_insert_with(|| broadcast::Sender::new(SUBSCRIBERS_BEHIND));
+        sender.subscribe()
+    }
+
+    /// Opens, passes all, or only watches, until [`reset`](Self::reset).
+    pub(super) fn force(&mut self, phase: Phase) -> Option<Transition> {
+        if self.phase.state() == phase.state() {
+            return None;
+        }
+        if matches!(phase, Phase::ForcedOpen) {
+            self.reason = Some(Reason::Forced);
+            self.opened += 1;
+        } else {
+            self.reason = None;
+        }
+        self.generation += 1;
+        Some(self.enter(phase))
+    }
+
+    pub(super) fn reset(&mut self) -> Option<Transition> {
+        let was_closed = matches!(self.phase, Phase::Closed);
+        self.generation += 1;
+        self.forget();
+        let transition = self.closed();
+        (!was_closed).then_some(transition)
+    }
+
+    /// Takes on another policy. The state stays; the window is kept when it is of the same kind and
+    /// size.
+    pub(super) fn reconfigure(&mut self, config: Config) {
+        if config.window != self.config.window {
+            self.window = Tally::new(config.window);
+        }
+        if config.open_for != self.config.open_for {
+            self.delays = config.open_for.delays();
+        }
+        self.config = config;
     }
 
     fn open(&mut self, reason: Reason, now: Instant) -> Transition {
-        self.reason = Some(reason);
+        self.times = self.times.saturating_add(1);
         self.opened += 1;
-        let wait = self
-            .delays
-            .next()
-            .unwrap_or(crate::backoff::Backoff::DEFAULT_CAP);
-        self.enter(Phase::Open(Some(after(now, wait))))
+        self.reason = Some(reason);
+        let scheduled = self.delays.next().unwrap_or(Config::OPEN_FOR);
+        let until = after(now, scheduled.max(self.asked()));
+        self.generation += 1;
+        self.enter(Phase::Open { since: now, until })
     }
 
-    fn enter_half_open(&mut self) -> Transition {
-        self.enter(Phase::HalfOpen {
-            successes: 0,
-            probes: Vec::new(),
-            next: 0,
-        })
+    /// The function that is to say how long to stay open, and what it is told. It is somebody else's
+    /// code, so it runs outside the lock.
+    pub(super) fn opening(&self) -> Option<(OpenFor, Opening, u64)> {
+        let open_for = self.open_for.clone()?;
+        let reason = self.reason?;
+        let opening = Opening {
+            times: self.times,
+            reason,
+            last_failure: self.last_failure,
+        };
+        matches!(self.phase, Phase::Open { .. }).then_some((open_for, opening, self.generation))
     }
 
-    fn close(&mut self) -> Transition {
+    /// Takes the function's answer, if it is still open for the same reason.
+    pub(super) fn stay_open(&mut self, generation: u64, wait: Duration) {
+        if let Phase::Open { since, until } = &mut self.phase
+            && self.generation == generation
+        {
+            *until = after(*since, wait);
+        }
+    }
+
+    /// How long the service itself asked us to stay away, within what the policy allows.
+    fn asked(&self) -> Duration {
+        match self.last_failure {
+            Some(Failure::Throttled {
+                retry_after: Some(asked),
+            }) => asked.min(self.config.open_for.longest()),
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn recover(&mut self, now: Instant) -> Transition {
+        self.generation += 1;
+        self.forget();
+        match self.config.ramp_up {
+            Some(_) => self.enter(Phase::RampingUp { since: now }),
+            None => self.closed(),
+        }
+    }
+
+    fn forget(&mut self) {
         self.window.clear();
         self.consecutive = 0;
+        self.last_failure = None;
+    }
+
+    fn closed(&mut self) -> Transition {
         self.delays = self.config.open_for.delays();
+        self.times = 0;
         self.reason = None;
         self.enter(Phase::Closed)
     }
 
     fn enter(&mut self, phase: Phase) -> Transition {
-        let from = self.phase_state();
+        let from = self.phase.state();
         self.phase = phase;
-        self.generation += 1;
-        Transition {
+        let transition = Transition {
             from,
-            to: self.phase_state(),
+            to: self.phase.state(),
             reason: self.reason,
+        };
+        // Under the lock, so that all see the changes in one order; it runs nobody's code.
+        if let Some(subscribers) = &self.subscribers
+            && subscribers.send(transition).is_err()
+        {
+            self.subscribers = None;
         }
+        transition
     }
+}
 
-    fn phase_state(&self) -> State {
-        match self.phase {
-            Phase::Closed => State::Closed,
-            Phase::Open(_) => State::Open,
-            Phase::HalfOpen { .. } => State::HalfOpen,
-        }
+/// Lets a growing share of the calls pass.
+fn ramp(config: &Config, since: Duration) -> Result<Option<u32>, Option<Duration>> {
+    let Some((ramp, share)) = config
+        .ramp_up
+        .and_then(|ramp| Some((ramp, ramp.share(since)?)))
+    else {
+        return Ok(None);
+    };
+    if fastrand::f64() < share {
+        return Ok(None);
+    }
+    // Soon enough to have a better chance.
+    Err(Some((ramp.over / 10).min(Duration::from_secs(1))))
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine")
+            .field("phase", &self.phase)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
     }
 }

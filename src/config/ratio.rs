@@ -14,6 +14,8 @@ impl Ratio {
     pub const HALF: Self = Self(0.5);
     /// 1.
     pub const ONE: Self = Self(1.0);
+    /// 0.1.
+    pub const TENTH: Self = Self(0.1);
     /// 0.
     pub const ZERO: Self = Self(0.0);
 

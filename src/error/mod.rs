@@ -28,12 +28,14 @@
 //! ```
 
 mod cause;
+mod circuit;
 mod io;
 mod panic;
 mod rejected;
 
 pub(crate) use cause::typed;
 pub use cause::{Chain, cause, is_caused_by, rejected};
+pub use circuit::CircuitState;
 pub use io::{Error, Kind};
 pub(crate) use panic::caught;
 pub use rejected::Rejected;

@@ -2,6 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::CircuitState;
+use crate::classify::Failure;
+
 /// A pattern refused the call; the protected service was not asked, or its answer came too late.
 ///
 /// A refusal is not evidence that the service is unwell, so classifiers treat it as
@@ -24,12 +27,16 @@ pub enum Rejected {
         /// The bulkhead's name.
         name: Arc<str>,
     },
-    /// The circuit is open, or half-open with all probes taken.
-    #[error("circuit {name} is open{}", Wait(*retry_after))]
+    /// The circuit lets this call not pass.
+    #[error("circuit {name} is {}{}", state.as_str(), Wait(*retry_after))]
     #[non_exhaustive]
     CircuitOpen {
         /// The breaker's name.
         name: Arc<str>,
+        /// Its state: open, half-open with all probes taken, or ramping up.
+        state: CircuitState,
+        /// How the latest failure that it saw failed.
+        last_failure: Option<Failure>,
         /// How long until the next call may be let through; `None` while it is open until somebody
         /// closes it.
         retry_after: Option<Duration>,
@@ -81,15 +88,22 @@ impl Rejected {
         Self::BulkheadFull { name: name.into() }
     }
 
-    /// The circuit `name` is open for another `retry_after`; `None` until somebody closes it.
+    /// The circuit `name` is open for another `retry_after`; `None`: it was opened by hand, and is open
+    /// until somebody closes it.
     #[must_use]
     pub fn circuit_open(
         name: impl Into<Arc<str>>,
         retry_after: impl Into<Option<Duration>>,
     ) -> Self {
+        let retry_after = retry_after.into();
         Self::CircuitOpen {
             name: name.into(),
-            retry_after: retry_after.into(),
+            state: match retry_after {
+                Some(_) => CircuitState::Open,
+                None => CircuitState::ForcedOpen,
+            },
+            last_failure: None,
+            retry_after,
         }
     }
 
@@ -147,7 +161,7 @@ impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(wait) => write!(f, ", retry after {wait:?}"),
-            None => f.write_str(" until it is closed by hand"),
+            None => f.write_str(" until somebody resets it"),
         }
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod breaker;
+mod oracle;
 mod retry;
 
 use std::time::Duration;
