@@ -117,6 +117,7 @@ pub mod kafka;
 mod membership;
 mod memory;
 mod partitioner;
+mod publish_error;
 mod publisher;
 mod record;
 mod redrive;
@@ -128,7 +129,8 @@ mod topics;
 pub use delivery::Delivery;
 pub use memory::{Memory, MemorySubscriber};
 pub use partitioner::partition_for;
-pub use publisher::{Appended, PublishError, Publisher, SendStatus};
+pub use publish_error::{PublishError, SendStatus};
+pub use publisher::{Appended, Publisher};
 pub use record::{Position, Record, TopicPartition};
 pub use redrive::{REDRIVE_COUNT, REDRIVE_GROUP, REDRIVE_ORIGIN};
 #[cfg(feature = "sqlite")]

@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Retry;
 use crate::backoff::Backoff;
 use crate::config::{ConfigError, Problems, duration};
 
@@ -18,13 +17,6 @@ pub struct Config {
     /// How long all attempts and waits may take together.
     #[serde(with = "duration")]
     pub deadline: Duration,
-}
-
-/// Builds a [`Retry`].
-#[derive(Debug, Clone, Copy, Default)]
-#[must_use = "a builder does nothing until it is built"]
-pub struct Builder {
-    config: Config,
 }
 
 impl Config {
@@ -67,42 +59,6 @@ impl Default for Config {
             backoff: Backoff::default(),
             deadline: Self::DEADLINE,
         }
-    }
-}
-
-impl Builder {
-    /// Takes the whole policy from `config`.
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
-        self
-    }
-
-    /// Makes so many attempts at most, the first one included.
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.config.attempts = attempts;
-        self
-    }
-
-    /// Waits by this schedule between attempts.
-    pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.config.backoff = backoff;
-        self
-    }
-
-    /// Gives all attempts and waits together so much time.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.config.deadline = deadline;
-        self
-    }
-
-    /// Checks the policy.
-    ///
-    /// # Errors
-    ///
-    /// All problems at once.
-    pub fn build(self) -> Result<Retry, ConfigError> {
-        self.config.check()?;
-        Ok(Retry::new(self.config))
     }
 }
 

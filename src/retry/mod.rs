@@ -66,6 +66,7 @@
 //! # Ok::<_, BoxError>(()) }).unwrap();
 //! ```
 
+mod builder;
 mod config;
 mod core;
 pub mod future;
@@ -74,7 +75,8 @@ mod request;
 mod schedule;
 mod service;
 
-pub use config::{Builder, Config};
+pub use builder::Builder;
+pub use config::Config;
 pub use core::Retry;
 pub use layer::RetryLayer;
 pub use request::{CloneAll, CloneRequest};

@@ -1,17 +1,17 @@
 //! What a breaker remembers of the latest calls.
 
 mod count;
+mod tally;
 mod time;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
-use self::count::Count;
-use self::time::Time;
 use crate::config::{Problems, duration};
+
+pub(super) use tally::{Ending, Sums, Tally};
 
 /// Which calls a breaker looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,89 +59,5 @@ impl Window {
                 Self::Time(_) => "at least 1".to_owned(),
             },
         );
-    }
-}
-
-/// How one call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ending {
-    pub(super) failed: bool,
-    pub(super) slow: bool,
-}
-
-/// How many calls ended how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Sums {
-    pub(super) calls: u32,
-    pub(super) failures: u32,
-    pub(super) slow: u32,
-}
-
-impl Sums {
-    fn add(&mut self, ending: Ending) {
-        self.calls = self.calls.saturating_add(1);
-        self.failures = self.failures.saturating_add(u32::from(ending.failed));
-        self.slow = self.slow.saturating_add(u32::from(ending.slow));
-    }
-
-    fn subtract(&mut self, other: Self) {
-        self.calls -= other.calls;
-        self.failures -= other.failures;
-        self.slow -= other.slow;
-    }
-}
-
-/// The calls in a window.
-#[derive(Debug)]
-pub(super) enum Tally {
-    Count(Count),
-    Time(Time),
-}
-
-impl Tally {
-    pub(super) fn new(window: Window) -> Self {
-        match window {
-            Window::Calls(calls) => Self::Count(Count::new(calls)),
-            Window::Time(span) => Self::Time(Time::new(span)),
-        }
-    }
-
-    /// Takes in one call that ended at `now`.
-    pub(super) fn push(&mut self, ending: Ending, now: Instant) {
-        match self {
-            Self::Count(count) => count.push(ending),
-            Self::Time(time) => time.push(ending, now),
-        }
-    }
-
-    /// What the window holds, as of the latest call.
-    pub(super) fn sums(&self) -> Sums {
-        match self {
-            Self::Count(count) => count.sums(),
-            Self::Time(time) => time.sums(),
-        }
-    }
-
-    /// What the window holds at `now`.
-    pub(super) fn sums_at(&mut self, now: Instant) -> Sums {
-        if let Self::Time(time) = self {
-            time.advance(now);
-        }
-        self.sums()
-    }
-
-    pub(super) fn clear(&mut self) {
-        match self {
-            Self::Count(count) => count.clear(),
-            Self::Time(time) => time.clear(),
-        }
-    }
-
-    /// Whether one more success would change nothing.
-    pub(super) fn is_saturated(&self) -> bool {
-        match self {
-            Self::Count(count) => count.is_saturated(),
-            Self::Time(_) => false,
-        }
     }
 }

@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Relay;
 use crate::backoff::Backoff;
 use crate::config::{ConfigError, Problems, duration};
 
@@ -29,15 +28,6 @@ pub struct Config {
     pub poll: Duration,
     /// How long to wait after a transient failure.
     pub backoff: Backoff,
-}
-
-/// Builds a [`Relay`].
-#[derive(Debug)]
-#[must_use = "a builder does nothing until it is built"]
-pub struct Builder<S, P> {
-    store: S,
-    publisher: P,
-    config: Config,
 }
 
 impl Config {
@@ -89,56 +79,6 @@ impl Default for Config {
             poll: Self::POLL,
             backoff: Backoff::default().cap(Duration::from_secs(5)),
         }
-    }
-}
-
-impl<S, P> Builder<S, P> {
-    pub(super) fn new(store: S, publisher: P) -> Self {
-        Self {
-            store,
-            publisher,
-            config: Config::default(),
-        }
-    }
-
-    /// Takes the whole configuration from `config`.
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
-        self
-    }
-
-    /// Publishes at most so many rows together.
-    pub fn window(mut self, rows: NonZeroUsize) -> Self {
-        self.config.window = rows;
-        self
-    }
-
-    /// Keeps the lease for so long without a word.
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.config.lease = lease;
-        self
-    }
-
-    /// Looks for new rows after so long without a hint.
-    pub fn poll(mut self, poll: Duration) -> Self {
-        self.config.poll = poll;
-        self
-    }
-
-    /// Waits by this schedule after transient failures.
-    pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.config.backoff = backoff;
-        self
-    }
-
-    /// Checks the configuration and makes the relay, with an owner name that no other relay has.
-    ///
-    /// # Errors
-    ///
-    /// All problems at once.
-    pub fn build(self) -> Result<Relay<S, P>, ConfigError> {
-        self.config.check()?;
-        Ok(Relay::new(self.store, self.publisher, self.config))
     }
 }
 

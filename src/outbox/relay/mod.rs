@@ -1,5 +1,6 @@
 //! Publishes what an outbox holds; see the [module docs](super).
 
+mod builder;
 mod config;
 mod held;
 mod report;
@@ -18,7 +19,8 @@ use crate::shutdown::Token;
 use held::Held;
 use tenure::{Pause, Tenure};
 
-pub use config::{Builder, Config};
+pub use builder::Builder;
+pub use config::Config;
 pub use report::Report;
 
 /// Publishes what an outbox holds, as long as it holds the lease.
