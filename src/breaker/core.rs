@@ -132,8 +132,7 @@ impl Breaker {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let now = Instant::now();
-        let name = Arc::clone(&self.0.name);
-        self.0.shared.with(|machine| machine.snapshot(name, now))
+        self.0.shared.with(|machine| machine.snapshot(now))
     }
 
     /// The changes of state from now on.

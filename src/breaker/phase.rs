@@ -79,9 +79,12 @@ impl Ticket {
 
     /// How long it took until `now`, if calls are timed.
     pub(super) fn took(&self, now: Instant) -> Option<Duration> {
+        if self.began == NOT_TIMED {
+            return None;
+        }
         let ended = Self::passing(0).timed(now).began;
         let nanos = u64::try_from(ended.saturating_sub(self.began)).unwrap_or(0);
-        (self.began != NOT_TIMED).then(|| Duration::from_nanos(nanos))
+        Some(Duration::from_nanos(nanos))
     }
 }
 

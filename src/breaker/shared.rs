@@ -107,7 +107,11 @@ impl Shared {
 
     /// Changes the machine, and tells of a change of state.
     pub(super) fn change(&self, change: impl FnOnce(&mut Machine) -> Option<Transition>) {
-        let changed = self.with(|machine| Some((machine.name(), change(machine)?)));
+        // Most outcomes change no state: only then the name is worth a count of references.
+        let changed = self.with(|machine| {
+            let transition = change(machine)?;
+            Some((machine.name(), transition))
+        });
         if let Some((name, transition)) = changed {
             self.tell(&name, transition);
         }

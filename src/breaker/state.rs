@@ -33,7 +33,7 @@ pub struct Opening {
 /// The state machine: it is told the time and the outcomes, and says what follows from them.
 pub(super) struct Machine {
     name: Arc<str>,
-    pub(super) config: Config,
+    config: Config,
     open_for: Option<OpenFor>,
     phase: Phase,
     window: Tally,
@@ -44,7 +44,7 @@ pub(super) struct Machine {
     /// How often it opened without having been closed in between.
     times: u32,
     reason: Option<Reason>,
-    pub(super) last_failure: Option<Failure>,
+    last_failure: Option<Failure>,
     opened: u64,
     rejected: u64,
     stale: u64,
@@ -250,7 +250,7 @@ impl Machine {
     }
 
     /// How long until an open breaker lets a probe through.
-    pub(super) fn retry_after(&self, now: Instant) -> Option<Duration> {
+    fn retry_after(&self, now: Instant) -> Option<Duration> {
         match self.phase {
             Phase::Open { until, .. } if now < until => Some(until - now),
             _ => None,
@@ -286,14 +286,14 @@ impl Machine {
         }
     }
 
-    pub(super) fn snapshot(&mut self, name: Arc<str>, now: Instant) -> Snapshot {
+    pub(super) fn snapshot(&mut self, now: Instant) -> Snapshot {
         let Sums {
             calls,
             failures,
             slow,
         } = self.window.sums_at(now);
         Snapshot {
-            name,
+            name: self.name(),
             state: self.state(now),
             calls,
             failures,

@@ -101,6 +101,14 @@ async fn publishing_goes_on(
     subscriber.close().await.unwrap();
 }
 
+async fn subscribed(config: &Config, topic: &Arc<str>) -> Subscriber {
+    let mut subscriber = Subscriber::new(config).unwrap();
+    let topics = [Arc::clone(topic)];
+    let subscribed = subscriber.subscribe("group", &topics, Start::Earliest);
+    subscribed.await.unwrap();
+    subscriber
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn publishing_goes_on_after_a_kill() {
     publishing_goes_on(Kafka::kill, Kafka::restart).await;
@@ -116,12 +124,7 @@ async fn reading_goes_on_after_a_restart() {
     let broker = own_broker().await;
     let config = config(&broker);
     let topic = topic(&config, 3).await;
-    let mut subscriber = Subscriber::new(&config).unwrap();
-    let topics = [Arc::clone(&topic)];
-    subscriber
-        .subscribe("group", &topics, Start::Earliest)
-        .await
-        .unwrap();
+    let mut subscriber = subscribed(&config, &topic).await;
     publish_all(config.clone(), Arc::clone(&topic), 100).await;
     expect_all(&mut subscriber, 100).await;
     steer(&broker, Kafka::restart).await;
@@ -137,12 +140,7 @@ async fn leaving_a_stalled_broker_ends() {
     let broker = own_broker().await;
     let config = config(&broker);
     let topic = topic(&config, 3).await;
-    let mut subscriber = Subscriber::new(&config).unwrap();
-    let topics = [Arc::clone(&topic)];
-    subscriber
-        .subscribe("group", &topics, Start::Earliest)
-        .await
-        .unwrap();
+    let mut subscriber = subscribed(&config, &topic).await;
     publish_all(config, topic, 100).await;
     expect_all(&mut subscriber, 100).await;
     steer(&broker, Kafka::stop).await;

@@ -77,23 +77,11 @@ impl Outbox {
     async fn finish(self) -> HashMap<u32, Vec<u32>> {
         self.shutdown.trigger();
         self.relay.await.unwrap().expect("it ends only when told");
-        let mut subscriber = self.broker.subscriber();
-        let topics = [Arc::from(TOPIC)];
-        let subscribed = subscriber.subscribe("check", &topics, Start::Earliest);
-        subscribed.await.unwrap();
         let mut seen: HashMap<u32, Vec<u32>> = HashMap::new();
-        let many = NonZeroUsize::new(1_000).unwrap();
-        while let Ok(polled) = timeout(Duration::from_millis(200), subscriber.poll(many)).await {
-            let Polled::Records(records) = polled.unwrap() else {
-                continue;
-            };
-            for received in records {
-                let payload = received.record.payload.unwrap();
-                let number: u32 = std::str::from_utf8(&payload).unwrap().parse().unwrap();
-                let of_key = seen.entry(number % KEYS).or_default();
-                if !of_key.contains(&number) {
-                    of_key.push(number);
-                }
+        for number in published(&self.broker, "check").await {
+            let of_key = seen.entry(number % KEYS).or_default();
+            if !of_key.contains(&number) {
+                of_key.push(number);
             }
         }
         seen
@@ -175,24 +163,31 @@ async fn a_relay_goes_on_when_the_server_has_been_restarted() {
 /// Whether an enqueue whose answer was lost has happened: its row waits, or was published.
 async fn written(outbox: &Outbox, number: u32) -> bool {
     outbox.drained().await;
-    let mut subscriber = outbox.broker.subscriber();
-    let topics = [Arc::from(TOPIC)];
     let group = format!("written-{number}");
-    subscriber
-        .subscribe(&group, &topics, Start::Earliest)
-        .await
-        .unwrap();
+    published(&outbox.broker, &group).await.contains(&number)
+}
+
+/// Every number that the broker has, in order, copies included.
+async fn published(broker: &Memory, group: &str) -> Vec<u32> {
+    let mut subscriber = broker.subscriber();
+    let topics = [Arc::from(TOPIC)];
+    let subscribed = subscriber.subscribe(group, &topics, Start::Earliest);
+    subscribed.await.unwrap();
+    let mut numbers = Vec::new();
     let many = NonZeroUsize::new(1_000).unwrap();
-    while let Ok(polled) = timeout(Duration::from_millis(100), subscriber.poll(many)).await {
-        if let Polled::Records(records) = polled.unwrap()
-            && records.iter().any(|received| {
-                received.record.payload.as_deref() == Some(number.to_string().as_bytes())
-            })
-        {
-            return true;
-        }
+    while let Ok(polled) = timeout(Duration::from_millis(200), subscriber.poll(many)).await {
+        let Polled::Records(records) = polled.unwrap() else {
+            continue;
+        };
+        numbers.extend(records.into_iter().map(|received| {
+            let payload = received.record.payload.unwrap();
+            std::str::from_utf8(&payload)
+                .unwrap()
+                .parse::<u32>()
+                .unwrap()
+        }));
     }
-    false
+    numbers
 }
 
 /// Ends every connection to the outbox's database, as an administrator or a proxy may.

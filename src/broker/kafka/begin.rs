@@ -3,7 +3,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::error::{BACKEND, error};
 use super::metadata::ASK;
-use super::rebalance::{list, number, take};
+use super::rebalance::{each, list, number, take};
 use super::subscriber::Driver;
 use crate::broker::{Start, TopicPartition};
 use crate::error::{Error, Kind};
@@ -22,8 +22,7 @@ pub(super) fn begin(
         .committed_offsets(list(partitions), ASK)
         .map_err(&error)?;
     // A partition that failed alone must not pass for one that was never committed.
-    let each = offsets.elements().into_iter().map(|one| one.error());
-    each.collect::<Result<(), _>>().map_err(&error)?;
+    each(&offsets).map_err(&error)?;
     let mut first = TopicPartitionList::new();
     for partition in partitions {
         let (topic, number) = (&*partition.topic, number(partition));

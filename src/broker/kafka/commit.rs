@@ -7,6 +7,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::oneshot;
 
 use super::error::{BACKEND, error};
+use super::rebalance::each;
 use super::subscriber::Driver;
 use crate::error::{Error, Kind};
 
@@ -33,8 +34,7 @@ pub(super) fn begin(
 fn commit(driver: &Driver, offsets: &TopicPartitionList) -> Result<(), Error> {
     let committed = driver.commit(offsets, CommitMode::Sync);
     // The call as a whole fails only when all of its partitions do.
-    let each = offsets.elements().into_iter().map(|one| one.error());
-    match committed.and_then(|()| each.collect::<Result<(), _>>()) {
+    match committed.and_then(|()| each(offsets)) {
         Ok(()) => Ok(()),
         // The group has moved on, and the assignment may be carried over: when it is not, the next
         // decision says so. librdkafka itself waits for that too.

@@ -123,12 +123,7 @@ impl Publisher {
     ) -> Result<DeliveryFuture, PublishError> {
         let partitions = match topics.get(&record.topic) {
             Some(Ok(count)) => Some(*count),
-            Some(Err(error)) => {
-                let refused = Error::new(error.kind(), BACKEND, "publish");
-                return Err(PublishError::not_sent(
-                    refused.with_source(Arc::clone(error)),
-                ));
-            }
+            Some(Err(error)) => return Err(refused(error)),
             None => None,
         };
         // librdkafka itself chooses where no partition is asked for: it hears first of new ones.
@@ -168,13 +163,10 @@ fn connect(settings: &Config, reports: &Arc<Reports>) -> Result<FutureProducer<C
         .map_err(error("configure"))
 }
 
-/// All of a batch for which there is no producer.
-fn refused(count: usize, error: Error) -> Vec<Result<Appended, PublishError>> {
-    let error = Arc::new(error);
-    let one = || Error::new(error.kind(), BACKEND, "publish").with_source(Arc::clone(&error));
-    (0..count)
-        .map(|_| Err(PublishError::not_sent(one())))
-        .collect()
+/// A record that was not sent, for a reason that it shares with others.
+fn refused(reason: &Arc<Error>) -> PublishError {
+    let error = Error::new(reason.kind(), BACKEND, "publish");
+    PublishError::not_sent(error.with_source(Arc::clone(reason)))
 }
 
 /// What a record needs besides key, headers and payload, at most.
@@ -187,7 +179,10 @@ impl broker::Publisher for Publisher {
     async fn publish(&self, batch: Vec<Record>) -> Vec<Result<Appended, PublishError>> {
         let producer = match self.producer() {
             Ok(producer) => producer,
-            Err(error) => return refused(batch.len(), error),
+            Err(error) => {
+                let error = Arc::new(error);
+                return batch.iter().map(|_| Err(refused(&error))).collect();
+            }
         };
         let topics = self.look_up(&producer, &batch).await;
         let mut admission = Admission::new(BACKEND, self.max_record);

@@ -173,6 +173,12 @@ pub(super) fn list<'a>(
     list
 }
 
+/// The first error of a single partition: a call about several fails only when all of them do.
+pub(super) fn each(list: &TopicPartitionList) -> Result<(), KafkaError> {
+    let elements = list.elements();
+    elements.into_iter().try_for_each(|one| one.error())
+}
+
 pub(super) fn number(partition: &TopicPartition) -> i32 {
     i32::try_from(partition.partition).unwrap_or(i32::MAX)
 }

@@ -135,8 +135,10 @@ impl Run<'_> {
     }
 
     fn has_another(&self) -> bool {
-        let tried = self.progress().tried.clone();
-        self.upstream.balancer.pick(&tried).is_ok()
+        let listed = self.upstream.balancer.watch().snapshot();
+        let progress = self.progress();
+        let mut instances = listed.instances().iter();
+        instances.any(|instance| !progress.tried.contains(&instance.id))
     }
 
     /// From here on the request may arrive, also if the caller does not wait for the end.

@@ -5,8 +5,9 @@ use tokio::time::Instant;
 
 use crate::backoff::{Backoff, Delays};
 
-/// Topics that the broker does not have, or not for us. They are left alone for a while, so that what
-/// waits for them, however much it is, keeps nobody else waiting.
+/// Topics that the broker does not have, or not for us, or for which it fails while it takes others. They
+/// are left alone for a while, so that what waits for them, however much it is, keeps nobody else
+/// waiting.
 #[derive(Debug)]
 pub(super) struct Held {
     backoff: Backoff,

@@ -166,30 +166,19 @@ fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let name = data.display().to_string();
-    let variables = [
-        ("TODO_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
-        ("TODO_DATA".to_owned(), name.clone()),
-    ];
-    assert!(
-        Process::start("todo", &[], &variables)
-            .terminate()
-            .success()
-    );
+    let variables = [("TODO_LISTEN", "127.0.0.1:0"), ("TODO_DATA", &*name)];
+    assert!(running(&variables).terminate().success());
     for file in ["broker.db", "tasks.db"] {
         let file = data.join(file);
         let before = std::fs::read(&file).expect("made");
         newer(&file, "bowline_schema SET version = version + 100");
-        let output = todo(&[("TODO_LISTEN", "127.0.0.1:0"), ("TODO_DATA", &name)]);
+        let output = todo(&variables);
         fails_with(&output, &["version 101", "knows 0 to 1"]);
         newer(&file, "bowline_schema SET version = version - 100");
         let after = std::fs::read(&file).expect("still there");
         assert_eq!(before.len(), after.len(), "{} was written", file.display());
     }
-    assert!(
-        Process::start("todo", &[], &variables)
-            .terminate()
-            .success()
-    );
+    assert!(running(&variables).terminate().success());
 }
 
 #[test]
@@ -197,18 +186,15 @@ fn a_folder_that_may_not_be_written_or_is_in_use_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     let name = data.display().to_string();
-    let variables = [
-        ("TODO_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
-        ("TODO_DATA".to_owned(), name.clone()),
-    ];
-    let running = Process::start("todo", &[], &variables);
-    let output = todo(&[("TODO_LISTEN", "127.0.0.1:0"), ("TODO_DATA", &name)]);
+    let variables = [("TODO_LISTEN", "127.0.0.1:0"), ("TODO_DATA", &*name)];
+    let running = running(&variables);
+    let output = todo(&variables);
     fails_with(&output, &[&name, "used by another todo"]);
     assert!(running.terminate().success());
 
     set_mode(&data, 0o555);
     set_mode(folder.path(), 0o755);
-    let output = unprivileged(&[("TODO_LISTEN", "127.0.0.1:0"), ("TODO_DATA", &name)]);
+    let output = unprivileged(&variables);
     fails_with(&output, &[&name, "cannot be written"]);
     set_mode(&data, 0o755);
 }
@@ -219,6 +205,13 @@ fn a_system_that_others_can_reach_names_its_operators() {
     fails_with(&output, &["TODO_OPERATORS", "not set"]);
     let output = todo(&[("TODO_LOG", "a=b=c")]);
     fails_with(&output, &["TODO_LOG", "a=b=c"]);
+}
+
+fn running(variables: &[(&str, &str)]) -> Process {
+    let owned = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Process::start("todo", &[], &owned.collect::<Vec<_>>())
 }
 
 fn newer(file: &Path, update: &str) {

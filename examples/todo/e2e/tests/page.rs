@@ -8,11 +8,7 @@ use todo_e2e::{Browser, Cluster, Mode, eventually};
 #[test]
 fn a_poison_event_is_seen_redriven_from_the_page_and_handled_once() {
     let cluster = Cluster::start(Mode::Embedded, true);
-    let page = Browser::open(1000, 900);
-    page.visit(cluster.url());
-    page.fill("input[name=email]", "ada@example.org");
-    page.fill("input[name=password]", "correct horse");
-    page.click("button[value=register]");
+    let page = registered(&cluster, 1000, 900);
     page.wait_for_text("#who", "ada@example.org");
 
     page.click("#tab-operations");
@@ -53,11 +49,7 @@ fn a_poison_event_is_seen_redriven_from_the_page_and_handled_once() {
 #[test]
 fn a_narrow_screen_needs_no_sideways_scrolling_and_the_keyboard_reaches_everything() {
     let cluster = Cluster::start(Mode::Embedded, true);
-    let page = Browser::open(375, 700);
-    page.visit(cluster.url());
-    page.fill("input[name=email]", "ada@example.org");
-    page.fill("input[name=password]", "correct horse");
-    page.click("button[value=register]");
+    let page = registered(&cluster, 375, 700);
     for tab in ["#tab-tasks", "#tab-notifications", "#tab-operations"] {
         page.click(tab);
         let fits = "document.documentElement.scrollWidth <= document.documentElement.clientWidth";
@@ -69,6 +61,16 @@ fn a_narrow_screen_needs_no_sideways_scrolling_and_the_keyboard_reaches_everythi
     let unreachable = "[...document.querySelectorAll('button, input')].filter((e) => \
         e.offsetParent && e.tabIndex < 0 && e.getAttribute('role') !== 'tab').length";
     assert_eq!(page.evaluate(unreachable), 0);
+}
+
+/// A browser of this size in which a person has just registered.
+fn registered(cluster: &Cluster, width: u32, height: u32) -> Browser {
+    let page = Browser::open(width, height);
+    page.visit(cluster.url());
+    page.fill("input[name=email]", "ada@example.org");
+    page.fill("input[name=password]", "correct horse");
+    page.click("button[value=register]");
+    page
 }
 
 /// Where the pictures are kept: beside the build, for whoever wants to look.
