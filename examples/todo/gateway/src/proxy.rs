@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bowline::discovery::client::{self, end_to_end};
@@ -11,11 +11,14 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 use todo_contracts::services;
 use todo_platform::http::{Failure, trace_of};
+use tokio_stream::StreamExt;
 
 use crate::run::App;
 
 /// The largest body that is passed on.
 const BODY_MAX: usize = 1 << 20;
+/// How much of a larger one is read before the connection is closed on its sender.
+const DISCARDED_MAX: usize = 16 << 20;
 
 /// How long a caller waits at most, all attempts included.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(3);
@@ -32,13 +35,7 @@ pub(crate) async fn pass_on(State(app): State<App>, request: Request) -> Result<
     if !matches!(path, "/api/users/register" | "/api/users/login") {
         app.tokens.verify(&parts.headers)?;
     }
-    let body = to_bytes(body, BODY_MAX).await.map_err(|error| {
-        tracing::debug!(%error, "a body was refused");
-        Failure::from(
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large")
-                .with_detail(format!("the body must have at most {BODY_MAX} bytes")),
-        )
-    })?;
+    let body = read(body).await?;
     let target = parts
         .uri
         .path_and_query()
@@ -60,6 +57,33 @@ pub(crate) async fn pass_on(State(app): State<App>, request: Request) -> Result<
         .await
         .map(answer)
         .map_err(|error| unreachable(service, &error))
+}
+
+/// The whole body. One that is too large is read on for a while and thrown away: a caller who is still
+/// sending when the connection is closed never reads the answer.
+async fn read(body: Body) -> Result<Vec<u8>, Failure> {
+    let mut chunks = body.into_data_stream();
+    let (mut bytes, mut length) = (Vec::new(), 0);
+    while let Some(chunk) = chunks.next().await {
+        let Ok(chunk) = chunk else {
+            let malformed = Problem::new(StatusCode::BAD_REQUEST, "malformed");
+            return Err(malformed
+                .with_detail("the body did not come to its end")
+                .into());
+        };
+        length += chunk.len();
+        if length <= BODY_MAX {
+            bytes.extend_from_slice(&chunk);
+        } else if length > DISCARDED_MAX {
+            break;
+        }
+    }
+    if length <= BODY_MAX {
+        return Ok(bytes);
+    }
+    Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large")
+        .with_detail(format!("the body must have at most {BODY_MAX} bytes"))
+        .into())
 }
 
 /// One of the gateway's own calls to a service, for a caller who may make it. What the service refuses
