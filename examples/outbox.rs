@@ -26,9 +26,9 @@ async fn main() -> Result<(), BoxError> {
     let broker = broker::Sqlite::open(folder.path().join("broker.db")).await?;
     broker.create("tasks", NonZeroU32::MIN).await?;
 
-    create(&pool, &outbox, "write the letter", End::Commit).await?;
-    create(&pool, &outbox, "post it unwritten", End::RollBack).await?;
-    create(&pool, &outbox, "post the letter", End::Commit).await?;
+    create(&outbox, "write the letter", End::Commit).await?;
+    create(&outbox, "post it unwritten", End::RollBack).await?;
+    create(&outbox, "post the letter", End::Commit).await?;
     println!("waiting in the outbox: {}", outbox.status().await?.pending);
 
     // A service lets it run beside its work; once is enough here.
@@ -64,14 +64,8 @@ enum End {
     RollBack,
 }
 
-async fn create(
-    pool: &SqlitePool,
-    outbox: &outbox::Sqlite,
-    title: &str,
-    end: End,
-) -> Result<(), BoxError> {
-    // Takes the write lock at once, so that it cannot fail half-way because another was faster.
-    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+async fn create(outbox: &outbox::Sqlite, title: &str, end: End) -> Result<(), BoxError> {
+    let mut tx = outbox.begin().await?;
     let insert = sqlx::query("INSERT INTO tasks (title) VALUES ($1)").bind(title);
     insert.execute(&mut *tx).await?;
     let message = Message::new("task.created", title.to_owned()).with_key("letters");

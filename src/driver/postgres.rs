@@ -1,7 +1,7 @@
 //! PostgreSQL through `sqlx`.
 
-use sqlx::PgPool;
 use sqlx::error::DatabaseError;
+use sqlx::{PgPool, Postgres, Transaction};
 
 use super::{Schema, sql};
 use crate::error::{Error, Kind};
@@ -20,10 +20,21 @@ pub(crate) fn error(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
     }
 }
 
+/// Begins a transaction; may be given up at any moment.
+///
+/// sqlx 0.9.0 hands a connection whose `BEGIN` was given up on its way to the next borrower, whose
+/// statements then stand in a transaction that nobody ends (transact-rs/sqlx#4393). In a task of its
+/// own it is not given up; a transaction that nobody takes is rolled back.
+pub(crate) async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin().await }).await;
+    begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+}
+
 /// Brings the tables of `schema` to this build's version, in one transaction.
 pub(crate) async fn migrate(pool: &PgPool, schema: &Schema) -> Result<(), Error> {
     let error = error("migrate");
-    let mut tx = pool.begin().await.map_err(&error)?;
+    let mut tx = begin(pool).await.map_err(&error)?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(MIGRATION_LOCK)
         .execute(&mut *tx)

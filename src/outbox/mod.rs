@@ -46,6 +46,10 @@
 //! | `Sqlite` | `sqlx::Transaction<Sqlite>` | a look at the file every 10 ms, and polling |
 //! | `Postgres` | `sqlx::Transaction<Postgres>` | `NOTIFY`, and polling |
 //!
+//! The transaction may be any of the pool's. In PostgreSQL it had better be `Postgres::begin`'s: the
+//! `PgPool::begin` of sqlx 0.9.0, given up at the wrong moment, leaves a connection in the pool whose
+//! next statements are never committed.
+//!
 //! # Defaults
 //!
 //! | option of [`relay::Config`] | default | range |

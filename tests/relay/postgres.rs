@@ -1,8 +1,11 @@
 //! Relays over PostgreSQL that is slow, restarted, or takes connections away.
 
 use std::collections::HashMap;
+use std::future::{Future, poll_fn};
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bowline::backoff::Backoff;
@@ -12,7 +15,8 @@ use bowline::outbox::relay::Config;
 use bowline::outbox::{self, Relay, Store as _};
 use bowline::shutdown::Shutdown;
 use bowline_test_services::{Postgres, shared};
-use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{PgPool, Row as _};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
@@ -198,4 +202,44 @@ async fn terminate(server: &'static Postgres, outbox: &Outbox) {
     );
     let ended = spawn_blocking(move || server.query(&sql)).await.unwrap();
     assert_ne!(ended.unwrap().as_deref(), Some("0"));
+}
+
+/// A step that is dropped at any of its polls leaves no transaction behind in the pool, where it
+/// would keep the lease from everybody, and lose what is written next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_given_up_leaves_no_transaction_open() {
+    let url = shared::postgres()
+        .unwrap()
+        .create_database("given-up")
+        .unwrap();
+    let pool = PgPoolOptions::new().max_connections(1);
+    let pool = pool.connect(&url).await.unwrap();
+    let store = outbox::Postgres::new(pool.clone()).with_topic(TOPIC);
+    store.migrate().await.unwrap();
+    let ttl = Duration::from_secs(60);
+    let lease = store.lease("first", ttl).await.unwrap().expect("is free");
+    // Which poll it is that waits for the answer to `BEGIN` is up to the machine.
+    for polls in (1..8).cycle().take(200) {
+        give_up(polls, store.read(&lease, NonZeroUsize::MIN, &[])).await;
+        give_up(polls, store.begin()).await;
+        sqlx::query("SELECT 1").execute(&pool).await.unwrap();
+        // Outside a transaction this second statement begins one of its own.
+        let inside = sqlx::raw_sql("SELECT transaction_timestamp() <> statement_timestamp()");
+        let inside = inside.fetch_one(&pool).await.unwrap();
+        assert!(!inside.get::<bool, _>(0), "after {polls} polls");
+    }
+}
+
+/// Drops `work` after so many polls, unless it is done before.
+async fn give_up<F: Future>(polls: usize, work: F) {
+    let mut work = pin!(work);
+    let mut left = polls;
+    let given_up = poll_fn(|cx| {
+        left -= 1;
+        if work.as_mut().poll(cx).is_ready() || left == 0 {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    });
+    given_up.await;
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// What passed, what failed and how long each part took.
@@ -6,6 +7,7 @@ pub(crate) struct Report {
     passed: usize,
     skipped: usize,
     failures: Vec<String>,
+    running: BTreeSet<String>,
     times: Vec<(Duration, String)>,
 }
 
@@ -38,7 +40,18 @@ impl Report {
         self.failures.push(what);
     }
 
+    /// Notes that `test` runs, until its [`time`](Self::time) is known.
+    pub(crate) fn begin(&mut self, test: String) {
+        self.running.insert(test);
+    }
+
+    /// The tests that began and did not end; they are forgotten.
+    pub(crate) fn unfinished(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.running)
+    }
+
     pub(crate) fn time(&mut self, took: Duration, test: String) {
+        self.running.remove(&test);
         self.times.push((took, test));
     }
 

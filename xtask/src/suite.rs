@@ -83,6 +83,9 @@ pub(crate) fn run(binary: &Binary, environment: &Environment, report: &mut Repor
     let ended = child
         .map_err(|error| error.to_string())
         .and_then(|child| follow(child, |line| counted |= event(name, line, report)));
+    for test in report.unfinished() {
+        report.fail(format!("{test} did not end"));
+    }
     match ended {
         Ok(_) if counted => {}
         Ok(status) => report.fail(format!("{name} ended before its tests did ({status})")),
@@ -155,6 +158,10 @@ fn event(binary: &str, line: &str, report: &mut Report) -> bool {
                 event["passed"], event["failed"], event["ignored"]
             );
             return true;
+        }
+        (Some("test"), Some("started")) => {
+            report.begin(test);
+            return false;
         }
         (Some("test"), Some("ok")) => report.pass(1),
         (Some("test"), Some("ignored")) => report.skip(1),

@@ -103,7 +103,7 @@ impl Store for Postgres {
 
     async fn begin_redrive(&self, id: LetterId, lease: Duration) -> Result<Redriving, Error> {
         let error = postgres::error("begin redrive");
-        let mut tx = self.pool.begin().await.map_err(&error)?;
+        let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
         let mut letter = open(&mut tx, id, "begin redrive").await?;
         letter.state = State::Redriving;
         let redriving = Redriving::generate(letter);
@@ -134,7 +134,7 @@ impl Store for Postgres {
 
     async fn discard(&self, id: LetterId) -> Result<(), Error> {
         let error = postgres::error("discard");
-        let mut tx = self.pool.begin().await.map_err(&error)?;
+        let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
         open(&mut tx, id, "discard").await?;
         sqlx::query(queries::DISCARD)
             .bind(id.as_uuid())

@@ -218,7 +218,7 @@ where
         Box::pin(async move {
             let key = Key::of(&delivery)?;
             let error = postgres::error("handle");
-            let mut tx = inbox.pool.begin().await.map_err(&error)?;
+            let mut tx = postgres::begin(&inbox.pool).await.map_err(&error)?;
             if inbox.claim(&mut tx, &key).await? == Seen::First {
                 handler(&mut tx, delivery).await?;
                 tx.commit().await.map_err(&error)?;

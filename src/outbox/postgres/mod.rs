@@ -13,7 +13,7 @@ use sqlx::{PgPool, Row, Transaction};
 use super::row::{NewRow, StoredRow, split};
 use super::{Entry, EntryId, Lease, Parked, Routing, Settled, Status, Store, Window};
 use crate::driver::Schema;
-use crate::driver::postgres::{BACKEND, error, migrate};
+use crate::driver::postgres::{self, BACKEND, error, migrate};
 use crate::error::{Error, Kind};
 use crate::message::Message;
 use wake::Wake;
@@ -79,6 +79,21 @@ impl Postgres {
     /// Cancel safe: all is made in one transaction, or nothing.
     pub async fn migrate(&self) -> Result<(), Error> {
         migrate(&self.pool, &SCHEMA).await
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe, which `PgPool::begin` of sqlx 0.9.0 is not: given up at the wrong moment, as
+    /// by the time limit of a request, it leaves a connection in the pool whose next statements are
+    /// never committed.
+    pub async fn begin(&self) -> Result<Transaction<'static, sqlx::Postgres>, Error> {
+        postgres::begin(&self.pool).await.map_err(error("begin"))
     }
 
     /// Writes `message` into the outbox as a part of `tx`, and returns its place.
@@ -161,7 +176,9 @@ impl Postgres {
         lease: &Lease,
         operation: &'static str,
     ) -> Result<Transaction<'static, sqlx::Postgres>, Error> {
-        let mut tx = self.pool.begin().await.map_err(error(operation))?;
+        let mut tx = postgres::begin(&self.pool)
+            .await
+            .map_err(error(operation))?;
         let ours: Option<i32> = sqlx::query_scalar(queries::FENCE)
             .bind(&*lease.owner)
             .bind(epoch(lease.epoch))

@@ -70,6 +70,20 @@ impl Sqlite {
         migrate(&self.pool, &SCHEMA).await
     }
 
+    /// Begins a transaction that has the write lock from the start, so that no statement in it fails
+    /// because another writer was faster.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn begin(&self) -> Result<Transaction<'static, sqlx::Sqlite>, Error> {
+        self.pool.begin_with(BEGIN).await.map_err(error("begin"))
+    }
+
     /// Writes `message` into the outbox as a part of `tx`, and returns its place.
     ///
     /// # Errors

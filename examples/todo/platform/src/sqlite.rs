@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bowline::error::{Error, Kind};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{SqlitePool, Transaction};
+use sqlx::SqlitePool;
 
 /// Opens, or makes, the file `path`.
 ///
@@ -30,13 +30,4 @@ pub async fn open(path: &Path) -> Result<SqlitePool, Error> {
                 .with_detail(format!("{} cannot be opened or written", path.display()))
                 .with_source(source)
         })
-}
-
-/// Begins a transaction that has the write lock from the start.
-///
-/// # Errors
-///
-/// Those of the database.
-pub async fn begin(pool: &SqlitePool) -> Result<Transaction<'static, sqlx::Sqlite>, sqlx::Error> {
-    pool.begin_with("BEGIN IMMEDIATE").await
 }

@@ -3,8 +3,7 @@
 /// Makes `$store`, a [`Store`](super::Store) over `$pool`.
 macro_rules! backend {
     (
-        $store:ident, $pool:ty, $database:ty, $outbox:ty, $inbox:ty, $letters:ty, $tables:expr,
-        $begin:expr
+        $store:ident, $pool:ty, $database:ty, $outbox:ty, $inbox:ty, $letters:ty, $tables:expr
     ) => {
         use std::time::Duration;
 
@@ -73,7 +72,7 @@ macro_rules! backend {
                 notice: &Notice,
                 cause: &Message,
             ) -> Result<Notified, Failure> {
-                let mut tx = $begin(&self.pool).await?;
+                let mut tx = self.outbox.begin().await?;
                 if self.inbox.claim(&mut tx, key).await? == Seen::Duplicate {
                     return Ok(Notified::Before);
                 }

@@ -11,6 +11,5 @@ super::backend::backend!(
         id uuid PRIMARY KEY, user_id uuid NOT NULL, task_id uuid NOT NULL, event text NOT NULL,
         text text NOT NULL, trace_id text, created_at timestamptz NOT NULL, read_at timestamptz
     );
-    CREATE INDEX IF NOT EXISTS notifications_of_user ON notifications (user_id, id);",
-    sqlx::PgPool::begin
+    CREATE INDEX IF NOT EXISTS notifications_of_user ON notifications (user_id, id);"
 );

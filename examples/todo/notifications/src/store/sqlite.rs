@@ -11,6 +11,5 @@ super::backend::backend!(
         id BLOB PRIMARY KEY, user_id BLOB NOT NULL, task_id BLOB NOT NULL, event TEXT NOT NULL,
         text TEXT NOT NULL, trace_id TEXT, created_at TEXT NOT NULL, read_at TEXT
     ) STRICT;
-    CREATE INDEX IF NOT EXISTS notifications_of_user ON notifications (user_id, id);",
-    todo_platform::sqlite::begin
+    CREATE INDEX IF NOT EXISTS notifications_of_user ON notifications (user_id, id);"
 );

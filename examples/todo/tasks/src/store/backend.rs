@@ -2,7 +2,7 @@
 
 /// Makes `$store`, a [`Store`](super::Store) over `$pool`.
 macro_rules! backend {
-    ($store:ident, $pool:ty, $database:ty, $outbox:ty, $inbox:ty, $tables:expr, $begin:expr) => {
+    ($store:ident, $pool:ty, $database:ty, $outbox:ty, $inbox:ty, $tables:expr) => {
         use std::time::Duration;
 
         use bowline::error::Error;
@@ -72,7 +72,7 @@ macro_rules! backend {
                 title: &str,
                 request: Option<&Request>,
             ) -> Result<Created, Failure> {
-                let mut tx = $begin(&self.pool).await?;
+                let mut tx = self.outbox.begin().await?;
                 if let Some(Request { key, fingerprint }) = request {
                     match self.inbox.claim_with(&mut tx, key, fingerprint).await? {
                         Claimed::First => {}
@@ -127,7 +127,7 @@ macro_rules! backend {
             }
 
             async fn complete(&self, by: &By, id: Uuid) -> Result<Option<Task>, Failure> {
-                let mut tx = $begin(&self.pool).await?;
+                let mut tx = self.outbox.begin().await?;
                 let completed = sqlx::query(
                     "UPDATE tasks SET completed_at = $3 \
                      WHERE id = $1 AND user_id = $2 AND completed_at IS NULL \
@@ -160,7 +160,7 @@ macro_rules! backend {
             }
 
             async fn delete(&self, by: &By, id: Uuid) -> Result<bool, Failure> {
-                let mut tx = $begin(&self.pool).await?;
+                let mut tx = self.outbox.begin().await?;
                 let title: Option<String> = sqlx::query_scalar(
                     "DELETE FROM tasks WHERE id = $1 AND user_id = $2 RETURNING title",
                 )

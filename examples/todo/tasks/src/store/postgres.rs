@@ -10,6 +10,5 @@ super::backend::backend!(
         id uuid PRIMARY KEY, user_id uuid NOT NULL, title text NOT NULL,
         created_at timestamptz NOT NULL, completed_at timestamptz
     );
-    CREATE INDEX IF NOT EXISTS tasks_of_user ON tasks (user_id, id);",
-    sqlx::PgPool::begin
+    CREATE INDEX IF NOT EXISTS tasks_of_user ON tasks (user_id, id);"
 );

@@ -10,6 +10,5 @@ super::backend::backend!(
         id BLOB PRIMARY KEY, user_id BLOB NOT NULL, title TEXT NOT NULL,
         created_at TEXT NOT NULL, completed_at TEXT
     ) STRICT;
-    CREATE INDEX IF NOT EXISTS tasks_of_user ON tasks (user_id, id);",
-    todo_platform::sqlite::begin
+    CREATE INDEX IF NOT EXISTS tasks_of_user ON tasks (user_id, id);"
 );

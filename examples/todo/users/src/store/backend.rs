@@ -2,7 +2,7 @@
 
 /// Makes `$store`, a [`Store`](super::Store) over `$pool`.
 macro_rules! backend {
-    ($store:ident, $pool:ty, $database:ty, $outbox:ty, $tables:expr, $begin:expr) => {
+    ($store:ident, $pool:ty, $database:ty, $outbox:ty, $tables:expr) => {
         use bowline::message::TraceContext;
         use sqlx::Row;
         use todo_contracts::events::UserRegistered;
@@ -46,7 +46,7 @@ macro_rules! backend {
                 account: &Account,
                 trace: &TraceContext,
             ) -> Result<Option<()>, Failure> {
-                let mut tx = $begin(&self.pool).await?;
+                let mut tx = self.outbox.begin().await?;
                 let made = sqlx::query(
                     "INSERT INTO users (id, email, name, hash, created_at) \
                      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (email) DO NOTHING",

@@ -8,6 +8,5 @@ super::backend::backend!(
     "CREATE TABLE IF NOT EXISTS users (
         id uuid PRIMARY KEY, email text NOT NULL UNIQUE, name text NOT NULL, hash text NOT NULL,
         created_at timestamptz NOT NULL
-    );",
-    sqlx::PgPool::begin
+    );"
 );

@@ -8,6 +8,5 @@ super::backend::backend!(
     "CREATE TABLE IF NOT EXISTS users (
         id BLOB PRIMARY KEY, email TEXT NOT NULL UNIQUE, name TEXT NOT NULL, hash TEXT NOT NULL,
         created_at TEXT NOT NULL
-    ) STRICT;",
-    todo_platform::sqlite::begin
+    ) STRICT;"
 );
