@@ -17,6 +17,10 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ("config", 0, &["layer 0"]),
     ("error", 0, &["layer 0"]),
     ("backoff", 1, &["layer 0", "layer 1"]),
+    // What retry and hedge, limits and timeouts share.
+    ("budget", 1, &["layer 0", "layer 1"]),
+    ("deadline", 1, &["layer 0", "layer 1"]),
+    ("keyed", 1, &["layer 0", "layer 1"]),
     ("message", 1, &["layer 0", "layer 1"]),
     ("problem", 1, &["layer 0", "layer 1"]),
     ("shutdown", 1, &["layer 0", "layer 1"]),
@@ -34,6 +38,7 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     // Ejects by the breaker's core; its client retries.
     ("discovery", 2, &["layer 0", "layer 1", "breaker", "retry"]),
     ("consumer", 3, &["layer 0", "layer 1", "layer 2"]),
+    ("pipeline", 3, &["layer 0", "layer 1", "layer 2"]),
     // Knows the error that says another attempt holds the key: not a dead letter.
     ("dlq", 3, &["layer 0", "layer 1", "broker", "idempotency"]),
     // The lifecycle takes the registration back before it drains.
