@@ -45,21 +45,20 @@ impl Breaker {
     /// up and this call is not among those that pass.
     #[inline]
     pub fn try_acquire(&self) -> Result<Permit, Rejected> {
-        match self.0.shared.pass() {
-            Some(ticket) => Ok(Permit::new(self.0.shared, ticket)),
-            None => self.admit(),
-        }
+        self.pass().map_or_else(|| self.admit(), Ok)
+    }
+
+    /// Lets a call through if that takes a look only.
+    #[inline]
+    pub(super) fn pass(&self) -> Option<Permit> {
+        let shared = self.0.shared;
+        shared.pass().map(|ticket| Permit::new(shared, ticket))
     }
 
     #[cold]
-    fn admit(&self) -> Result<Permit, Rejected> {
+    pub(super) fn admit(&self) -> Result<Permit, Rejected> {
         let Owner { name, shared } = &*self.0;
-        let now = Instant::now();
-        let (admitted, transition) = shared.with(|machine| machine.admit(now));
-        if let Some(transition) = transition {
-            shared.tell(name, transition);
-        }
-        match admitted {
+        match shared.admit(name) {
             Ok(ticket) => Ok(Permit::new(shared, ticket)),
             Err(refused) => Err(Rejected::CircuitOpen {
                 name: Arc::clone(name),
@@ -132,7 +131,9 @@ impl Breaker {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let now = Instant::now();
-        self.0.shared.with(|machine| machine.snapshot(now))
+        let mut snapshot = self.0.shared.with(|machine| machine.snapshot(now));
+        snapshot.rejected += self.0.shared.turned_away();
+        snapshot
     }
 
     /// The changes of state from now on.

@@ -1,13 +1,15 @@
 //! The future of a service behind a breaker.
 
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project::pin_project;
 
 use super::Permit;
-use crate::classify::{Classify, Failure, Outcome};
+use super::state::Ended;
+use crate::classify::Classify;
 use crate::error::Rejected;
 
 /// The answer of a service behind a breaker, or the rejection.
@@ -28,41 +30,38 @@ enum State<F, C> {
     Rejected(Option<Rejected>),
 }
 
-/// The permit of a call on its way. A call that is dropped is given up, whatever unwinds around it; one
-/// that has panicked has failed.
+/// The permit of a call on its way. A call that is dropped is given up, whatever unwinds around it.
 #[derive(Debug)]
-struct Waiting {
-    /// `Some` until the outcome is recorded.
-    permit: Option<Permit>,
-    /// Set while the call is polled, and for good when it panics.
-    polled: bool,
-}
+struct Waiting(Permit);
 
 impl Drop for Waiting {
     #[inline]
     fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            if self.polled {
-                permit.record(Outcome::Failure(Failure::Transient));
-            } else {
-                permit.cancel();
-            }
-        }
+        self.0.end(Ended::Cancelled);
+    }
+}
+
+/// Stands while the call is polled: if it falls, the call has panicked.
+struct Polling<'a>(&'a mut Waiting);
+
+impl Drop for Polling<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.0.end(Ended::PANICKED);
     }
 }
 
 impl<F, C> ResponseFuture<F, C> {
+    #[inline]
     pub(super) fn called(future: F, permit: Permit, classifier: C) -> Self {
         Self(State::Called {
             future,
-            permit: Waiting {
-                permit: Some(permit),
-                polled: false,
-            },
+            permit: Waiting(permit),
             classifier,
         })
     }
 
+    #[inline]
     pub(super) fn rejected(rejected: Rejected) -> Self {
         Self(State::Rejected(Some(rejected)))
     }
@@ -88,16 +87,15 @@ where
                 permit,
                 classifier,
             } => {
-                permit.polled = true;
+                let polling = Polling(permit);
                 let polled = future.poll(cx);
-                permit.polled = false;
-                let Poll::Ready(result) = polled else {
-                    return Poll::Pending;
-                };
-                if let Some(permit) = permit.permit.take() {
-                    permit.record(classifier.classify(result.as_ref()));
+                mem::forget(polling);
+                // Looked at where it lies: a result that is moved first is read before it is written.
+                if let Poll::Ready(result) = &polled {
+                    let outcome = classifier.classify(result.as_ref());
+                    permit.0.end(Ended::Answered(outcome));
                 }
-                Poll::Ready(result)
+                polled
             }
             StateProjection::Rejected(rejected) => {
                 let rejected = rejected

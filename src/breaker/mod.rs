@@ -95,6 +95,7 @@ mod config;
 mod core;
 pub mod future;
 mod layer;
+mod mirror;
 mod permit;
 mod phase;
 mod service;
@@ -102,6 +103,7 @@ mod shared;
 mod snapshot;
 mod state;
 mod subscribe;
+mod ticket;
 mod window;
 
 pub use builder::Builder;

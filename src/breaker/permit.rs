@@ -1,7 +1,7 @@
-use super::phase::Ticket;
 use super::shared::Shared;
 use super::state::Ended;
-use crate::classify::{Failure, Outcome};
+use super::ticket::Ticket;
+use crate::classify::Outcome;
 
 /// One call that a breaker has let through.
 ///
@@ -30,25 +30,11 @@ impl Permit {
         self.end(Ended::Answered(outcome));
     }
 
-    /// Says that the call was given up. Unlike a plain drop it says so also while a panic of somebody
-    /// else unwinds.
-    pub(super) fn cancel(mut self) {
-        self.end(Ended::Cancelled);
-    }
-
-    #[cold]
-    fn dropped(&mut self) {
-        self.end(if std::thread::panicking() {
-            Ended::Answered(Outcome::Failure(Failure::Transient))
-        } else {
-            Ended::Cancelled
-        });
-    }
-
+    /// The first end counts, further ones do not.
     #[inline]
-    fn end(&mut self, ended: Ended) {
+    pub(super) fn end(&mut self, ended: Ended) {
         if let Some(shared) = self.shared.take() {
-            shared.record(self.ticket, ended);
+            shared.record(&self.ticket, ended);
         }
     }
 }
@@ -56,8 +42,18 @@ impl Permit {
 impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
-        if self.shared.is_some() {
-            self.dropped();
+        if let Some(shared) = self.shared {
+            dropped(shared, self.ticket);
         }
     }
+}
+
+#[cold]
+fn dropped(shared: &'static Shared, ticket: Ticket) {
+    let ended = if std::thread::panicking() {
+        Ended::PANICKED
+    } else {
+        Ended::Cancelled
+    };
+    shared.record(&ticket, ended);
 }

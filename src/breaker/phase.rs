@@ -1,4 +1,3 @@
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,76 +15,6 @@ pub(super) enum Phase {
     MetricsOnly,
     Open { since: Instant, until: Instant },
     RampingUp { since: Instant },
-}
-
-/// A call that was let through: plain numbers, so that handing it on costs nothing. An
-/// `Option<Instant>` is written in two parts and read as one, which stalls the processor for longer
-/// than all the rest takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ticket {
-    /// Of the state in which it was let through.
-    pub(super) generation: u64,
-    /// The place it holds; [`NO_PROBE`] when it is none.
-    probe: u64,
-    /// When it began, in nanoseconds from [`base`]; [`NOT_TIMED`] when calls are not timed.
-    began: i64,
-}
-
-const NO_PROBE: u64 = u64::MAX;
-const NOT_TIMED: i64 = i64::MIN;
-
-/// Some moment.
-fn base() -> Instant {
-    static BASE: OnceLock<Instant> = OnceLock::new();
-    *BASE.get_or_init(Instant::now)
-}
-
-impl Ticket {
-    /// A call that holds no place.
-    #[inline]
-    pub(super) fn passing(generation: u64) -> Self {
-        Self {
-            generation,
-            probe: NO_PROBE,
-            began: NOT_TIMED,
-        }
-    }
-
-    /// The same, begun at `now`.
-    pub(super) fn timed(mut self, now: Instant) -> Self {
-        let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
-        let base = base();
-        self.began = match now.checked_duration_since(base) {
-            Some(after) => nanos(after),
-            None => -nanos(base.saturating_duration_since(now)),
-        };
-        self
-    }
-
-    /// The same, holding the place `id`.
-    pub(super) fn probing(mut self, id: u32) -> Self {
-        self.probe = u64::from(id);
-        self
-    }
-
-    pub(super) fn is_probe(&self) -> bool {
-        self.probe != NO_PROBE
-    }
-
-    /// The place it holds.
-    pub(super) fn probe(&self) -> Option<u32> {
-        u32::try_from(self.probe).ok()
-    }
-
-    /// How long it took until `now`, if calls are timed.
-    pub(super) fn took(&self, now: Instant) -> Option<Duration> {
-        if self.began == NOT_TIMED {
-            return None;
-        }
-        let ended = Self::passing(0).timed(now).began;
-        let nanos = u64::try_from(ended.saturating_sub(self.began)).unwrap_or(0);
-        Some(Duration::from_nanos(nanos))
-    }
 }
 
 /// The places of a half-open breaker, and what the probes have said so far.

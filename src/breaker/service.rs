@@ -2,8 +2,8 @@ use std::task::{Context, Poll};
 
 use tower::Service;
 
-use super::Breaker;
 use super::future::ResponseFuture;
+use super::{Breaker, Permit};
 use crate::classify::Classify;
 use crate::error::Rejected;
 
@@ -42,6 +42,16 @@ impl<S, C> BreakerService<S, C> {
     }
 }
 
+impl<S, C: Clone> BreakerService<S, C> {
+    #[inline]
+    fn called<Req>(&mut self, request: Req, permit: Permit) -> ResponseFuture<S::Future, C>
+    where
+        S: Service<Req>,
+    {
+        ResponseFuture::called(self.inner.call(request), permit, self.classifier.clone())
+    }
+}
+
 impl<S, C, Req> Service<Req> for BreakerService<S, C>
 where
     S: Service<Req>,
@@ -60,10 +70,13 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        match self.breaker.try_acquire() {
-            Ok(permit) => {
-                ResponseFuture::called(self.inner.call(request), permit, self.classifier.clone())
-            }
+        // Two ways to the same future: one that both came to would be written twice.
+        let permit = match self.breaker.pass() {
+            Some(permit) => return self.called(request, permit),
+            None => self.breaker.admit(),
+        };
+        match permit {
+            Ok(permit) => self.called(request, permit),
             Err(rejected) => ResponseFuture::rejected(rejected),
         }
     }

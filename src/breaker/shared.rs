@@ -3,8 +3,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use super::phase::Ticket;
-use super::state::{Ended, Machine, OpenFor};
+use super::mirror::{Mirror, Rejects, Word};
+use super::state::{Ended, Machine, OpenFor, Refused};
+use super::ticket::{Moment, Ticket, Ticks};
 use super::{Config, Reason, State, Transition};
 use crate::classify::Outcome;
 
@@ -16,23 +17,16 @@ use crate::classify::Outcome;
 /// that are still on their way are of an older generation, and count nowhere.
 #[derive(Debug)]
 pub(super) struct Shared {
-    word: Word,
+    mirror: Mirror,
+    /// Calls that were rejected without the lock.
+    turned_away: Counter,
     machine: Mutex<Machine>,
 }
 
-/// What the fast path needs to know, kept by the slow path under the lock: the generation shifted
-/// left, and three flags. It has its cache lines for itself.
-#[derive(Debug)]
+/// On cache lines of its own: what is read by every call must not move with it.
+#[derive(Debug, Default)]
 #[repr(align(128))]
-struct Word(AtomicU64);
-
-/// A call may pass without the lock.
-const PASSES: u64 = 1;
-/// One more success would change nothing: it need not be recorded.
-const SATURATED: u64 = 2;
-/// Calls are timed.
-const TIMED: u64 = 4;
-const FLAGS: u32 = 3;
+struct Counter(AtomicU64);
 
 /// Places whose breaker is gone.
 static FREE: Mutex<Vec<&'static Shared>> = Mutex::new(Vec::new());
@@ -48,6 +42,7 @@ impl Shared {
         let machine = |generation| Machine::new(name, config, open_for, generation);
         match free {
             Some(shared) => {
+                shared.turned_away.0.store(0, Ordering::Relaxed);
                 shared.with(|vacant| *vacant = machine(vacant.generation() + 1));
                 shared
             }
@@ -57,7 +52,8 @@ impl Shared {
 
     fn new(machine: Machine) -> Self {
         Self {
-            word: Word(AtomicU64::new(word(&machine))),
+            mirror: Mirror::new(&machine.face()),
+            turned_away: Counter::default(),
             machine: Mutex::new(machine),
         }
     }
@@ -73,35 +69,81 @@ impl Shared {
     /// Lets a call through without the lock, if that is all there is to do.
     #[inline]
     pub(super) fn pass(&self) -> Option<Ticket> {
-        let word = self.word.0.load(Ordering::Acquire);
-        if word & PASSES == 0 {
+        let word = self.mirror.word();
+        if !word.passes() {
             return None;
         }
-        let ticket = Ticket::passing(word >> FLAGS);
-        if word & TIMED == 0 {
-            return Some(ticket);
+        Some(if word.is_timed() {
+            Ticket::timed(word.generation())
+        } else {
+            Ticket::passing(word.generation())
+        })
+    }
+
+    /// Lets a call through, or says why not.
+    pub(super) fn admit(&self, name: &str) -> Result<Ticket, Refused> {
+        if let Some(refused) = self.reject() {
+            return Err(refused);
         }
-        Some(ticket.timed(Instant::now()))
+        let now = Instant::now();
+        let (admitted, transition) = self.with(|machine| machine.admit(now));
+        if let Some(transition) = transition {
+            self.tell(name, transition);
+        }
+        admitted
+    }
+
+    /// Rejects a call without the lock, if that is all there is to do.
+    fn reject(&self) -> Option<Refused> {
+        let Rejects {
+            until,
+            last_failure,
+        } = self.mirror.rejects()?;
+        let (state, retry_after) = match until {
+            None => (State::ForcedOpen, None),
+            Some(until) => {
+                let left = until.since(Ticks::at(Instant::now()));
+                if left.is_zero() {
+                    return None;
+                }
+                (State::Open, Some(left))
+            }
+        };
+        self.turned_away.0.fetch_add(1, Ordering::Relaxed);
+        Some(Refused {
+            state,
+            retry_after,
+            last_failure,
+        })
     }
 
     /// Takes in how a call ended.
     #[inline]
-    pub(super) fn record(&self, ticket: Ticket, ended: Ended) {
-        if ended == Ended::Answered(Outcome::Success) {
-            let word = self.word.0.load(Ordering::Acquire);
-            if word & SATURATED != 0 && word >> FLAGS == ticket.generation {
-                return;
-            }
+    pub(super) fn record(&self, ticket: &Ticket, ended: Ended) {
+        let word = self.mirror.word();
+        let saturated =
+            ended == Ended::Answered(Outcome::Success) && word.is_saturated(ticket.generation);
+        if saturated && !ticket.is_timed() {
+            return;
         }
-        self.learn(ticket, ended);
+        self.learn(*ticket, ended, word, saturated);
     }
 
-    fn learn(&self, ticket: Ticket, ended: Ended) {
+    #[inline(never)]
+    fn learn(&self, ticket: Ticket, ended: Ended, word: Word, saturated: bool) {
         // It holds no place that could be given back.
         if ended == Ended::Answered(Outcome::Ignored) && !ticket.is_probe() {
             return;
         }
-        let now = Instant::now();
+        // Most that is read is read before the lock is taken.
+        let mut now = if word.is_clocked() {
+            Moment::now()
+        } else {
+            Moment::lazy()
+        };
+        if saturated && !self.mirror.is_slow(ticket.took(now.get())) {
+            return;
+        }
         self.change(|machine| machine.record(ticket, ended, now));
     }
 
@@ -134,23 +176,17 @@ impl Shared {
         }
     }
 
+    /// How many calls were rejected without the lock.
+    pub(super) fn turned_away(&self) -> u64 {
+        self.turned_away.0.load(Ordering::Relaxed)
+    }
+
     /// Uses the machine under the lock. It is whole after every change, so a panic elsewhere leaves it
     /// usable.
     pub(super) fn with<T>(&self, using: impl FnOnce(&mut Machine) -> T) -> T {
         let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
         let used = using(&mut machine);
-        let word = word(&machine);
-        if self.word.0.load(Ordering::Relaxed) != word {
-            self.word.0.store(word, Ordering::Release);
-        }
+        self.mirror.show(&machine.face());
         used
     }
-}
-
-fn word(machine: &Machine) -> u64 {
-    let flag = |on: bool, flag: u64| if on { flag } else { 0 };
-    machine.generation() << FLAGS
-        | flag(machine.passes_all(), PASSES)
-        | flag(machine.is_saturated(), SATURATED)
-        | flag(machine.is_timed(), TIMED)
 }

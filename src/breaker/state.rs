@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use super::phase::{Phase, Probes, Ticket, Verdict};
+use super::mirror::{Face, Rejects};
+use super::phase::{Phase, Probes, Verdict};
+use super::ticket::{Moment, Ticket, Ticks};
 use super::window::{Ending, Sums, Tally};
 use super::{Config, Reason, Snapshot, State, Transition, Window};
 use crate::backoff::Delays;
@@ -67,6 +69,10 @@ pub(super) enum Ended {
     Cancelled,
 }
 
+impl Ended {
+    pub(super) const PANICKED: Self = Self::Answered(Outcome::Failure(Failure::Transient));
+}
+
 impl Machine {
     pub(super) fn new(
         name: Arc<str>,
@@ -116,7 +122,7 @@ impl Machine {
         let ticket = |probe: Option<u32>| {
             let mut ticket = Ticket::passing(self.generation);
             if self.is_timed() {
-                ticket = ticket.timed(now);
+                ticket = ticket.begun(now);
             }
             probe.map_or(ticket, |id| ticket.probing(id))
         };
@@ -133,16 +139,17 @@ impl Machine {
         &mut self,
         ticket: Ticket,
         ended: Ended,
-        now: Instant,
+        mut now: Moment,
     ) -> Option<Transition> {
         if ticket.generation != self.generation {
             self.stale += 1;
             return None;
         }
-        let took = ticket.took(now);
+        let took = ticket.is_timed().then(|| ticket.took(now.get()));
         let ending = self.judge(ended, took);
         match (&mut self.phase, ticket.probe()) {
             (Phase::HalfOpen(probes), Some(id)) => {
+                let now = now.get();
                 if !probes.give_back(id, now) {
                     self.stale += 1;
                     return None;
@@ -182,8 +189,8 @@ impl Machine {
         })
     }
 
-    fn count(&mut self, ending: Ending, now: Instant) -> Option<Transition> {
-        self.window.push(ending, now);
+    fn count(&mut self, ending: Ending, mut now: Moment) -> Option<Transition> {
+        self.window.push(ending, &mut now);
         self.consecutive = if ending.failed {
             self.consecutive.saturating_add(1)
         } else {
@@ -192,7 +199,8 @@ impl Machine {
         if matches!(self.phase, Phase::MetricsOnly) {
             return None;
         }
-        self.broken_rule().map(|reason| self.open(reason, now))
+        self.broken_rule()
+            .map(|reason| self.open(reason, now.get()))
     }
 
     fn broken_rule(&self) -> Option<Reason> {
@@ -265,22 +273,40 @@ impl Machine {
         self.generation
     }
 
-    pub(super) fn is_timed(&self) -> bool {
+    fn is_timed(&self) -> bool {
         self.config.timed().is_some()
     }
 
-    pub(super) fn passes_all(&self) -> bool {
-        self.phase.passes_all()
+    /// What calls need to know without the lock.
+    pub(super) fn face(&self) -> Face {
+        let until = match self.phase {
+            Phase::Open { until, .. } => Some(Some(Ticks::at(until))),
+            Phase::ForcedOpen => Some(None),
+            _ => None,
+        };
+        Face {
+            generation: self.generation,
+            passes: self.phase.passes_all(),
+            saturated: self.is_saturated(),
+            timed: self.is_timed(),
+            clocked: matches!(self.config.window, Window::Time(_)),
+            slow: match self.config.slow_call_rate {
+                Some(_) => self.config.slow_call,
+                None => Duration::MAX,
+            },
+            rejects: until.map(|until| Rejects {
+                until,
+                last_failure: self.last_failure,
+            }),
+        }
     }
 
-    /// Whether one more success that is not timed would change nothing.
-    pub(super) fn is_saturated(&self) -> bool {
+    /// Whether one more success that was not slow would change nothing.
+    fn is_saturated(&self) -> bool {
         match self.phase {
             Phase::Disabled => true,
             Phase::Closed | Phase::MetricsOnly => {
-                self.consecutive == 0
-                    && self.config.slow_call_rate.is_none()
-                    && self.window.is_saturated()
+                self.consecutive == 0 && self.window.is_saturated()
             }
             _ => false,
         }

@@ -3,6 +3,7 @@ use tokio::time::Instant;
 use super::Window;
 use super::count::Count;
 use super::time::Time;
+use crate::breaker::ticket::Moment;
 
 /// How one call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +50,10 @@ impl Tally {
     }
 
     /// Takes in one call that ended at `now`.
-    pub(in crate::breaker) fn push(&mut self, ending: Ending, now: Instant) {
+    pub(in crate::breaker) fn push(&mut self, ending: Ending, now: &mut Moment) {
         match self {
             Self::Count(count) => count.push(ending),
-            Self::Time(time) => time.push(ending, now),
+            Self::Time(time) => time.push(ending, now.get()),
         }
     }
 
