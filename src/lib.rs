@@ -19,6 +19,7 @@
 //! | `axum` | health routes and problem documents |
 //! | `hyper` | an HTTP/1.1 transport for the service client |
 //! | `kafka` | Apache Kafka through librdkafka |
+//! | `metrics` | counters and gauges through the `metrics` facade |
 //! | `postgres` | PostgreSQL through sqlx |
 //! | `redis` | Redis |
 //! | `sqlite` | SQLite through sqlx, with an embedded broker |
@@ -44,6 +45,7 @@ pub mod outbox;
 pub mod problem;
 pub mod retry;
 pub mod shutdown;
+mod telemetry;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 

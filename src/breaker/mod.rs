@@ -71,6 +71,17 @@
 //! |---|---|---|
 //! | `bowline.breaker.transition` | info | `breaker`, `from`, `to`, `reason` |
 //!
+//! With the feature `metrics`, in the recorder that stands when the breaker is built:
+//!
+//! | metric | kind | labels beside `breaker` |
+//! |---|---|---|
+//! | `bowline.breaker.calls` | counter | `outcome`: success, failure, ignored, cancelled, stale, rejected |
+//! | `bowline.breaker.slow_calls` | counter | |
+//! | `bowline.breaker.opened` | counter | `reason` |
+//! | `bowline.breaker.state` | gauge, 1 for the state it is in and 0 for all others | `state` |
+//!
+//! The gauge changes with the first call after a wait is over; [`state`](Breaker::state) needs no call.
+//!
 //! # Examples
 //!
 //! ```
@@ -95,6 +106,7 @@ mod config;
 mod core;
 pub mod future;
 mod layer;
+mod meters;
 mod mirror;
 mod permit;
 mod phase;

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
+use super::meters::{Held, Meters};
 use super::mirror::{Mirror, Rejects, Word};
 use super::state::{Ended, Machine, OpenFor, Refused};
 use super::ticket::{Moment, Ticket, Ticks};
@@ -20,6 +21,7 @@ pub(super) struct Shared {
     mirror: Mirror,
     /// Calls that were rejected without the lock.
     turned_away: Counter,
+    meters: Held,
     machine: Mutex<Machine>,
 }
 
@@ -39,28 +41,37 @@ impl Shared {
         open_for: Option<OpenFor>,
     ) -> &'static Self {
         let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let machine = |generation| Machine::new(name, config, open_for, generation);
+        let meters = Arc::new(Meters::new(&name));
+        let held = Arc::clone(&meters);
+        let machine = |generation| Machine::new(name, config, open_for, generation, meters);
         match free {
             Some(shared) => {
+                shared.meters.put(&held);
                 shared.turned_away.0.store(0, Ordering::Relaxed);
                 shared.with(|vacant| *vacant = machine(vacant.generation() + 1));
                 shared
             }
-            None => Box::leak(Box::new(Self::new(machine(0)))),
+            None => Box::leak(Box::new(Self::new(machine(0), &held))),
         }
     }
 
-    fn new(machine: Machine) -> Self {
+    fn new(machine: Machine, meters: &Arc<Meters>) -> Self {
         Self {
             mirror: Mirror::new(&machine.face()),
             turned_away: Counter::default(),
+            meters: Held::new(meters),
             machine: Mutex::new(machine),
         }
     }
 
     /// Gives the place back: no call that is on its way finds its generation any more.
     pub(super) fn vacate(&'static self) {
-        self.with(|machine| *machine = Machine::vacant(machine.generation() + 1));
+        let meters = Arc::new(Meters::none());
+        self.meters.put(&meters);
+        self.with(|machine| {
+            machine.leave();
+            *machine = Machine::vacant(machine.generation() + 1, meters);
+        });
         FREE.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(self);
@@ -110,6 +121,7 @@ impl Shared {
             }
         };
         self.turned_away.0.fetch_add(1, Ordering::Relaxed);
+        self.meters.with(Meters::rejected);
         Some(Refused {
             state,
             retry_after,
@@ -124,6 +136,7 @@ impl Shared {
         let saturated =
             ended == Ended::Answered(Outcome::Success) && word.is_saturated(ticket.generation);
         if saturated && !ticket.is_timed() {
+            self.meters.with(|meters| meters.ended(ended));
             return;
         }
         self.learn(*ticket, ended, word, saturated);
@@ -133,6 +146,7 @@ impl Shared {
     fn learn(&self, ticket: Ticket, ended: Ended, word: Word, saturated: bool) {
         // It holds no place that could be given back.
         if ended == Ended::Answered(Outcome::Ignored) && !ticket.is_probe() {
+            self.meters.with(|meters| meters.ended(ended));
             return;
         }
         // Most that is read is read before the lock is taken.
@@ -142,6 +156,7 @@ impl Shared {
             Moment::lazy()
         };
         if saturated && !self.mirror.is_slow(ticket.took(now.get())) {
+            self.meters.with(|meters| meters.ended(ended));
             return;
         }
         self.change(|machine| machine.record(ticket, ended, now));

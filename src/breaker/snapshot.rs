@@ -68,6 +68,15 @@ pub struct Snapshot {
 }
 
 impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 5] = [
+        Self::ConsecutiveFailures,
+        Self::FailureRate,
+        Self::Forced,
+        Self::Probes,
+        Self::SlowCallRate,
+    ];
+
     /// The reason in a few words.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

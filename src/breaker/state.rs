@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use super::meters::Meters;
 use super::mirror::{Face, Rejects};
 use super::phase::{Phase, Probes, Verdict};
 use super::ticket::{Moment, Ticket, Ticks};
@@ -40,6 +41,9 @@ pub(super) struct Machine {
     phase: Phase,
     window: Tally,
     consecutive: u32,
+    meters: Arc<Meters>,
+    /// Its first generation: an older one is of a breaker that was here before.
+    born: u64,
     /// Grows with every change of what an outcome is evidence for; that of an older one is stale.
     generation: u64,
     delays: Delays,
@@ -79,9 +83,12 @@ impl Machine {
         config: Config,
         open_for: Option<OpenFor>,
         generation: u64,
+        meters: Arc<Meters>,
     ) -> Self {
         Self {
             name,
+            meters,
+            born: generation,
             window: Tally::new(config.window),
             delays: config.open_for.delays(),
             config,
@@ -100,12 +107,17 @@ impl Machine {
     }
 
     /// What stands where no breaker is: it knows no call.
-    pub(super) fn vacant(generation: u64) -> Self {
+    pub(super) fn vacant(generation: u64, meters: Arc<Meters>) -> Self {
         let config = Config {
             window: Window::Calls(1),
             ..Config::default()
         };
-        Self::new("".into(), config, None, generation)
+        Self::new("".into(), config, None, generation, meters)
+    }
+
+    /// The breaker is gone: it shows no state.
+    pub(super) fn leave(&self) {
+        self.meters.show(None);
     }
 
     /// Lets a call through, or says how long to stay away.
@@ -118,7 +130,10 @@ impl Machine {
             Phase::HalfOpen(probes) => probes.take(&self.config, now).map(Some).map_err(Some),
             Phase::RampingUp { since } => ramp(&self.config, now.saturating_duration_since(*since)),
         };
-        self.rejected += u64::from(admitted.is_err());
+        if admitted.is_err() {
+            self.rejected += 1;
+            self.meters.rejected();
+        }
         let ticket = |probe: Option<u32>| {
             let mut ticket = Ticket::passing(self.generation);
             if self.is_timed() {
@@ -142,30 +157,37 @@ impl Machine {
         mut now: Moment,
     ) -> Option<Transition> {
         if ticket.generation != self.generation {
-            self.stale += 1;
+            if ticket.generation >= self.born {
+                self.note_stale();
+            }
             return None;
         }
+        if let (Phase::HalfOpen(probes), Some(id)) = (&mut self.phase, ticket.probe())
+            && !probes.give_back(id, now.get())
+        {
+            self.note_stale();
+            return None;
+        }
+        self.meters.ended(ended);
         let took = ticket.is_timed().then(|| ticket.took(now.get()));
-        let ending = self.judge(ended, took);
-        match (&mut self.phase, ticket.probe()) {
-            (Phase::HalfOpen(probes), Some(id)) => {
-                let now = now.get();
-                if !probes.give_back(id, now) {
-                    self.stale += 1;
-                    return None;
-                }
-                let Ending { failed, slow } = ending?;
-                match probes.answered(!failed && !slow, &self.config) {
-                    Verdict::Recovered => Some(self.recover(now)),
-                    Verdict::Failed => Some(self.open(Reason::Probes, now)),
+        let ending = self.judge(ended, took)?;
+        match &mut self.phase {
+            Phase::HalfOpen(probes) => {
+                let good = !ending.failed && !ending.slow;
+                match probes.answered(good, &self.config) {
+                    Verdict::Recovered => Some(self.recover(now.get())),
+                    Verdict::Failed => Some(self.open(Reason::Probes, now.get())),
                     Verdict::Undecided => None,
                 }
             }
-            (Phase::Closed | Phase::RampingUp { .. } | Phase::MetricsOnly, _) => {
-                self.count(ending?, now)
-            }
-            _ => None,
+            Phase::Closed | Phase::RampingUp { .. } | Phase::MetricsOnly => self.count(ending, now),
+            Phase::Disabled | Phase::ForcedOpen | Phase::Open { .. } => None,
         }
+    }
+
+    fn note_stale(&mut self) {
+        self.stale += 1;
+        self.meters.stale();
     }
 
     /// Whether and how a call counts.
@@ -183,10 +205,11 @@ impl Machine {
             Ended::Answered(Outcome::Ignored) | Ended::Cancelled => return None,
         };
         let timed = self.config.slow_call_rate.and(took);
-        Some(Ending {
-            failed,
-            slow: timed.is_some_and(|took| took >= self.config.slow_call),
-        })
+        let slow = timed.is_some_and(|took| took >= self.config.slow_call);
+        if slow {
+            self.meters.slow();
+        }
+        Some(Ending { failed, slow })
     }
 
     fn count(&mut self, ending: Ending, mut now: Moment) -> Option<Transition> {
@@ -348,7 +371,7 @@ impl Machine {
         }
         if matches!(phase, Phase::ForcedOpen) {
             self.reason = Some(Reason::Forced);
-            self.opened += 1;
+            self.note_opened(Reason::Forced);
         } else {
             self.reason = None;
         }
@@ -378,12 +401,17 @@ impl Machine {
 
     fn open(&mut self, reason: Reason, now: Instant) -> Transition {
         self.times = self.times.saturating_add(1);
-        self.opened += 1;
+        self.note_opened(reason);
         self.reason = Some(reason);
         let scheduled = self.delays.next().unwrap_or(Config::OPEN_FOR);
         let until = after(now, scheduled.max(self.asked()));
         self.generation += 1;
         self.enter(Phase::Open { since: now, until })
+    }
+
+    fn note_opened(&mut self, reason: Reason) {
+        self.opened += 1;
+        self.meters.opened(reason);
     }
 
     /// The function that is to say how long to stay open, and what it is told. It is somebody else's
@@ -443,6 +471,7 @@ impl Machine {
     fn enter(&mut self, phase: Phase) -> Transition {
         let from = self.phase.state();
         self.phase = phase;
+        self.meters.show(Some(self.phase.state()));
         let transition = Transition {
             from,
             to: self.phase.state(),

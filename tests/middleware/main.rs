@@ -8,6 +8,8 @@
 )]
 
 mod breaker;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod oracle;
 mod retry;
 
