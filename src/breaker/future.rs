@@ -9,6 +9,7 @@ use pin_project::pin_project;
 
 use super::Permit;
 use super::state::Ended;
+use super::waiting::{Polling, Waiting};
 use crate::classify::Classify;
 use crate::error::Rejected;
 
@@ -30,33 +31,12 @@ enum State<F, C> {
     Rejected(Option<Rejected>),
 }
 
-/// The permit of a call on its way. A call that is dropped is given up, whatever unwinds around it.
-#[derive(Debug)]
-struct Waiting(Permit);
-
-impl Drop for Waiting {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.end(Ended::Cancelled);
-    }
-}
-
-/// Stands while the call is polled: if it falls, the call has panicked.
-struct Polling<'a>(&'a mut Waiting);
-
-impl Drop for Polling<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.0.end(Ended::PANICKED);
-    }
-}
-
 impl<F, C> ResponseFuture<F, C> {
     #[inline]
     pub(super) fn called(future: F, permit: Permit, classifier: C) -> Self {
         Self(State::Called {
             future,
-            permit: Waiting(permit),
+            permit: Waiting::new(permit),
             classifier,
         })
     }
@@ -87,13 +67,13 @@ where
                 permit,
                 classifier,
             } => {
-                let polling = Polling(permit);
+                let polling = Polling::new(permit);
                 let polled = future.poll(cx);
                 mem::forget(polling);
                 // Looked at where it lies: a result that is moved first is read before it is written.
                 if let Poll::Ready(result) = &polled {
                     let outcome = classifier.classify(result.as_ref());
-                    permit.0.end(Ended::Answered(outcome));
+                    permit.end(Ended::Answered(outcome));
                 }
                 polled
             }

@@ -1,5 +1,6 @@
 use tower::Layer;
 
+use super::body::BodyLayer;
 use super::{Breaker, BreakerService};
 use crate::classify::AnyError;
 
@@ -27,6 +28,14 @@ impl<C> BreakerLayer<C> {
             breaker: self.breaker,
             classifier,
         }
+    }
+
+    /// Takes an HTTP answer for a success only when its body has come to its end: one that breaks off
+    /// is a transient failure, one that is dropped a cancelled call. A probe keeps its place until
+    /// then. What the classifier says of the head holds unless it is a success.
+    #[must_use]
+    pub fn record_on_body_end(self) -> BodyLayer<C> {
+        BodyLayer::new(self.breaker, self.classifier)
     }
 }
 

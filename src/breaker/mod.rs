@@ -38,6 +38,11 @@
 //! In front of work that cannot fail by overload (a pure function), or where each call goes to a
 //! different place: use one breaker per place.
 //!
+//! # When an answer counts
+//!
+//! When the future of the call is ready. An HTTP service may have sent no more than a head by then:
+//! [`record_on_body_end`](BreakerLayer::record_on_body_end) waits for the end of the body.
+//!
 //! # Order in a stack
 //!
 //! Inside retry, so that each attempt is counted; outside the timeout of the attempt, so that a
@@ -101,6 +106,7 @@
 //! # Ok::<_, BoxError>(()) }).unwrap();
 //! ```
 
+pub mod body;
 mod builder;
 mod config;
 mod core;
@@ -116,6 +122,7 @@ mod snapshot;
 mod state;
 mod subscribe;
 mod ticket;
+mod waiting;
 mod window;
 
 pub use builder::Builder;

@@ -30,6 +30,14 @@ impl Permit {
         self.end(Ended::Answered(outcome));
     }
 
+    /// Moves the end into another permit; this one has none any more.
+    pub(super) fn take(&mut self) -> Self {
+        Self {
+            shared: self.shared.take(),
+            ticket: self.ticket,
+        }
+    }
+
     /// The first end counts, further ones do not.
     #[inline]
     pub(super) fn end(&mut self, ended: Ended) {
@@ -51,7 +59,7 @@ impl Drop for Permit {
 #[cold]
 fn dropped(shared: &'static Shared, ticket: Ticket) {
     let ended = if std::thread::panicking() {
-        Ended::PANICKED
+        Ended::FAILED
     } else {
         Ended::Cancelled
     };

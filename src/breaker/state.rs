@@ -74,7 +74,8 @@ pub(super) enum Ended {
 }
 
 impl Ended {
-    pub(super) const PANICKED: Self = Self::Answered(Outcome::Failure(Failure::Transient));
+    /// Also of a body that breaks off, and of a call that panics.
+    pub(super) const FAILED: Self = Self::Answered(Outcome::Failure(Failure::Transient));
 }
 
 impl Machine {

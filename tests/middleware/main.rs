@@ -8,6 +8,7 @@
 )]
 
 mod breaker;
+mod breaker_body;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod oracle;
