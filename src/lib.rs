@@ -42,6 +42,7 @@ pub mod idempotency;
 pub mod message;
 pub mod outbox;
 pub mod problem;
+pub mod request;
 pub mod retry;
 pub mod shutdown;
 #[cfg(feature = "testkit")]
