@@ -32,6 +32,7 @@ pub mod classify;
 pub mod clock;
 pub mod config;
 pub mod consumer;
+pub mod deadline;
 pub mod discovery;
 pub mod dlq;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
@@ -47,6 +48,7 @@ pub mod retry;
 pub mod shutdown;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod timeout;
 
 pub use error::Error;
 

@@ -8,8 +8,10 @@
 )]
 
 mod breaker;
+mod deadline;
 mod oracle;
 mod retry;
+mod timeout;
 
 use std::time::Duration;
 
