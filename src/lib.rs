@@ -39,6 +39,7 @@ pub mod dlq;
 mod driver;
 pub mod error;
 pub mod health;
+pub mod hedge;
 pub mod idempotency;
 pub mod message;
 pub mod outbox;
