@@ -38,6 +38,7 @@ pub mod dlq;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod driver;
 pub mod error;
+pub mod fallback;
 pub mod health;
 pub mod hedge;
 pub mod idempotency;

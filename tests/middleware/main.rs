@@ -9,6 +9,7 @@
 
 mod breaker;
 mod deadline;
+mod fallback;
 mod hedge;
 mod oracle;
 mod retry;
