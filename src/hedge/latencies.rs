@@ -143,8 +143,9 @@ mod tests {
             prop_assert_eq!(latencies.calls() as usize, known);
             let mut known = took[took.len() - known..].to_vec();
             known.sort_unstable();
-            let rank = (share.value() * known.len() as f64).ceil() as usize;
-            let exact = known[rank.max(1) - 1].min(upper(BUCKETS - 1));
+            let wanted = share.value() * known.len() as f64;
+            let exact = (1..).zip(&known).find(|(rank, _)| f64::from(*rank) >= wanted);
+            let exact = (*exact.expect("a call").1).min(upper(BUCKETS - 1));
             let found = latencies.percentile().expect("enough calls");
             prop_assert!(found >= exact, "{found:?} below {exact:?}");
             prop_assert!(found < exact + exact / 16 + UNIT, "{found:?} far above {exact:?}");

@@ -82,7 +82,7 @@ async fn an_answer_may_be_a_failure_and_the_function_sees_it() {
         Err(error) => Err(format!("no fallback for: {error}").into()),
     });
     let layer = fallback.layer().with_classifier(empty);
-    let service = layer.layer(service_fn(|answer| ready(answer)));
+    let service = layer.layer(service_fn(ready::<Answer>));
     let answer = service.clone().oneshot(Ok("")).await;
     assert_eq!(answer.unwrap(), "was empty");
     // Its own error is returned as it is.

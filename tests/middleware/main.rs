@@ -8,6 +8,7 @@
 )]
 
 mod breaker;
+mod chaos;
 mod deadline;
 mod fallback;
 mod hedge;
