@@ -29,25 +29,31 @@
 pub mod backoff;
 pub mod breaker;
 pub mod broker;
+pub mod chaos;
 pub mod classify;
 pub mod clock;
 pub mod config;
 pub mod consumer;
+pub mod deadline;
 pub mod discovery;
 pub mod dlq;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod driver;
 pub mod error;
+pub mod fallback;
 pub mod health;
+pub mod hedge;
 pub mod idempotency;
 pub mod message;
 pub mod outbox;
 pub mod problem;
+pub mod request;
 pub mod retry;
 pub mod shutdown;
 mod telemetry;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod timeout;
 
 pub use error::Error;
 

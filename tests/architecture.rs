@@ -25,6 +25,7 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ("keyed", 1, &["layer 0", "layer 1"]),
     ("message", 1, &["layer 0", "layer 1"]),
     ("problem", 1, &["layer 0", "layer 1"]),
+    ("request", 1, &["layer 0", "layer 1"]),
     ("shutdown", 1, &["layer 0", "layer 1"]),
     // The Tower patterns know nothing of each other.
     ("adaptive", 2, &["layer 0", "layer 1"]),

@@ -10,10 +10,10 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tower::Service;
 
 use super::Config;
-use super::request::CloneRequest;
 use super::schedule::{Schedule, deadline};
 use crate::classify::Classify;
 use crate::error::Rejected;
+use crate::request::CloneRequest;
 
 /// The answer of a service after as many attempts as it took.
 #[pin_project]

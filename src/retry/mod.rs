@@ -71,7 +71,6 @@ mod config;
 mod core;
 pub mod future;
 mod layer;
-mod request;
 mod schedule;
 mod service;
 
@@ -79,8 +78,9 @@ pub use builder::Builder;
 pub use config::Config;
 pub use core::Retry;
 pub use layer::RetryLayer;
-pub use request::{CloneAll, CloneRequest};
 pub use service::RetryService;
+
+pub use crate::request::{CloneAll, CloneRequest};
 
 #[cfg(doc)]
 use crate::{backoff::Backoff, classify::Classify, error::Rejected};

@@ -4,9 +4,9 @@ use tower::Service;
 
 use super::Config;
 use super::future::ResponseFuture;
-use super::request::CloneRequest;
 use crate::classify::Classify;
 use crate::error::Rejected;
+use crate::request::CloneRequest;
 
 /// A service that tries again.
 #[derive(Debug, Clone)]

@@ -9,10 +9,15 @@
 
 mod breaker;
 mod breaker_body;
+mod chaos;
+mod deadline;
+mod fallback;
+mod hedge;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod oracle;
 mod retry;
+mod timeout;
 
 use std::time::Duration;
 

@@ -1,0 +1,80 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project::pin_project;
+use tokio::time::Instant;
+
+use super::{Timer, enter};
+use crate::error::Rejected;
+
+/// Gives `call` so much time in all, and tells it so; see the [module docs](super).
+///
+/// A limit of zero drops what does not answer at once.
+#[must_use = "a future does nothing unless it is awaited"]
+pub const fn within<F>(limit: Duration, call: F) -> Within<F> {
+    Within::new(call, limit, None)
+}
+
+/// The answer of a call that has a deadline.
+#[pin_project]
+#[derive(Debug)]
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Within<F> {
+    /// `None` once it has ended.
+    #[pin]
+    call: Option<F>,
+    limit: Duration,
+    /// `Some` once the time counts.
+    end: Option<Instant>,
+    #[pin]
+    timer: Timer,
+}
+
+impl<F> Within<F> {
+    pub(crate) const fn new(call: F, limit: Duration, end: Option<Instant>) -> Self {
+        Self {
+            call: Some(call),
+            limit,
+            end,
+            timer: Timer::idle(),
+        }
+    }
+}
+
+impl<F, T, E> Future for Within<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: From<Rejected>,
+{
+    type Output = Result<T, E>;
+
+    #[expect(
+        clippy::expect_used,
+        reason = "polling a finished future is the caller's bug"
+    )]
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let call = this.call.as_mut().as_pin_mut();
+        let call = call.expect("invariant: not polled after it was ready");
+        {
+            let scope = enter(*this.limit, this.end);
+            let polled = call.poll(cx);
+            if polled.is_ready() {
+                return polled;
+            }
+            scope.begin();
+        }
+        let Some(end) = *this.end else {
+            return Poll::Pending;
+        };
+        if this.timer.poll_at(cx, || end).is_pending() {
+            return Poll::Pending;
+        }
+        this.call.set(None);
+        tracing::debug!(name: "bowline.deadline.elapsed", limit = ?this.limit);
+        Poll::Ready(Err(Rejected::elapsed(*this.limit).into()))
+    }
+}

@@ -1,0 +1,73 @@
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Budget, Config, Delay, Hedge};
+use crate::config::ConfigError;
+
+/// Builds a [`Hedge`].
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct Builder {
+    name: Arc<str>,
+    config: Config,
+    budget: Option<Arc<dyn Budget>>,
+}
+
+impl Builder {
+    pub(super) fn new(name: Arc<str>) -> Self {
+        Self {
+            name,
+            config: Config::default(),
+            budget: None,
+        }
+    }
+
+    /// Takes the whole policy from `config`.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Waits so long for an attempt before the next one begins beside it.
+    pub fn delay(mut self, delay: Delay) -> Self {
+        self.config.delay = delay;
+        self
+    }
+
+    /// Makes so many attempts at most, the first one included.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.config.attempts = attempts;
+        self
+    }
+
+    /// Pays for further attempts from `budget`.
+    pub fn budget(mut self, budget: impl Budget + 'static) -> Self {
+        self.budget = Some(Arc::new(budget));
+        self
+    }
+
+    /// Lets further attempts cost nothing.
+    pub fn without_budget(mut self) -> Self {
+        self.budget = None;
+        self
+    }
+
+    /// Checks the policy and makes the hedge.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the policy at once.
+    pub fn build(self) -> Result<Hedge, ConfigError> {
+        self.config.check()?;
+        Ok(Hedge::new(self.name, self.config, self.budget))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,299 @@
+use std::future::{Future, pending, poll_fn, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bowline::breaker::{Breaker, State};
+use bowline::deadline::within;
+use bowline::error::{BoxError, Rejected};
+use bowline::timeout::{Deadline, Timeout};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, advance, sleep};
+use tokio_test::{assert_pending, assert_ready, assert_ready_ok};
+use tower::limit::ConcurrencyLimit;
+use tower::{Layer, Service as _, ServiceBuilder, ServiceExt, service_fn};
+use tower_test::mock;
+
+use super::{SECOND, Service, Upstream, answer, refusal};
+
+type Answer = Result<(), BoxError>;
+
+fn timeout() -> Timeout {
+    Timeout::new(SECOND).expect("a fine policy")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_late_fails_and_one_that_is_not_goes_on() {
+    let (mock, _upstream): (Service, Upstream) = mock::pair();
+    let mut service = mock::Spawn::new(timeout().layer().layer(mock));
+    assert_ready_ok!(service.poll_ready());
+    let mut call = tokio_test::task::spawn(service.call("hello"));
+    assert_pending!(call.poll());
+    advance(SECOND - Duration::from_millis(1)).await;
+    assert_pending!(call.poll());
+    advance(Duration::from_millis(1)).await;
+    let error = assert_ready!(call.poll()).unwrap_err();
+    assert_eq!(*refusal(&error), Rejected::elapsed(SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_at_the_same_instant_wins() {
+    let (mock, mut upstream): (Service, Upstream) = mock::pair();
+    let mut service = mock::Spawn::new(timeout().layer().layer(mock));
+    assert_ready_ok!(service.poll_ready());
+    let mut call = tokio_test::task::spawn(service.call("hello"));
+    assert_pending!(call.poll());
+    advance(SECOND).await;
+    answer!(upstream, "hello", Ok("world"));
+    assert_eq!(assert_ready_ok!(call.poll()), "world");
+
+    let timeout = timeout();
+    let both = timeout.call(|| async {
+        sleep(SECOND).await;
+        Ok::<_, BoxError>(7)
+    });
+    assert_eq!(both.await.unwrap(), 7);
+}
+
+/// Without a runtime there is no timer: asking for one would panic.
+#[test]
+fn an_answer_at_once_needs_no_timer() {
+    let mut cx = Context::from_waker(Waker::noop());
+    let at_once = service_fn(|()| ready(Ok::<_, BoxError>(7)));
+    let layer = Deadline::new(SECOND).unwrap().layer();
+    let mut service = layer.layer(timeout().layer().layer(at_once));
+    let mut call = pin!(service.call(()));
+    assert!(matches!(call.as_mut().poll(&mut cx), Poll::Ready(Ok(7))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_readied_service_makes_the_call_and_need_not_be_cloned() {
+    /// Panics when it is called without having been ready, and is no `Clone`.
+    struct Strict(bool);
+
+    impl tower::Service<()> for Strict {
+        type Response = ();
+        type Error = BoxError;
+        type Future = std::future::Ready<Answer>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Answer> {
+            self.0 = true;
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, (): ()) -> Self::Future {
+            assert!(std::mem::take(&mut self.0), "called without being ready");
+            ready(Ok(()))
+        }
+    }
+
+    let mut service = ServiceBuilder::new()
+        .layer(Deadline::new(SECOND).unwrap().layer())
+        .layer(timeout().layer())
+        .service(Strict(false));
+    for _ in 0..3 {
+        service.ready().await.unwrap().call(()).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_given_up_holds_no_place_of_the_inner_service() {
+    let places = Arc::new(Semaphore::new(1));
+    let hung = service_fn(|()| pending::<Answer>());
+    let limited = ConcurrencyLimit::with_semaphore(hung, Arc::clone(&places));
+    let mut service = timeout().layer().layer(limited);
+    let call = service.ready().await.unwrap().call(());
+    let mut call = tokio_test::task::spawn(call);
+    assert_pending!(call.poll());
+    assert_eq!(places.available_permits(), 0);
+    advance(SECOND).await;
+    assert!(assert_ready!(call.poll()).is_err());
+    assert_eq!(places.available_permits(), 1);
+    // The future, which has ended, is still there.
+    drop(call);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_call_gives_its_place_back() {
+    let places = Arc::new(Semaphore::new(1));
+    let hung = service_fn(|()| pending::<Answer>());
+    let limited = ConcurrencyLimit::with_semaphore(hung, Arc::clone(&places));
+    let mut service = timeout().layer().layer(limited);
+    let call = service.ready().await.unwrap().call(());
+    let mut call = tokio_test::task::spawn(call);
+    assert_pending!(call.poll());
+    drop(call);
+    assert_eq!(places.available_permits(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_earlier_of_attempt_and_deadline_ends_it_and_is_named() {
+    let ends = |attempt: u32, total: u32| async move {
+        let began = Instant::now();
+        let attempt = Timeout::new(SECOND * attempt).unwrap();
+        // Asked inside, so that it is the attempt that ends.
+        let call = within(SECOND * total, async {
+            let error = attempt.call(pending::<Answer>).await.unwrap_err();
+            Ok::<_, BoxError>(refusal(&error).clone())
+        });
+        (call.await.unwrap(), began.elapsed())
+    };
+    let after = |seconds: u32| (Rejected::elapsed(SECOND * seconds), SECOND * seconds);
+    assert_eq!(ends(2, 3).await, after(2));
+    assert_eq!(ends(3, 2).await, after(2));
+    assert_eq!(ends(2, 2).await, after(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_attempt_gets_what_is_left_of_the_deadline() {
+    let began = Instant::now();
+    let attempt = Timeout::new(2 * SECOND).unwrap();
+    let call = within(3 * SECOND, async {
+        let first = attempt.call(pending::<Answer>).await.unwrap_err();
+        assert_eq!(*refusal(&first), Rejected::elapsed(2 * SECOND));
+        let second = attempt.call(pending::<Answer>).await.unwrap_err();
+        assert_eq!(*refusal(&second), Rejected::elapsed(3 * SECOND));
+        Ok::<_, BoxError>(())
+    });
+    call.await.unwrap();
+    assert_eq!(began.elapsed(), 3 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_that_are_too_slow_trip_the_breaker_around_them() {
+    let breaker = Breaker::builder("upstream")
+        .consecutive_failures(3)
+        .build()
+        .unwrap();
+    let mut service = ServiceBuilder::new()
+        .layer(breaker.layer())
+        .layer(timeout().layer())
+        .service(service_fn(|()| pending::<Answer>()));
+    for _ in 0..3 {
+        assert_eq!(breaker.state(), State::Closed);
+        assert!(service.ready().await.unwrap().call(()).await.is_err());
+    }
+    assert_eq!(breaker.state(), State::Open);
+
+    // Outside of it the calls are dropped unseen, which the default rule does not count.
+    breaker.reset();
+    let hung = breaker.layer().layer(service_fn(|()| pending::<Answer>()));
+    let mut service = timeout().layer().layer(hung);
+    for _ in 0..3 {
+        assert!(service.ready().await.unwrap().call(()).await.is_err());
+    }
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_the_deadline_ends_is_seen_by_the_breaker_between() {
+    let breaker = Breaker::builder("upstream")
+        .consecutive_failures(1)
+        .build()
+        .unwrap();
+    let service = ServiceBuilder::new()
+        .layer(Deadline::new(SECOND).unwrap().layer())
+        .layer(breaker.layer())
+        .layer(Timeout::new(5 * SECOND).unwrap().layer())
+        .service(service_fn(|()| pending::<Answer>()));
+    let error = service.oneshot(()).await.unwrap_err();
+    assert_eq!(*refusal(&error), Rejected::elapsed(SECOND));
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_request_may_have_its_own_limit() {
+    let hung = service_fn(|_: Option<Duration>| pending::<Answer>());
+    let own = |request: &Option<Duration>| *request;
+    let service = timeout().layer().with_limits(own).layer(hung);
+    for (request, limit) in [
+        (Some(5 * SECOND), 5 * SECOND),
+        (None, SECOND),
+        (Some(Duration::ZERO), Duration::ZERO),
+    ] {
+        let error = service.clone().oneshot(request).await.unwrap_err();
+        assert_eq!(*refusal(&error), Rejected::elapsed(limit));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_zero_does_not_spin() {
+    let polls = AtomicU32::new(0);
+    let hung = poll_fn(|_| {
+        polls.fetch_add(1, Ordering::SeqCst);
+        Poll::<Answer>::Pending
+    });
+    let at_once = |_: &()| Some(Duration::ZERO);
+    let mut once = Some(hung);
+    let inner = service_fn(move |()| once.take().unwrap());
+    let service = timeout().layer().with_limits(at_once).layer(inner);
+    assert!(service.oneshot(()).await.is_err());
+    assert!(polls.load(Ordering::SeqCst) < 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_timer_fires_also_while_the_call_is_always_busy() {
+    let (send, mut receive) = tokio::sync::mpsc::unbounded_channel();
+    let busy = async move {
+        loop {
+            // Always ready until the task's budget is spent; then it is woken at once.
+            send.send(()).unwrap();
+            receive.recv().await.unwrap();
+            if deadline_has_long_passed() {
+                return Ok::<_, BoxError>("too late");
+            }
+        }
+    };
+    let began = Instant::now();
+    let clock = tokio::spawn(async move {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+            advance(SECOND / 10).await;
+        }
+    });
+    POLLS.with(|polls| polls.set(0));
+    let error = timeout().call(|| busy).await.unwrap_err();
+    assert_eq!(*refusal(&error), Rejected::elapsed(SECOND));
+    assert!(began.elapsed() < 2 * SECOND);
+    clock.await.unwrap();
+}
+
+thread_local! {
+    static POLLS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
+/// Ends a test that would go on for ever if the timer never fired.
+fn deadline_has_long_passed() -> bool {
+    POLLS.with(|polls| polls.replace(polls.get() + 1) > 1_000_000)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_call_goes_on_and_frees_its_place() {
+    let places = Arc::new(Semaphore::new(1));
+    let buggy = service_fn(|()| async { buggy() });
+    let limited = ConcurrencyLimit::with_semaphore(buggy, Arc::clone(&places));
+    let mut service = timeout().layer().layer(limited);
+    let mut call = Box::pin(service.ready().await.unwrap().call(()));
+    let mut cx = Context::from_waker(Waker::noop());
+    let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut cx)));
+    assert!(polled.is_err());
+    drop(call);
+    assert_eq!(places.available_permits(), 1);
+}
+
+fn buggy() -> Answer {
+    panic!("a bug");
+}
+
+#[test]
+fn a_limit_of_zero_is_refused_by_name() {
+    for refused in [
+        Timeout::new(Duration::ZERO).err(),
+        Deadline::new(Duration::ZERO).err(),
+    ] {
+        assert_eq!(refused.unwrap().problems()[0].field, "limit");
+    }
+}
