@@ -28,6 +28,7 @@
 pub mod backoff;
 pub mod breaker;
 pub mod broker;
+pub mod bulkhead;
 pub mod classify;
 pub mod clock;
 pub mod config;
@@ -41,6 +42,7 @@ pub mod health;
 pub mod idempotency;
 pub mod message;
 pub mod outbox;
+mod place;
 pub mod problem;
 pub mod retry;
 pub mod shutdown;

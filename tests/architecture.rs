@@ -16,6 +16,8 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ("clock", 0, &["layer 0"]),
     ("config", 0, &["layer 0"]),
     ("error", 0, &["layer 0"]),
+    // Where the limits count: private, and for no one else to see.
+    ("place", 0, &["layer 0"]),
     ("backoff", 1, &["layer 0", "layer 1"]),
     // What retry and hedge, limits and timeouts share.
     ("budget", 1, &["layer 0", "layer 1"]),

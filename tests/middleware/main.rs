@@ -8,6 +8,8 @@
 )]
 
 mod breaker;
+mod bulkhead;
+mod bulkhead_model;
 mod oracle;
 mod retry;
 
