@@ -29,6 +29,7 @@
 pub mod backoff;
 pub mod breaker;
 pub mod broker;
+pub mod bulkhead;
 pub mod chaos;
 pub mod classify;
 pub mod clock;
@@ -46,6 +47,7 @@ pub mod hedge;
 pub mod idempotency;
 pub mod message;
 pub mod outbox;
+mod place;
 pub mod problem;
 pub mod request;
 pub mod retry;

@@ -18,6 +18,8 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ("error", 0, &["layer 0"]),
     // What becomes of a count: nothing, without the feature.
     ("telemetry", 0, &[]),
+    // Where the limits count: private, and for no one else to see.
+    ("place", 0, &["layer 0"]),
     ("backoff", 1, &["layer 0", "layer 1"]),
     // What retry and hedge, limits and timeouts share.
     ("budget", 1, &["layer 0", "layer 1"]),

@@ -9,13 +9,13 @@ use super::state::{Ended, Machine, OpenFor, Refused};
 use super::ticket::{Moment, Ticket, Ticks};
 use super::{Config, Reason, State, Transition};
 use crate::classify::Outcome;
+use crate::place::Places;
 
 /// What all clones, layers and calls of a breaker share.
 ///
-/// It lives for ever and is handed out by `&'static`: a call that passes then touches no counter of
-/// references, which several threads would fight for, and costs two loads of a line that nobody
-/// writes. When the last handle of a breaker is dropped its place is used for the next one; calls
-/// that are still on their way are of an older generation, and count nowhere.
+/// A place that lives for ever: a call that passes costs two loads of a line that nobody writes. When
+/// the last handle of a breaker is dropped its place is used for the next one; calls that are still on
+/// their way are of an older generation, and count nowhere.
 #[derive(Debug)]
 pub(super) struct Shared {
     mirror: Mirror,
@@ -30,8 +30,7 @@ pub(super) struct Shared {
 #[repr(align(128))]
 struct Counter(AtomicU64);
 
-/// Places whose breaker is gone.
-static FREE: Mutex<Vec<&'static Shared>> = Mutex::new(Vec::new());
+static PLACES: Places<Shared> = Places::new();
 
 impl Shared {
     /// A place with a closed breaker in it.
@@ -40,26 +39,24 @@ impl Shared {
         config: Config,
         open_for: Option<OpenFor>,
     ) -> &'static Self {
-        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let shared = PLACES.claim(Self::vacant);
         let meters = Arc::new(Meters::new(&name));
-        let held = Arc::clone(&meters);
-        let machine = |generation| Machine::new(name, config, open_for, generation, meters);
-        match free {
-            Some(shared) => {
-                shared.meters.put(&held);
-                shared.turned_away.0.store(0, Ordering::Relaxed);
-                shared.with(|vacant| *vacant = machine(vacant.generation() + 1));
-                shared
-            }
-            None => Box::leak(Box::new(Self::new(machine(0), &held))),
-        }
+        shared.meters.put(&meters);
+        shared.turned_away.0.store(0, Ordering::Relaxed);
+        shared.with(|machine| {
+            let generation = machine.generation() + 1;
+            *machine = Machine::new(name, config, open_for, generation, meters);
+        });
+        shared
     }
 
-    fn new(machine: Machine, meters: &Arc<Meters>) -> Self {
+    fn vacant() -> Self {
+        let meters = Arc::new(Meters::none());
+        let machine = Machine::vacant(0, Arc::clone(&meters));
         Self {
             mirror: Mirror::new(&machine.face()),
             turned_away: Counter::default(),
-            meters: Held::new(meters),
+            meters: Held::new(&meters),
             machine: Mutex::new(machine),
         }
     }
@@ -72,9 +69,7 @@ impl Shared {
             machine.leave();
             *machine = Machine::vacant(machine.generation() + 1, meters);
         });
-        FREE.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(self);
+        PLACES.give_back(self);
     }
 
     /// Lets a call through without the lock, if that is all there is to do.

@@ -9,6 +9,8 @@
 
 mod breaker;
 mod breaker_body;
+mod bulkhead;
+mod bulkhead_model;
 mod chaos;
 mod deadline;
 mod fallback;
