@@ -6,8 +6,39 @@ use tokio::time::Instant;
 use crate::clock::after;
 
 thread_local! {
-    /// The deadline of what is polled on this thread now.
-    static CURRENT: Cell<Option<Scope>> = const { Cell::new(None) };
+    /// The deadlines around what is polled on this thread now; all empty when there is none.
+    static CURRENT: Current = const {
+        Current {
+            counting: Cell::new(None),
+            idle: Cell::new(None),
+            began: Cell::new(None),
+        }
+    };
+}
+
+/// A [`Scope`] in parts: most polls touch one or two of them.
+struct Current {
+    counting: Cell<Option<Limit>>,
+    idle: Cell<Option<Duration>>,
+    began: Cell<Option<Instant>>,
+}
+
+impl Current {
+    #[inline]
+    fn get(&self) -> Option<Scope> {
+        let is_empty = self.idle.get().is_none() && self.counting.get().is_none();
+        (!is_empty).then(|| Scope {
+            counting: self.counting.get(),
+            idle: self.idle.get(),
+            began: self.began.get(),
+        })
+    }
+
+    fn set(&self, scope: Scope) {
+        self.counting.set(scope.counting);
+        self.idle.set(scope.idle);
+        self.began.set(scope.began);
+    }
 }
 
 /// What the deadlines around a poll come to.
@@ -45,12 +76,7 @@ impl Limit {
 
 impl Scope {
     /// With a further deadline inside.
-    fn within(outer: Option<Self>, given: Duration, end: Option<Instant>) -> Self {
-        let outer = outer.unwrap_or(Self {
-            counting: None,
-            idle: None,
-            began: None,
-        });
+    fn within(outer: Self, given: Duration, end: Option<Instant>) -> Self {
         let (counting, idle) = match outer.began {
             Some(_) => (outer.limit(), None),
             None => (outer.counting, outer.idle),
@@ -93,12 +119,12 @@ impl Scope {
 
 /// The earliest deadline around this poll. The clock is asked only if a deadline begins with it.
 pub(super) fn current(now: impl FnOnce() -> Instant) -> Option<Limit> {
-    let mut scope = CURRENT.get()?;
-    if scope.idle.is_some() && scope.began.is_none() {
+    CURRENT.with(|current| {
+        let mut scope = current.get()?;
         scope.begin(now);
-        CURRENT.set(Some(scope));
-    }
-    scope.limit()
+        current.began.set(scope.began);
+        scope.limit()
+    })
 }
 
 /// The earlier of `given` from now on and the current deadline; at the same instant the former.
@@ -109,9 +135,17 @@ pub(crate) fn earliest(given: Duration) -> Limit {
 
 /// Sets a deadline of `given` on this thread until the guard is dropped. It ends at `end`; one without
 /// an end gets it as soon as somebody asks.
+#[inline]
 pub(crate) fn enter(given: Duration, end: &mut Option<Instant>) -> Guard<'_> {
-    let outer = CURRENT.get();
-    CURRENT.set(Some(Scope::within(outer, given, *end)));
+    let outer = CURRENT.with(|current| {
+        let outer = current.get();
+        match (outer, *end) {
+            (Some(outer), end) => current.set(Scope::within(outer, given, end)),
+            (None, Some(at)) => current.counting.set(Some(Limit { at, given })),
+            (None, None) => current.idle.set(Some(given)),
+        }
+        outer
+    });
     Guard { outer, given, end }
 }
 
@@ -125,6 +159,7 @@ pub(crate) struct Guard<'a> {
 
 impl Guard<'_> {
     /// Begins to count, if it does not count already.
+    #[inline]
     pub(crate) fn begin(&self) {
         if self.end.is_none() {
             current(Instant::now);
@@ -133,14 +168,23 @@ impl Guard<'_> {
 }
 
 impl Drop for Guard<'_> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(began) = CURRENT.get().and_then(|scope| scope.began) {
-            self.end.get_or_insert_with(|| after(began, self.given));
-            // The outer ones were asked as well.
-            if let Some(outer) = &mut self.outer {
-                outer.begin(|| began);
+        CURRENT.with(|current| {
+            if let Some(began) = current.began.take() {
+                self.end.get_or_insert_with(|| after(began, self.given));
+                // The outer ones were asked as well.
+                if let Some(outer) = &mut self.outer {
+                    outer.begin(|| began);
+                }
             }
-        }
-        CURRENT.set(self.outer);
+            match self.outer {
+                Some(outer) => current.set(outer),
+                None => {
+                    current.counting.set(None);
+                    current.idle.set(None);
+                }
+            }
+        });
     }
 }

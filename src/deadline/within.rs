@@ -14,7 +14,12 @@ use crate::error::Rejected;
 /// A limit of zero drops what does not answer at once.
 #[must_use = "a future does nothing unless it is awaited"]
 pub const fn within<F>(limit: Duration, call: F) -> Within<F> {
-    Within::new(call, limit, None)
+    Within {
+        call: Some(call),
+        limit,
+        end: None,
+        timer: Timer::idle(),
+    }
 }
 
 /// The answer of a call that has a deadline.
@@ -33,13 +38,9 @@ pub struct Within<F> {
 }
 
 impl<F> Within<F> {
-    pub(crate) const fn new(call: F, limit: Duration, end: Option<Instant>) -> Self {
-        Self {
-            call: Some(call),
-            limit,
-            end,
-            timer: Timer::idle(),
-        }
+    /// Takes in since when the time counts, if it does already.
+    pub(crate) const fn begun(&mut self, end: Option<Instant>) {
+        self.end = end;
     }
 }
 

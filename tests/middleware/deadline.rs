@@ -99,6 +99,19 @@ async fn asked_by_the_inner_one_the_outer_one_counts_from_then_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_inner_one_that_has_ended_leaves_behind_when_it_was_asked() {
+    let began = Instant::now();
+    let call = within(10 * SECOND, async {
+        let inner = within(SECOND, async { Ok::<_, BoxError>(deadline::current()) });
+        assert_eq!(inner.await.unwrap(), Some(began + SECOND));
+        // The clock moves before the outer call has waited for the first time.
+        advance(SECOND).await;
+        Ok::<_, BoxError>(deadline::current())
+    });
+    assert_eq!(call.await.unwrap(), Some(began + 10 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_inside_leaves_no_deadline_behind() {
     let mut buggy = pin!(within(SECOND, async {
         let inner = within(SECOND / 2, async {

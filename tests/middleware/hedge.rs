@@ -84,30 +84,30 @@ async fn a_slow_attempt_is_hedged_after_the_delay_and_the_first_answer_wins() {
 async fn losers_are_dropped_before_the_answer_is_returned() {
     let running = Arc::new(());
     let holds = Arc::clone(&running);
-    let hedge = policy().attempts(3).build().unwrap();
-    let run = hedge.run(|attempt| {
+    let begun = Arc::new(AtomicU32::new(0));
+    let slow = service_fn(move |()| {
         let holds = Arc::clone(&holds);
+        let attempt = begun.fetch_add(1, Ordering::SeqCst) + 1;
         async move {
             let _holds = holds;
-            after(
-                if attempt == 3 { 1 } else { 60 },
-                Ok::<_, BoxError>(attempt),
-            )
-            .await
+            after(if attempt == 3 { 1 } else { 60 }, Answer::Ok(attempt)).await
         }
     });
-    let mut run = tokio_test::task::spawn(run);
-    assert_pending!(run.poll());
+    let hedge = policy().attempts(3).build().unwrap();
+    let mut service = hedge.layer().layer(slow);
+    let mut call = tokio_test::task::spawn(service.call(()));
+    let idle = Arc::strong_count(&running) - 1;
+    drop(service);
     for begun in 1..=3 {
-        assert_eq!(Arc::strong_count(&running) - 2, begun);
+        assert_pending!(call.poll());
+        assert_eq!(hedge.snapshot().started + 1, begun);
         advance(SECOND).await;
-        if begun < 3 {
-            assert_pending!(run.poll());
-        }
     }
-    assert_eq!(assert_ready_ok!(run.poll()), 3);
+    assert!(Arc::strong_count(&running) > idle);
+    assert_eq!(assert_ready_ok!(call.poll()), 3);
     // The future, which has ended, is still there.
-    assert_eq!(Arc::strong_count(&running) - 2, 0);
+    assert_eq!(Arc::strong_count(&running), 1);
+    drop(call);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bowline::breaker::{Breaker, State};
+use bowline::chaos::Chaos;
 use bowline::deadline::within;
 use bowline::error::{BoxError, Rejected};
+use bowline::fallback::Fallback;
+use bowline::hedge::Hedge;
 use bowline::timeout::{Deadline, Timeout};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance, sleep};
@@ -296,4 +299,23 @@ fn a_limit_of_zero_is_refused_by_name() {
     ] {
         assert_eq!(refused.unwrap().problems()[0].field, "limit");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_of_all_of_them_can_be_spawned() {
+    let chaos = Chaos::builder("upstream").build().unwrap();
+    let hedge = Hedge::builder("upstream").build().unwrap();
+    let service = ServiceBuilder::new()
+        .layer(Fallback::value("upstream", "instead").layer())
+        .layer(Deadline::new(5 * SECOND).unwrap().layer())
+        .layer(hedge.layer())
+        .layer(timeout().layer())
+        .layer(chaos.layer())
+        .service(service_fn(|()| pending::<Result<_, BoxError>>()));
+    let began = Instant::now();
+    let answer = tokio::spawn(service.oneshot(())).await.unwrap();
+    assert_eq!(answer.unwrap(), "instead");
+    // The first attempt, and the hedge that its failure begins.
+    assert_eq!(began.elapsed(), 2 * SECOND);
+    assert_eq!(hedge.snapshot().started, 1);
 }
