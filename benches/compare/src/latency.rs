@@ -1,15 +1,14 @@
 //! How long single calls take when many tasks make them.
 
-use std::future::poll_fn;
 use std::hint::black_box;
 use std::time::Instant;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinSet, yield_now};
 
-use crate::bare::{Bare, Request, Work};
+use crate::bare::{Bare, Work};
 use crate::report::{Result, Row, Series};
-use crate::subject::Protected;
+use crate::subject::{Protected, Requests, make_calls};
 
 /// What is measured call by call.
 pub(crate) struct Latency {
@@ -108,12 +107,11 @@ async fn tasks<S: Protected>(service: &S) -> Vec<u64> {
 
 /// Lets another task have the worker after each call, as one that waits for its answer would.
 async fn task<S: Protected>(mut service: S) -> Vec<u64> {
+    let requests = &mut Requests::new(None);
     let mut took = Vec::with_capacity(CALLS);
     for _ in 0..CALLS {
         let began = Instant::now();
-        if poll_fn(|context| service.poll_ready(context)).await.is_ok() {
-            drop(black_box(service.call(black_box(Request::Succeed)).await));
-        }
+        black_box(make_calls(&mut service, requests, 1).await);
         took.push(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
         yield_now().await;
     }

@@ -96,11 +96,9 @@ fn variant(
 fn check(case: &Case, subjects: &[Subject]) -> Result<()> {
     const CALLS: u64 = 1_000;
     for subject in subjects {
-        let run = || {
-            let requests = &mut Requests::new(case.fails_every);
-            within_runtime(|| subject.for_thread().errors(requests, CALLS))
-        };
-        let errors = run();
+        let requests = &mut Requests::new(case.fails_every);
+        let spent = within_runtime(|| subject.for_thread().run(requests, CALLS));
+        let errors = spent.errors;
         let failures = case.fails_every.map_or(0, |every| CALLS / every);
         let refused = case.expected == Expected::Refused && subject.name != bare::NAME;
         let expected = if refused { CALLS } else { failures };

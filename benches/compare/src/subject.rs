@@ -21,12 +21,12 @@ pub(crate) struct Subject {
 
 /// A call behind a library's service, in a form that any thread can call.
 pub(crate) trait Protected:
-    Service<Request, Response: Send, Error: Send, Future: Send> + Clone + Send + 'static
+    Service<Request, Response = u64, Error: Send, Future: Send> + Clone + Send + 'static
 {
 }
 
 impl<S> Protected for S where
-    S: Service<Request, Response: Send, Error: Send, Future: Send> + Clone + Send + 'static
+    S: Service<Request, Response = u64, Error: Send, Future: Send> + Clone + Send + 'static
 {
 }
 
@@ -34,15 +34,13 @@ impl<S> Protected for S where
 pub(crate) trait Run: Send {
     /// Makes so many calls and says what they took.
     fn run(&mut self, requests: &mut Requests, calls: u64) -> Spent;
-
-    /// Makes so many calls and says how many of them ended with an error.
-    fn errors(&mut self, requests: &mut Requests, calls: u64) -> u64;
 }
 
-/// What calls took.
+/// What calls took, and came to.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Spent {
     pub(crate) calls: u64,
+    pub(crate) errors: u64,
     pub(crate) time: Duration,
     pub(crate) allocs: u64,
 }
@@ -110,11 +108,6 @@ impl<S: Protected> Run for Loop<S> {
     fn run(&mut self, requests: &mut Requests, calls: u64) -> Spent {
         spend(&mut self.0, requests, calls)
     }
-
-    fn errors(&mut self, requests: &mut Requests, calls: u64) -> u64 {
-        let results = (0..calls).map(|_| call(&mut self.0, requests.next()));
-        results.map(|result| u64::from(result.is_err())).sum()
-    }
 }
 
 struct Renewed<M> {
@@ -136,71 +129,74 @@ where
         }
         spent
     }
-
-    fn errors(&mut self, requests: &mut Requests, calls: u64) -> u64 {
-        Loop((self.make)()).errors(requests, calls)
-    }
-}
-
-fn spend<S: Service<Request>>(service: &mut S, requests: &mut Requests, calls: u64) -> Spent {
-    let before = alloc::count();
-    let began = Instant::now();
-    for _ in 0..calls {
-        drop(black_box(call(service, requests.next())));
-    }
-    Spent {
-        calls,
-        time: began.elapsed(),
-        allocs: alloc::count() - before,
-    }
 }
 
 impl AddAssign for Spent {
     fn add_assign(&mut self, more: Self) {
         self.calls += more.calls;
+        self.errors += more.errors;
         self.time += more.time;
         self.allocs += more.allocs;
     }
 }
 
 /// Makes so many calls that succeed.
-pub(crate) fn fill<S: Service<Request>>(service: &mut S, calls: u64) {
-    for _ in 0..calls {
-        drop(black_box(call(service, Request::Succeed)));
-    }
+pub(crate) fn fill<S: Protected>(service: &mut S, calls: u64) {
+    spend(service, &mut Requests::new(None), calls);
 }
 
 /// Makes a call that fails.
-pub(crate) fn fail<S: Service<Request>>(service: &mut S) {
-    drop(black_box(call(service, Request::Fail)));
+pub(crate) fn fail<S: Protected>(service: &mut S) {
+    spend(service, &mut Requests::new(Some(1)), 1);
 }
 
-/// Makes a call as a task would, but with no cost of a runtime as long as nothing waits.
-#[inline]
-fn call<S: Service<Request>>(service: &mut S, request: Request) -> Result<S::Response, S::Error> {
-    let context = &mut Context::from_waker(Waker::noop());
-    match service.poll_ready(context) {
-        Poll::Ready(ready) => ready?,
-        Poll::Pending => wait(pin!(poll_fn(|context| service.poll_ready(context))))?,
-    }
-    let mut future = pin!(service.call(request));
-    match future.as_mut().poll(context) {
-        Poll::Ready(result) => result,
-        Poll::Pending => wait(future),
+fn spend<S: Protected>(service: &mut S, requests: &mut Requests, calls: u64) -> Spent {
+    let before = alloc::count();
+    let began = Instant::now();
+    let errors = finish(pin!(make_calls(service, requests, calls)));
+    Spent {
+        calls,
+        errors,
+        time: began.elapsed(),
+        allocs: alloc::count() - before,
     }
 }
 
-/// Waits for what another thread holds: a moment in place, which is the cheapest for all who hold it
-/// for a moment only, then in the thread's runtime, which a timer needs.
-#[cold]
-fn wait<F: Future>(mut future: Pin<&mut F>) -> F::Output {
+/// Makes calls as users do, one after the other, looks at their answers, and returns how many were
+/// errors. Whoever measures calls this: a future that is polled in one place only is compiled into that
+/// place, which is how it mostly is for users.
+pub(crate) async fn make_calls<S: Protected>(
+    service: &mut S,
+    requests: &mut Requests,
+    calls: u64,
+) -> u64 {
+    let mut errors = 0;
+    let mut sum: u64 = 0;
+    for _ in 0..calls {
+        let answer = match poll_fn(|context| service.poll_ready(context)).await {
+            Ok(()) => service.call(requests.next()).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(value) => sum = sum.wrapping_add(value),
+            Err(_) => errors += 1,
+        }
+    }
+    black_box(sum);
+    errors
+}
+
+/// Polls until the end, at no cost of a runtime as long as nothing waits. Whoever waits for what
+/// another thread holds is polled again in place, which is the cheapest for all who hold it for a
+/// moment only, and after a while in the thread's runtime, which a timer needs.
+fn finish<F: Future>(mut future: Pin<&mut F>) -> F::Output {
     const POLLS: u32 = 1_000;
     let context = &mut Context::from_waker(Waker::noop());
     for _ in 0..POLLS {
-        spin_loop();
         if let Poll::Ready(output) = future.as_mut().poll(context) {
             return output;
         }
+        spin_loop();
     }
     RUNTIME.with(|runtime| runtime.block_on(future))
 }
