@@ -11,6 +11,7 @@
 )]
 
 mod checks;
+mod compare;
 mod examples;
 mod report;
 mod run;
@@ -18,6 +19,7 @@ mod services;
 mod setup;
 mod size;
 mod suite;
+mod table;
 mod test;
 
 use std::env;
@@ -30,6 +32,10 @@ cargo xtask <task>
   services up      start PostgreSQL, Redis and Kafka in the background and print their addresses
   services env     print the addresses again, as shell exports
   services down    end them
+  compare <suite>... | all [--json FILE] [--filter CASE] [--rounds N]
+                   measure us beside our peers, and write the figures to FILE
+  compare table FILE
+                   the figures in FILE as the table of the README
   size             the size of the sources against the budget
 ";
 
@@ -42,6 +48,8 @@ fn main() -> ExitCode {
         ["services", "env"] => services::env(),
         ["services", "down"] => services::down(),
         ["services", "hold"] => services::hold(),
+        ["compare", "table", file] => table::print(file),
+        ["compare", ref arguments @ ..] => compare::run(arguments),
         ["size"] => size::check().map(|text| println!("{text}")),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

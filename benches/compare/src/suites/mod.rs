@@ -1,0 +1,56 @@
+//! What is measured, a file for each suite, and in it a function for each subject.
+
+mod breaker;
+mod bulkhead;
+mod rate;
+mod retry;
+mod stack;
+
+use crate::bare::{self, Bare};
+use crate::latency::Latency;
+use crate::measure::Case;
+use crate::report::Result;
+use crate::subject::Subject;
+
+// The peers, by the names that tables show.
+const FAILSAFE: &str = "failsafe";
+const GOVERNOR: &str = "governor";
+const RECLOSER: &str = "recloser";
+const TOWER: &str = "tower";
+const TOWER_RESILIENCE: &str = "tower-resilience";
+
+/// The cases around one pattern.
+pub(crate) struct Suite {
+    pub(crate) name: &'static str,
+    pub(crate) cases: Vec<Case>,
+    pub(crate) latencies: Vec<Latency>,
+}
+
+pub(crate) fn all() -> Vec<Suite> {
+    vec![
+        breaker::suite(),
+        retry::suite(),
+        bulkhead::suite(),
+        rate::suite(),
+        stack::suite(),
+    ]
+}
+
+/// # Errors
+///
+/// There is no suite `name`.
+pub(crate) fn named(name: &str) -> Result<Suite> {
+    let suite = all().into_iter().find(|suite| suite.name == name);
+    suite.ok_or_else(|| format!("no suite `{name}`: {}", names()).into())
+}
+
+pub(crate) fn names() -> String {
+    let mut names: Vec<_> = all().iter().map(|suite| suite.name).collect();
+    names.push("all");
+    names.join(" ")
+}
+
+/// The call alone.
+fn alone(call: Bare) -> Subject {
+    Subject::new(bare::NAME, call)
+}
