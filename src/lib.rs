@@ -39,6 +39,7 @@ mod driver;
 pub mod error;
 pub mod health;
 pub mod idempotency;
+pub mod keyed;
 pub mod message;
 pub mod outbox;
 pub mod problem;
