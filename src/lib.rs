@@ -43,6 +43,7 @@ pub mod keyed;
 pub mod message;
 pub mod outbox;
 pub mod problem;
+pub mod rate;
 pub mod retry;
 pub mod shutdown;
 #[cfg(feature = "testkit")]

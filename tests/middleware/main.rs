@@ -8,7 +8,9 @@
 )]
 
 mod breaker;
+mod keyed;
 mod oracle;
+mod rate;
 mod retry;
 
 use std::time::Duration;
