@@ -176,6 +176,7 @@ impl From<ErrorKind> for Problem {
 /// | refusal | status | `Retry-After` |
 /// |---|---|---|
 /// | rate limited | 429 | as the limiter says |
+/// | more permits than the burst | 413 | none |
 /// | elapsed | 504 | none |
 /// | circuit open | 503 | as the breaker says; none when it was opened by hand |
 /// | all else | 503 | 1 s |
@@ -186,6 +187,7 @@ impl From<&Rejected> for Problem {
             Rejected::BulkheadFull { .. } => (503, "bulkhead_full"),
             Rejected::CircuitOpen { .. } => (503, "circuit_open"),
             Rejected::Elapsed { .. } => (504, "timeout"),
+            Rejected::ExceedsBurst { .. } => (413, "exceeds_burst"),
             Rejected::NoInstances { .. } => (503, "no_instances"),
             Rejected::QueueTimeout { .. } => (503, "queue_timeout"),
             Rejected::RateLimited { .. } => (429, "rate_limited"),
@@ -194,6 +196,7 @@ impl From<&Rejected> for Problem {
         let problem = Self::new(status, code);
         match rejected {
             Rejected::Elapsed { .. }
+            | Rejected::ExceedsBurst { .. }
             | Rejected::CircuitOpen {
                 retry_after: None, ..
             } => problem,

@@ -358,6 +358,20 @@ impl Machine {
         }
     }
 
+    /// Whether forgetting it could not make it open later than it would have.
+    pub(super) fn is_idle(&mut self, now: Instant) -> bool {
+        let Sums { failures, slow, .. } = self.window.sums_at(now);
+        let row_counts = self.config.consecutive_failures.is_some() && self.consecutive > 0;
+        let mut listeners = self
+            .subscribers
+            .iter()
+            .map(broadcast::Sender::receiver_count);
+        self.state(now) == State::Closed
+            && (failures, slow) == (0, 0)
+            && !row_counts
+            && listeners.all(|count| count == 0)
+    }
+
     pub(super) fn subscribe(&mut self) -> broadcast::Receiver<Transition> {
         let sender = self
             .subscribers

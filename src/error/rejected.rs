@@ -48,6 +48,17 @@ pub enum Rejected {
         /// The time that was given.
         limit: Duration,
     },
+    /// The call asks for more permits at once than the rate limit ever holds: it will never pass.
+    #[error("{asked} permits at once exceed the burst of {burst} of rate limit {name}")]
+    #[non_exhaustive]
+    ExceedsBurst {
+        /// The limiter's name.
+        name: Arc<str>,
+        /// How many permits the call asked for.
+        asked: u32,
+        /// How many the limiter holds at most.
+        burst: u32,
+    },
     /// The registry knows no instance of the service.
     #[error("no instance of service {service} is known")]
     #[non_exhaustive]
@@ -113,6 +124,16 @@ impl Rejected {
         Self::Elapsed { limit }
     }
 
+    /// `asked` permits at once are more than the `burst` of the rate limit `name`.
+    #[must_use]
+    pub fn exceeds_burst(name: impl Into<Arc<str>>, asked: u32, burst: u32) -> Self {
+        Self::ExceedsBurst {
+            name: name.into(),
+            asked,
+            burst,
+        }
+    }
+
     /// No instance of `service` is known.
     #[must_use]
     pub fn no_instances(service: impl Into<Arc<str>>) -> Self {
@@ -148,6 +169,7 @@ impl Rejected {
             Self::BudgetExhausted { .. }
             | Self::BulkheadFull { .. }
             | Self::Elapsed { .. }
+            | Self::ExceedsBurst { .. }
             | Self::NoInstances { .. }
             | Self::QueueTimeout { .. } => None,
         }

@@ -15,9 +15,11 @@ mod chaos;
 mod deadline;
 mod fallback;
 mod hedge;
+mod keyed;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod oracle;
+mod rate;
 mod retry;
 mod timeout;
 
