@@ -143,7 +143,8 @@ impl Lifecycle {
         self
     }
 
-    /// Serves `app` on `listener` and runs everything until the end.
+    /// Serves `app` on `listener` and runs everything until the end. Handlers find the peer's address in
+    /// axum's `ConnectInfo<SocketAddr>`.
     ///
     /// # Errors
     ///
@@ -159,9 +160,12 @@ impl Lifecycle {
         listener: tokio::net::TcpListener,
     ) -> Result<(), Error> {
         let server = self.server("http", move |stop| async move {
-            axum::serve(listener, app)
-                .with_graceful_shutdown(async move { stop.stopped().await })
-                .await
+            axum::serve(
+                listener,
+                app.into_make_service_with_connect_info::<std::net::SocketAddr>(),
+            )
+            .with_graceful_shutdown(async move { stop.stopped().await })
+            .await
         });
         server.run().await
     }

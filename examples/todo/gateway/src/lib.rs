@@ -1,5 +1,6 @@
 //! The gateway: the one address that the page and other clients talk to.
 
+mod limits;
 mod live;
 mod ops;
 mod page;

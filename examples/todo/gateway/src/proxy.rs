@@ -1,9 +1,11 @@
-//! From a path to a service, through discovery, breaker, retry and deadline.
+//! From a path to a service, within limits, through discovery and the standard pipeline.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::RequestPartsExt as _;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
 use bowline::discovery::client::{self, end_to_end};
 use bowline::problem::Problem;
@@ -28,12 +30,16 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(3);
 /// The token is checked here, so that a request without one costs no service anything, and again
 /// by the service. Registration and log-in are open.
 pub(crate) async fn pass_on(State(app): State<App>, request: Request) -> Result<Response, Failure> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let peer = parts.extract::<ConnectInfo<SocketAddr>>().await;
     let path = parts.uri.path();
     let service =
         service_of(path).ok_or_else(|| Failure::not_found("there is nothing at this path"))?;
     if !matches!(path, "/api/users/register" | "/api/users/login") {
-        app.tokens.verify(&parts.headers)?;
+        let caller = app.tokens.verify(&parts.headers)?;
+        app.limits.user(caller.user)?;
+    } else if let Ok(ConnectInfo(peer)) = peer {
+        app.limits.address(peer.ip())?;
     }
     let body = read(body).await?;
     let target = parts

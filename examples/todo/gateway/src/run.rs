@@ -16,6 +16,7 @@ use todo_platform::service::{Parts, Service};
 use todo_platform::{Backend, Deployment, Settings};
 use tower::ServiceBuilder;
 
+use crate::limits::Limits;
 use crate::live::Live;
 use crate::{ops, page, proxy};
 
@@ -25,6 +26,7 @@ pub(crate) struct App {
     pub(crate) client: ServiceClient,
     pub(crate) services: Names,
     pub(crate) tokens: Tokens,
+    pub(crate) limits: Limits,
     pub(crate) live: Live,
     pub(crate) demo: bool,
 }
@@ -93,6 +95,7 @@ async fn serve<B: Backend>(
             system: backend.system().into(),
         },
         tokens: Tokens::new(&settings.secret),
+        limits: Limits::new()?,
         live: Live::default(),
         demo: settings.demo,
     };
