@@ -48,6 +48,15 @@ pub enum Rejected {
         /// The time that was given.
         limit: Duration,
     },
+    /// As many calls are running as the adaptive limit lets through now.
+    #[error("limit {name} of {limit} calls is reached")]
+    #[non_exhaustive]
+    LimitExceeded {
+        /// The limit's name.
+        name: Arc<str>,
+        /// How many calls it lets through now.
+        limit: u32,
+    },
     /// The registry knows no instance of the service.
     #[error("no instance of service {service} is known")]
     #[non_exhaustive]
@@ -113,6 +122,15 @@ impl Rejected {
         Self::Elapsed { limit }
     }
 
+    /// As many calls are running as the adaptive limit `name` lets through now.
+    #[must_use]
+    pub fn limit_exceeded(name: impl Into<Arc<str>>, limit: u32) -> Self {
+        Self::LimitExceeded {
+            name: name.into(),
+            limit,
+        }
+    }
+
     /// No instance of `service` is known.
     #[must_use]
     pub fn no_instances(service: impl Into<Arc<str>>) -> Self {
@@ -148,6 +166,7 @@ impl Rejected {
             Self::BudgetExhausted { .. }
             | Self::BulkheadFull { .. }
             | Self::Elapsed { .. }
+            | Self::LimitExceeded { .. }
             | Self::NoInstances { .. }
             | Self::QueueTimeout { .. } => None,
         }

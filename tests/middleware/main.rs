@@ -7,9 +7,12 @@
     reason = "a test reports by panicking"
 )]
 
+mod adaptive;
+mod adaptive_load;
 mod breaker;
 mod bulkhead;
 mod bulkhead_model;
+mod bulkhead_threads;
 mod oracle;
 mod retry;
 
