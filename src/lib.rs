@@ -26,6 +26,7 @@
 //! | `testkit` | conformance suites for back-ends of your own |
 //! | `full` | all of them |
 
+pub mod adaptive;
 pub mod backoff;
 pub mod breaker;
 pub mod broker;

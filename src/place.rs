@@ -63,20 +63,19 @@ impl Occupancy {
         Self(AtomicU64::new((limit as u64) << LIMIT_SHIFT))
     }
 
-    /// Takes one of the places, unless all are taken or somebody waits for one. Says how many are
-    /// taken now.
+    /// Takes one of the places; false when all are taken or somebody waits for one.
     #[inline]
-    pub(crate) fn enter(&self) -> Option<u32> {
+    pub(crate) fn enter(&self) -> bool {
         self.enter_if(|word| word & QUEUED == 0)
     }
 
     /// The same for the first of those that wait.
-    pub(crate) fn enter_first(&self) -> Option<u32> {
+    pub(crate) fn enter_first(&self) -> bool {
         self.enter_if(|_| true)
     }
 
     #[inline]
-    fn enter_if(&self, may: impl Fn(u64) -> bool) -> Option<u32> {
+    fn enter_if(&self, may: impl Fn(u64) -> bool) -> bool {
         let mut word = self.0.load(Ordering::Relaxed);
         while may(word) && running(word) < limit(word) {
             // A place that another call has left was left with all that call did.
@@ -84,11 +83,11 @@ impl Occupancy {
                 self.0
                     .compare_exchange_weak(word, word + 1, Ordering::Acquire, Ordering::Relaxed);
             match entered {
-                Ok(_) => return Some(running(word) + 1),
+                Ok(_) => return true,
                 Err(changed) => word = changed,
             }
         }
-        None
+        false
     }
 
     /// Gives a place back.
@@ -175,19 +174,16 @@ mod tests {
     #[test]
     fn all_parts_of_the_word_keep_out_of_each_others_way() {
         let occupancy = Occupancy::new(2);
-        assert_eq!((occupancy.enter(), occupancy.enter()), (Some(1), Some(2)));
-        assert_eq!(occupancy.enter(), None);
+        assert!(occupancy.enter() && occupancy.enter());
+        assert!(!occupancy.enter());
         assert_eq!(occupancy.set_limit(u32::MAX), 2);
         assert_eq!(occupancy.read(), (2, Occupancy::LIMIT_MAX));
         occupancy.set_queued(true);
-        assert_eq!(
-            (occupancy.enter(), occupancy.enter_first()),
-            (None, Some(3))
-        );
+        assert!(!occupancy.enter() && occupancy.enter_first());
         assert_eq!(occupancy.leave(), Left::Awaited);
         occupancy.set_queued(false);
         assert_eq!(occupancy.set_limit(1), Occupancy::LIMIT_MAX);
-        assert_eq!(occupancy.enter(), None);
+        assert!(!occupancy.enter());
         assert!(!occupancy.abandon());
         assert_eq!(
             (occupancy.leave(), occupancy.leave()),

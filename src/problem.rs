@@ -188,6 +188,7 @@ impl From<&Rejected> for Problem {
             Rejected::CircuitOpen { .. } => (503, "circuit_open"),
             Rejected::Elapsed { .. } => (504, "timeout"),
             Rejected::ExceedsBurst { .. } => (413, "exceeds_burst"),
+            Rejected::LimitExceeded { .. } => (503, "limit_exceeded"),
             Rejected::NoInstances { .. } => (503, "no_instances"),
             Rejected::QueueTimeout { .. } => (503, "queue_timeout"),
             Rejected::RateLimited { .. } => (429, "rate_limited"),

@@ -73,7 +73,7 @@ impl Queue {
                 occupancy.set_queued(false);
                 return wake;
             };
-            if !late && occupancy.enter_first().is_none() {
+            if !late && !occupancy.enter_first() {
                 return wake;
             }
             if late {
@@ -120,7 +120,7 @@ impl Queue {
         if self.waiting.is_empty() {
             // From here on whoever leaves comes to the queue: no place can come free unseen.
             occupancy.set_queued(true);
-            let entered = occupancy.enter_first().is_some();
+            let entered = occupancy.enter_first();
             if entered || self.config.queue == 0 {
                 occupancy.set_queued(false);
                 let joined = if entered {

@@ -51,7 +51,7 @@ impl Shared {
     /// Takes a free place that nobody waits for.
     #[inline]
     pub(super) fn enter(&'static self) -> Option<Permit> {
-        self.occupancy.enter().map(|_| Permit::new(self))
+        self.occupancy.enter().then(|| Permit::new(self))
     }
 
     /// The same for a call that found none: a place that comes free is kept for those that wait, but

@@ -59,6 +59,15 @@ pub enum Rejected {
         /// How many the limiter holds at most.
         burst: u32,
     },
+    /// As many calls are running as the adaptive limit lets through now.
+    #[error("limit {name} of {limit} calls is reached")]
+    #[non_exhaustive]
+    LimitExceeded {
+        /// The limit's name.
+        name: Arc<str>,
+        /// How many calls it lets through now.
+        limit: u32,
+    },
     /// The registry knows no instance of the service.
     #[error("no instance of service {service} is known")]
     #[non_exhaustive]
@@ -134,6 +143,15 @@ impl Rejected {
         }
     }
 
+    /// As many calls are running as the adaptive limit `name` lets through now.
+    #[must_use]
+    pub fn limit_exceeded(name: impl Into<Arc<str>>, limit: u32) -> Self {
+        Self::LimitExceeded {
+            name: name.into(),
+            limit,
+        }
+    }
+
     /// No instance of `service` is known.
     #[must_use]
     pub fn no_instances(service: impl Into<Arc<str>>) -> Self {
@@ -170,6 +188,7 @@ impl Rejected {
             | Self::BulkheadFull { .. }
             | Self::Elapsed { .. }
             | Self::ExceedsBurst { .. }
+            | Self::LimitExceeded { .. }
             | Self::NoInstances { .. }
             | Self::QueueTimeout { .. } => None,
         }

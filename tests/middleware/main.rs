@@ -7,10 +7,13 @@
     reason = "a test reports by panicking"
 )]
 
+mod adaptive;
+mod adaptive_load;
 mod breaker;
 mod breaker_body;
 mod bulkhead;
 mod bulkhead_model;
+mod bulkhead_threads;
 mod chaos;
 mod deadline;
 mod fallback;
