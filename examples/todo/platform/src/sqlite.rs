@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use bowline::error::{Error, Kind};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 /// Opens, or makes, the file `path`.
 ///
