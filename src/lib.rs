@@ -28,6 +28,7 @@
 pub mod backoff;
 pub mod breaker;
 pub mod broker;
+pub mod budget;
 pub mod classify;
 pub mod clock;
 pub mod config;

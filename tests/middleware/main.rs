@@ -8,6 +8,7 @@
 )]
 
 mod breaker;
+mod budget;
 mod oracle;
 mod retry;
 
