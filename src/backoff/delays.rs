@@ -21,6 +21,11 @@ impl Delays {
             rng,
         }
     }
+
+    /// Whether chance has a part in them.
+    pub(crate) fn is_jittered(&self) -> bool {
+        self.backoff.jitter != Jitter::None
+    }
 }
 
 impl Iterator for Delays {

@@ -47,6 +47,11 @@ impl RetryBudget {
         Self::made(Self::NAME.into(), &config)
     }
 
+    /// A budget with the defaults of the [module docs](super).
+    pub(crate) fn with_defaults() -> Self {
+        Self::made(Self::NAME.into(), &Config::default())
+    }
+
     pub(super) fn made(name: Arc<str>, config: &Config) -> Self {
         let account = Account::new(config, Instant::now());
         let settled = Settled(AtomicBool::new(account.is_settled()));

@@ -11,6 +11,8 @@ mod breaker;
 mod budget;
 mod oracle;
 mod retry;
+mod retry_limits;
+mod retry_refusals;
 
 use std::time::Duration;
 
