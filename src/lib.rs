@@ -30,6 +30,7 @@ pub mod adaptive;
 pub mod backoff;
 pub mod breaker;
 pub mod broker;
+pub mod budget;
 pub mod bulkhead;
 pub mod chaos;
 pub mod classify;

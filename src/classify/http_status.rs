@@ -49,12 +49,18 @@ impl<B, Err: 'static> Classify<http::Response<B>, Err> for HttpStatus {
 
 /// The wait that a `Retry-After` header asks for, in seconds or as an HTTP date (RFC 9110, 10.2.3).
 ///
-/// A date in the past is a wait of zero. Anything that is neither form is `None`.
+/// | value | wait |
+/// |---|---|
+/// | `120` | two minutes; spaces around it are no part of it |
+/// | more seconds than 64 bits hold | as long as there is: longer than anybody waits |
+/// | a date, in any of its three forms | until then, none at all when it is past |
+/// | a sign, a fraction, anything else | `None`: it asks for nothing |
 #[must_use]
 pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Too many digits are an answer too: to take them for none would be to come too early.
+        return Some(value.parse().map_or(Duration::MAX, Duration::from_secs));
     }
     let dates = DATES.iter();
     let date = dates.filter_map(|form| NaiveDateTime::parse_from_str(value, form).ok());
@@ -83,18 +89,44 @@ mod tests {
 
     #[test]
     fn retry_after_reads_seconds_and_dates_and_refuses_the_rest() {
-        assert_eq!(asked("120"), Some(Duration::from_secs(120)));
-        assert_eq!(asked(" 7 "), Some(Duration::from_secs(7)));
-        assert_eq!(
-            asked("Thu, 01 Jan 2026 00:01:00 GMT"),
-            Some(Duration::from_secs(60))
-        );
-        let minute = Some(Duration::from_secs(60));
-        assert_eq!(asked("Thursday, 01-Jan-26 00:01:00 GMT"), minute);
-        assert_eq!(asked("Thu Jan  1 00:01:00 2026"), minute);
-        assert_eq!(asked("Wed, 31 Dec 2025 00:00:00 GMT"), Some(Duration::ZERO));
-        for bad in ["-1", "soon", "", "1.5", "99999999999999999999999"] {
-            assert_eq!(asked(bad), None, "{bad}");
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (value, wait) in [
+            ("0", seconds(0)),
+            ("120", seconds(120)),
+            ("007", seconds(7)),
+            (" 7 ", seconds(7)),
+            ("7  \t", seconds(7)),
+            ("18446744073709551615", seconds(u64::MAX)),
+            ("18446744073709551616", Some(Duration::MAX)),
+            ("99999999999999999999999", Some(Duration::MAX)),
+            ("Thu, 01 Jan 2026 00:01:00 GMT", seconds(60)),
+            ("Thu, 01 Jan 2026 00:01:00 GMT  ", seconds(60)),
+            ("Thursday, 01-Jan-26 00:01:00 GMT", seconds(60)),
+            ("Thu Jan  1 00:01:00 2026", seconds(60)),
+            ("Thu, 01 Jan 2026 00:00:00 GMT", seconds(0)),
+            ("Wed, 31 Dec 2025 00:00:00 GMT", seconds(0)),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", seconds(0)),
+            ("Fri, 01 Jan 2027 00:00:00 GMT", seconds(365 * 24 * 60 * 60)),
+        ] {
+            assert_eq!(asked(value), wait, "{value:?}");
+        }
+        for bad in [
+            "-1",
+            "+1",
+            "- 1",
+            "soon",
+            "",
+            " ",
+            "1.5",
+            "1e3",
+            "0x10",
+            "5s",
+            "5, 6",
+            "Thu, 32 Jan 2026 00:00:00 GMT",
+            "Thu, 01 Jan 2026 25:00:00 GMT",
+            "2026-01-01T00:01:00Z",
+        ] {
+            assert_eq!(asked(bad), None, "{bad:?}");
         }
     }
 

@@ -70,6 +70,42 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     })
 }
 
+/// The serde form of a time that may be missing, for `#[serde(with = "duration::option")]`.
+pub mod option {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Text(#[serde(with = "super")] Duration);
+
+    /// Writes `duration` as text, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of the serializer.
+    #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+    pub fn serialize<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        duration.map(Text).serialize(serializer)
+    }
+
+    /// Reads a duration from text, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the text is not a number with a unit.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let text = Option::<Text>::deserialize(deserializer)?;
+        Ok(text.map(|Text(duration)| duration))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -17,6 +17,12 @@ pub struct Config {
     /// How long all attempts and waits may take together.
     #[serde(with = "duration")]
     pub deadline: Duration,
+    /// How long one attempt may take; `None` leaves it the whole deadline.
+    #[serde(with = "duration::option")]
+    pub attempt_timeout: Option<Duration>,
+    /// How long a wait the service may ask for.
+    #[serde(with = "duration")]
+    pub max_retry_after: Duration,
 }
 
 impl Config {
@@ -26,6 +32,8 @@ impl Config {
     pub const ATTEMPTS_MAX: u32 = 100;
     /// As long as a person or a caller's own timeout waits.
     pub const DEADLINE: Duration = Duration::from_secs(30);
+    /// As long as the whole call: who asks for more asks for another call.
+    pub const MAX_RETRY_AFTER: Duration = Self::DEADLINE;
 
     /// Checks every field.
     ///
@@ -41,13 +49,15 @@ impl Config {
             format!("1 to {}", Self::ATTEMPTS_MAX),
         );
         self.backoff.check("backoff", &mut problems);
-        let deadline = duration::format(self.deadline);
-        problems.check(
-            !self.deadline.is_zero(),
-            "deadline",
-            deadline,
-            "more than 0s",
-        );
+        for (field, value) in [
+            ("deadline", Some(self.deadline)),
+            ("attempt_timeout", self.attempt_timeout),
+            ("max_retry_after", Some(self.max_retry_after)),
+        ] {
+            if value == Some(Duration::ZERO) {
+                problems.add(field, "0s", "more than 0s");
+            }
+        }
         problems.into_result()
     }
 }
@@ -58,6 +68,8 @@ impl Default for Config {
             attempts: Self::ATTEMPTS,
             backoff: Backoff::default(),
             deadline: Self::DEADLINE,
+            attempt_timeout: None,
+            max_retry_after: Self::MAX_RETRY_AFTER,
         }
     }
 }
@@ -72,10 +84,34 @@ mod tests {
             attempts: 0,
             backoff: Backoff::constant(Duration::ZERO),
             deadline: Duration::ZERO,
+            attempt_timeout: Some(Duration::ZERO),
+            max_retry_after: Duration::ZERO,
         };
         let error = config.check().expect_err("refused");
         let fields: Vec<_> = error.problems().iter().map(|p| p.field.as_str()).collect();
-        assert_eq!(fields, ["attempts", "backoff.base", "deadline"]);
+        let all = [
+            "attempts",
+            "backoff.base",
+            "deadline",
+            "attempt_timeout",
+            "max_retry_after",
+        ];
+        assert_eq!(fields, all);
         assert!(Config::default().check().is_ok());
+    }
+
+    #[test]
+    fn it_reads_from_json_and_refuses_unknown_fields() {
+        let text = r#"{"attempts": 5, "attempt_timeout": "800ms",
+            "backoff": {"growth": "fibonacci", "base": "10ms", "jitter": "decorrelated"}}"#;
+        let config: Config = serde_json::from_str(text).expect("readable");
+        assert_eq!(config.attempt_timeout, Some(Duration::from_millis(800)));
+        assert_eq!(config.deadline, Config::DEADLINE);
+        for config in [config, Config::default()] {
+            let text = serde_json::to_string(&config).expect("writable");
+            let again: Config = serde_json::from_str(&text).expect("readable");
+            assert_eq!(again, config);
+        }
+        assert!(serde_json::from_str::<Config>(r#"{"retries": 5}"#).is_err());
     }
 }

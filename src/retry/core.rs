@@ -1,17 +1,23 @@
+use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
-use tower::service_fn;
+use tower::{Service, service_fn};
 
 use super::future::ResponseFuture;
-use super::{Builder, Config, RetryLayer};
+use super::schedule::OwnSchedule;
+use super::shared::Owner;
+use super::{AsClassified, Builder, CloneRequest, Config, Judge, RetryLayer, Snapshot};
+use crate::budget::RetryBudget;
 use crate::classify::{AnyError, Classify};
+use crate::config::ConfigError;
 use crate::error::Rejected;
 
 /// Tries again what failed for a reason that may pass; see the [module docs](super).
-#[derive(Debug, Clone, Copy)]
-pub struct Retry {
-    config: Config,
-}
+///
+/// Clones, and layers and services made from them, share policy, budget and counters.
+#[derive(Clone)]
+pub struct Retry(Arc<Owner>);
 
 impl Retry {
     /// A retry with the defaults of the [module docs](super).
@@ -19,14 +25,43 @@ impl Retry {
         Builder::default()
     }
 
-    pub(super) const fn new(config: Config) -> Self {
-        Self { config }
+    pub(super) fn new(
+        config: Config,
+        budget: Option<RetryBudget>,
+        schedule: Option<OwnSchedule>,
+    ) -> Self {
+        Self(Arc::new(Owner::new(config, budget, schedule)))
     }
 
     /// The policy.
     #[must_use]
-    pub const fn config(&self) -> &Config {
-        &self.config
+    pub fn config(&self) -> Config {
+        self.0.shared.config()
+    }
+
+    /// The budget that bounds the retries, if there is one.
+    #[must_use]
+    pub fn budget(&self) -> Option<&RetryBudget> {
+        self.0.shared.budget.as_ref()
+    }
+
+    /// What it has done, for an operations page.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.shared.snapshot()
+    }
+
+    /// Takes on another policy from now on, also for what is still to come of the calls on their way; but
+    /// for the deadline of those that have waited already. Budget, counters and a schedule of your own
+    /// stay.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the policy at once; nothing is changed then.
+    pub fn reconfigure(&self, config: Config) -> Result<(), ConfigError> {
+        config.check()?;
+        self.0.shared.reconfigure(config);
+        Ok(())
     }
 
     /// Runs `call`, with the number of the attempt from 1, until it succeeds or there is no further
@@ -63,16 +98,49 @@ impl Retry {
         C: Classify<T, E>,
         F: FnMut(u32) -> Fut,
         Fut: Future<Output = Result<T, E>>,
-        E: From<Rejected>,
+        E: From<Rejected> + 'static,
     {
-        let judge = |result: Result<&T, &E>| classifier.classify(result);
+        let judge = Judge {
+            classifier: |result: Result<&T, &E>| classifier.classify(result),
+            predicate: AsClassified,
+        };
         let next = |attempt: &u32| Some(attempt + 1);
-        ResponseFuture::new(service_fn(call), self.config, (judge, next), 1).await
+        self.call(service_fn(call), (judge, next), 1).await
     }
 
     /// A Tower layer with this policy.
     #[must_use]
     pub fn layer(&self) -> RetryLayer {
-        RetryLayer::new(self.config)
+        self.0.layer();
+        RetryLayer::new(self.clone())
+    }
+
+    /// Begins a call: pays in for it and makes the first attempt.
+    #[inline]
+    pub(super) fn call<S, J, R, Req>(
+        &self,
+        service: S,
+        parts: (J, R),
+        request: Req,
+    ) -> ResponseFuture<S, J, R, Req>
+    where
+        S: Service<Req>,
+        R: CloneRequest<Req>,
+    {
+        let shared = &self.0.shared;
+        if let Some(budget) = &shared.budget {
+            budget.deposit();
+        }
+        let may_retry = shared.attempts() > 1;
+        ResponseFuture::new(service, self.0.pass, parts, request, may_retry)
+    }
+}
+
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry")
+            .field("config", &self.config())
+            .field("budget", &self.budget())
+            .finish_non_exhaustive()
     }
 }

@@ -2,171 +2,405 @@
 
 use std::fmt;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use pin_project::pin_project;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
-use super::Config;
-use super::schedule::{Schedule, deadline};
-use crate::classify::Classify;
+use super::judge::{Judge, Verdict};
+use super::schedule::{Schedule, end};
+use super::shared::{Held, Pass, Shared};
+use super::{Config, Predicate};
+use crate::classify::{Classify, Failure, Outcome};
+use crate::clock::after;
 use crate::error::Rejected;
 use crate::request::CloneRequest;
 
 /// The answer of a service after as many attempts as it took.
-#[pin_project]
-pub struct ResponseFuture<S: Service<Req>, C, R, Req> {
+#[pin_project(project = Parts)]
+pub struct ResponseFuture<S: Service<Req>, J, R, Req> {
     service: S,
-    classifier: C,
+    judge: J,
     requests: R,
-    config: Config,
-    schedule: Schedule,
+    pass: Pass,
+    /// `Some` once a first wait was needed: a call that succeeds needs no random numbers.
+    schedule: Option<Box<Schedule>>,
+    /// The number of the attempt, from 1.
+    attempt: u32,
     /// `Some` while another attempt may follow and the request can be sent again.
     again: Option<Req>,
     #[pin]
-    state: State<S::Future>,
-    /// The error of the last attempt; `Some` while another one is waited for.
-    failed: Option<S::Error>,
+    state: State<S::Future, S::Error>,
     /// `Some` once the first attempt did not answer at once: until then no clock is read.
     end: Option<Instant>,
-    /// The timer of the deadline; armed together with `end`.
+    /// Whether the timer is set for the present state.
+    is_armed: bool,
+    /// The one timer: what it stands for is said by the state.
     #[pin]
     timer: Option<Sleep>,
 }
 
 #[pin_project(project = StateProjection)]
 #[derive(Debug)]
-enum State<F> {
+enum State<F, E> {
+    /// The timer is that of the attempt or the deadline, whichever is first.
     Running(#[pin] F),
-    Waiting(#[pin] Sleep),
-    /// Waiting for the service to be ready for the next attempt.
-    Readying,
+    /// The timer is that of the wait. With the error of the last attempt, if it was one.
+    Waiting(Option<E>),
+    /// Waiting for the service to be ready for the next attempt; the timer is that of the deadline.
+    Readying(Option<E>),
 }
 
-impl<S, C, R, Req> ResponseFuture<S, C, R, Req>
+/// What a state has come to.
+enum Step<T, E> {
+    Answered(Result<T, E>),
+    /// The attempt has used up its time.
+    TimedOut,
+    /// The call has used up its time.
+    Late,
+    Waited,
+    Ready(Result<(), E>),
+}
+
+/// Whether the call goes on.
+type Taken<T, E> = ControlFlow<Result<T, E>>;
+
+impl<S, J, R, Req> ResponseFuture<S, J, R, Req>
 where
     S: Service<Req>,
     R: CloneRequest<Req>,
 {
+    #[inline]
     pub(super) fn new(
         mut service: S,
-        config: Config,
-        (classifier, requests): (C, R),
+        pass: Pass,
+        (judge, requests): (J, R),
         request: Req,
+        may_retry: bool,
     ) -> Self {
-        let schedule = Schedule::new(config);
-        let again = schedule
-            .may_retry()
+        let again = may_retry
             .then(|| requests.clone_request(&request))
             .flatten();
         let state = State::Running(service.call(request));
         Self {
             service,
-            classifier,
+            judge,
             requests,
-            config,
-            schedule,
+            pass,
+            schedule: None,
+            attempt: 1,
             again,
             state,
-            failed: None,
             end: None,
+            is_armed: false,
             timer: None,
         }
     }
 }
 
-impl<S, C, R, Req> Future for ResponseFuture<S, C, R, Req>
+impl<S, C, P, R, Req> Future for ResponseFuture<S, Judge<C, P>, R, Req>
 where
     S: Service<Req>,
-    S::Error: From<Rejected>,
+    S::Error: From<Rejected> + 'static,
     C: Classify<S::Response, S::Error>,
+    P: Predicate<Req, S::Response, S::Error>,
     R: CloneRequest<Req>,
 {
     type Output = Result<S::Response, S::Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        loop {
-            let step = match this.state.as_mut().project() {
-                StateProjection::Running(future) => future.poll(cx).map(Step::Answered),
-                StateProjection::Waiting(sleep) => sleep.poll(cx).map(|()| Step::Waited),
-                StateProjection::Readying => this.service.poll_ready(cx).map(Step::Ready),
-            };
-            let Poll::Ready(step) = step else {
-                let end = *this
-                    .end
-                    .get_or_insert_with(|| deadline(this.config, Instant::now()));
-                if this.timer.is_none() {
-                    this.timer.set(Some(sleep_until(end)));
-                }
-                if let Some(timer) = this.timer.as_mut().as_pin_mut() {
-                    ready!(timer.poll(cx));
-                }
-                return Poll::Ready(Err(late(this.failed, this.config)));
-            };
-            match step {
-                Step::Answered(result) => {
-                    let outcome = this.classifier.classify(result.as_ref());
-                    // Without a copy of the request there is no further attempt.
-                    if this.again.is_none() {
-                        return Poll::Ready(result);
-                    }
-                    if outcome == crate::classify::Outcome::Success {
-                        return Poll::Ready(result);
-                    }
-                    let now = Instant::now();
-                    let end = *this.end.get_or_insert_with(|| deadline(this.config, now));
-                    match (this.schedule.next(outcome, now, end), result) {
-                        (Some(wait), Err(error)) => {
-                            *this.failed = Some(error);
-                            this.state.set(State::Waiting(sleep(wait)));
-                        }
-                        // Not kept: its body may hold a connection.
-                        (Some(wait), Ok(_)) => this.state.set(State::Waiting(sleep(wait))),
-                        (None, result) => return Poll::Ready(result),
-                    }
-                }
-                Step::Waited => this.state.set(State::Readying),
-                Step::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Step::Ready(Ok(())) => {
-                    // A process that was stopped, or a service that was long in getting ready: a
-                    // timer that fires late must not begin what nobody waits for any more.
-                    if this.end.is_some_and(|end| end <= Instant::now()) {
-                        return Poll::Ready(Err(late(this.failed, this.config)));
-                    }
-                    if let Some(request) = this.again.take() {
-                        // The last attempt needs no copy.
-                        if this.schedule.may_retry() {
-                            *this.again = this.requests.clone_request(&request);
-                        }
-                        *this.failed = None;
-                        let attempt = this.service.call(request);
-                        this.state.set(State::Running(attempt));
-                    }
-                }
-            }
+        let StateProjection::Running(future) = this.state.as_mut().project() else {
+            return this.go_on(None, cx);
+        };
+        let Poll::Ready(result) = future.poll(cx) else {
+            return this.go_on(Some(Poll::Pending), cx);
+        };
+        if result.is_ok() && this.is_final(&result) {
+            return Poll::Ready(result);
         }
+        this.go_on(Some(Poll::Ready(Step::Answered(result))), cx)
     }
 }
 
-/// Why a call ends whose deadline has come: as its last attempt, when none is running.
-fn late<E: From<Rejected>>(failed: &mut Option<E>, config: &Config) -> E {
-    let elapsed = || Rejected::elapsed(config.deadline).into();
-    failed.take().unwrap_or_else(elapsed)
+impl<S, C, P, R, Req> Parts<'_, S, Judge<C, P>, R, Req>
+where
+    S: Service<Req>,
+    S::Error: From<Rejected> + 'static,
+    C: Classify<S::Response, S::Error>,
+    P: Predicate<Req, S::Response, S::Error>,
+    R: CloneRequest<Req>,
+{
+    /// Whether the answer is returned as it is, and nothing is to be counted.
+    #[inline]
+    fn is_final(&self, result: &Result<S::Response, S::Error>) -> bool {
+        match &*self.again {
+            Some(request) => self.judge.judge(request, result.as_ref()) == Verdict::Return,
+            None => self.judge.classifier.classify(result.as_ref()) == Outcome::Success,
+        }
+    }
+
+    /// Takes one step after the other, from `step` if that was already taken.
+    #[inline(never)]
+    fn go_on(
+        mut self,
+        mut step: Option<Poll<Step<S::Response, S::Error>>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, S::Error>> {
+        let held = self.pass.shared();
+        let Some(shared) = held.as_ref().and_then(Held::get) else {
+            return Poll::Ready(self.outlived(step));
+        };
+        loop {
+            let polled = match step.take() {
+                Some(polled) => polled,
+                None => self.step(cx),
+            };
+            let polled = match polled {
+                Poll::Ready(step) => Poll::Ready(step),
+                Poll::Pending => self.time(shared, cx),
+            };
+            let Poll::Ready(taken) = polled else {
+                return Poll::Pending;
+            };
+            if let ControlFlow::Break(result) = self.take(shared, taken) {
+                return Poll::Ready(result);
+            }
+        }
+    }
+
+    /// What the present state waits for, but for the timer.
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<Step<S::Response, S::Error>> {
+        match self.state.as_mut().project() {
+            StateProjection::Running(future) => future.poll(cx).map(Step::Answered),
+            StateProjection::Waiting(_) => Poll::Pending,
+            StateProjection::Readying(_) => self.service.poll_ready(cx).map(Step::Ready),
+        }
+    }
+
+    /// What the timer says while the present state is pending.
+    fn time(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<Step<S::Response, S::Error>> {
+        if !*self.is_armed {
+            let (config, now) = (shared.config(), Instant::now());
+            let end = self.end(&config, now);
+            let limit = match &*self.state {
+                State::Running(_) => config.attempt_timeout,
+                State::Waiting(_) | State::Readying(_) => None,
+            };
+            self.arm(limit.map_or(end, |limit| after(now, limit).min(end)));
+        }
+        let Some(mut timer) = self.timer.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
+        if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let at = timer.deadline();
+        Poll::Ready(match &*self.state {
+            State::Waiting(_) => Step::Waited,
+            State::Running(_) if self.end.is_some_and(|end| at < end) => Step::TimedOut,
+            State::Running(_) | State::Readying(_) => Step::Late,
+        })
+    }
+
+    fn take(
+        &mut self,
+        shared: &Shared,
+        step: Step<S::Response, S::Error>,
+    ) -> Taken<S::Response, S::Error> {
+        match step {
+            Step::Answered(result) => {
+                // Without a copy of the request there is no further attempt.
+                let verdict = match &*self.again {
+                    Some(request) => self.judge.judge(request, result.as_ref()),
+                    None => return self.last(shared, result),
+                };
+                self.after(shared, verdict, result)
+            }
+            Step::TimedOut => {
+                let limit = shared.config().attempt_timeout.unwrap_or_default();
+                let error = Rejected::elapsed(limit).into();
+                let verdict = match &*self.again {
+                    Some(request) => self.judge.judge_elapsed(request, &error),
+                    None => return given_up(shared, Err(error)),
+                };
+                self.after(shared, verdict, Err(error))
+            }
+            Step::Late => self.late(shared),
+            Step::Waited => {
+                let failed = self.failed();
+                self.enter(State::Readying(failed));
+                ControlFlow::Continue(())
+            }
+            Step::Ready(Err(error)) => ControlFlow::Break(Err(error)),
+            Step::Ready(Ok(())) => self.begin(shared),
+        }
+    }
+
+    /// Waits for the next attempt, or ends the call, once an attempt has failed or been refused.
+    fn after(
+        &mut self,
+        shared: &Shared,
+        verdict: Verdict,
+        result: Result<S::Response, S::Error>,
+    ) -> Taken<S::Response, S::Error> {
+        let (asked, paid) = match verdict {
+            Verdict::Return => return ControlFlow::Break(result),
+            Verdict::Retry(failure) => (asked(failure), Some(failure)),
+            // Never at once: that the breaker knows no longer wait does not mean that it lets us through.
+            Verdict::Wait(wait) => (Some(wait.max(Duration::from_millis(1))), None),
+        };
+        let (config, now) = (shared.config(), Instant::now());
+        let end = self.end(&config, now);
+        let Some(wait) = self.wait(shared, &config, asked, now, end) else {
+            return given_up(shared, result);
+        };
+        if let (Some(failure), Some(budget)) = (paid, &shared.budget)
+            && !budget.try_withdraw_after(failure)
+        {
+            shared.tally().refuse();
+            return given_up(shared, result);
+        }
+        shared.tally().retry(*self.attempt == 1);
+        *self.attempt += 1;
+        tracing::debug!(name: "bowline.retry.attempt", attempt = *self.attempt, ?wait);
+        // An answer is not kept: its body may hold a connection.
+        let failed = result.err();
+        if wait.is_zero() {
+            self.enter(State::Readying(failed));
+        } else {
+            self.enter(State::Waiting(failed));
+            self.arm(after(now, wait));
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// How long to wait for the next attempt; `None` when there is none.
+    fn wait(
+        &mut self,
+        shared: &Shared,
+        config: &Config,
+        asked: Option<Duration>,
+        now: Instant,
+        end: Instant,
+    ) -> Option<Duration> {
+        // Another policy may have come since the request was copied.
+        let too_many = *self.attempt >= config.attempts;
+        if too_many || asked.is_some_and(|asked| asked > config.max_retry_after) {
+            return None;
+        }
+        let begin = || Box::new(Schedule::new(config, shared.schedule.as_ref()));
+        let schedule = self.schedule.get_or_insert_with(begin);
+        schedule.wait(asked, now, end)
+    }
+
+    /// The service is ready: sends the request again.
+    fn begin(&mut self, shared: &Shared) -> Taken<S::Response, S::Error> {
+        // A process that was stopped, or a service that was long in getting ready: a timer that fires late
+        // must not begin what nobody waits for any more.
+        if self.end.is_some_and(|end| end <= Instant::now()) {
+            return self.late(shared);
+        }
+        if let Some(request) = self.again.take() {
+            // The last attempt needs no copy.
+            if *self.attempt < shared.attempts() {
+                *self.again = self.requests.clone_request(&request);
+            }
+            let attempt = self.service.call(request);
+            self.enter(State::Running(attempt));
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The time is up: the call ends as its last attempt, when none is running.
+    fn late(&mut self, shared: &Shared) -> Taken<S::Response, S::Error> {
+        let limit = shared.config().deadline;
+        let error = self.failed();
+        given_up(
+            shared,
+            Err(error.unwrap_or_else(|| Rejected::elapsed(limit).into())),
+        )
+    }
+
+    /// The time has been up for long: nobody has polled the call before all handles of the retry were gone
+    /// and its deadline after them.
+    #[cold]
+    fn outlived(
+        &mut self,
+        step: Option<Poll<Step<S::Response, S::Error>>>,
+    ) -> Result<S::Response, S::Error> {
+        match (step, self.failed()) {
+            (Some(Poll::Ready(Step::Answered(result))), _) => result,
+            (_, Some(error)) => Err(error),
+            // What the limit was is known no more.
+            (_, None) => Err(Rejected::elapsed(Config::DEADLINE).into()),
+        }
+    }
+
+    /// An answer after which no attempt could follow in any case.
+    fn last(
+        &mut self,
+        shared: &Shared,
+        result: Result<S::Response, S::Error>,
+    ) -> Taken<S::Response, S::Error> {
+        match self.judge.classifier.classify(result.as_ref()) {
+            Outcome::Failure(Failure::Transient | Failure::Throttled { .. }) => {
+                given_up(shared, result)
+            }
+            Outcome::Failure(Failure::Permanent) | Outcome::Ignored | Outcome::Success => {
+                ControlFlow::Break(result)
+            }
+        }
+    }
+
+    /// The error of the last attempt.
+    fn failed(&mut self) -> Option<S::Error> {
+        match self.state.as_mut().project() {
+            StateProjection::Running(_) => None,
+            StateProjection::Waiting(failed) | StateProjection::Readying(failed) => failed.take(),
+        }
+    }
+
+    fn end(&mut self, config: &Config, now: Instant) -> Instant {
+        *self.end.get_or_insert_with(|| end(config, now))
+    }
+
+    fn enter(&mut self, state: State<S::Future, S::Error>) {
+        self.state.set(state);
+        *self.is_armed = false;
+    }
+
+    fn arm(&mut self, at: Instant) {
+        match self.timer.as_mut().as_pin_mut() {
+            Some(timer) => timer.reset(at),
+            None => self.timer.set(Some(sleep_until(at))),
+        }
+        *self.is_armed = true;
+    }
 }
 
-enum Step<T, E> {
-    Answered(Result<T, E>),
-    Waited,
-    Ready(Result<(), E>),
+/// Ends a call whose failure could have been tried again.
+fn given_up<T, E>(shared: &Shared, result: Result<T, E>) -> Taken<T, E> {
+    shared.tally().give_up();
+    ControlFlow::Break(result)
 }
 
-impl<S: Service<Req>, C, R, Req> fmt::Debug for ResponseFuture<S, C, R, Req> {
+fn asked(failure: Failure) -> Option<Duration> {
+    match failure {
+        Failure::Throttled { retry_after } => retry_after,
+        Failure::Permanent | Failure::Transient => None,
+    }
+}
+
+impl<S: Service<Req>, J, R, Req> fmt::Debug for ResponseFuture<S, J, R, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture")
-            .field("attempt", &self.schedule.attempt())
+            .field("attempt", &self.attempt)
             .finish_non_exhaustive()
     }
 }

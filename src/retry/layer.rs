@@ -1,57 +1,76 @@
 use tower::Layer;
 
-use super::{CloneAll, Config, RetryService};
+use super::judge::Judge;
+use super::{AsClassified, CloneAll, Retry, RetryService};
 use crate::classify::AnyError;
 
-/// Gives services the policy of one [`Retry`](super::Retry).
+/// Gives services the policy of one [`Retry`].
 #[derive(Debug, Clone)]
-pub struct RetryLayer<C = AnyError, R = CloneAll> {
-    config: Config,
-    classifier: C,
+pub struct RetryLayer<J = Judge, R = CloneAll> {
+    retry: Retry,
+    judge: J,
     requests: R,
 }
 
 impl RetryLayer {
-    pub(super) fn new(config: Config) -> Self {
-        Self {
-            config,
+    pub(super) fn new(retry: Retry) -> Self {
+        let judge = Judge {
             classifier: AnyError,
+            predicate: AsClassified,
+        };
+        Self {
+            retry,
+            judge,
             requests: CloneAll,
         }
     }
 }
 
-impl<C, R> RetryLayer<C, R> {
+impl<C, P, R> RetryLayer<Judge<C, P>, R> {
     /// Judges outcomes by `classifier`.
     #[must_use]
-    pub fn with_classifier<D>(self, classifier: D) -> RetryLayer<D, R> {
+    pub fn with_classifier<D>(self, classifier: D) -> RetryLayer<Judge<D, P>, R> {
+        let predicate = self.judge.predicate;
         RetryLayer {
-            config: self.config,
-            classifier,
+            retry: self.retry,
+            judge: Judge {
+                classifier,
+                predicate,
+            },
+            requests: self.requests,
+        }
+    }
+
+    /// Gives `predicate` the last word, see [`Predicate`](super::Predicate).
+    #[must_use]
+    pub fn with_predicate<Q>(self, predicate: Q) -> RetryLayer<Judge<C, Q>, R> {
+        let classifier = self.judge.classifier;
+        RetryLayer {
+            retry: self.retry,
+            judge: Judge {
+                classifier,
+                predicate,
+            },
             requests: self.requests,
         }
     }
 
     /// Copies requests by `requests`; those it gives nothing for go only once.
     #[must_use]
-    pub fn with_requests<Q>(self, requests: Q) -> RetryLayer<C, Q> {
+    pub fn with_requests<Q>(self, requests: Q) -> RetryLayer<Judge<C, P>, Q> {
         RetryLayer {
-            config: self.config,
-            classifier: self.classifier,
+            retry: self.retry,
+            judge: self.judge,
             requests,
         }
     }
 }
 
-impl<S, C: Clone, R: Clone> Layer<S> for RetryLayer<C, R> {
-    type Service = RetryService<S, C, R>;
+impl<S, J: Clone, R: Clone> Layer<S> for RetryLayer<J, R> {
+    type Service = RetryService<S, J, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RetryService::new(
-            inner,
-            self.config,
-            self.classifier.clone(),
-            self.requests.clone(),
-        )
+        let parts = (self.judge.clone(), self.requests.clone());
+        RetryService::new(inner, self.retry.clone(), parts)
     }
 }

@@ -6,20 +6,37 @@
 //!
 //! # How it decides
 //!
-//! 1. The first attempt runs at once.
-//! 2. Its outcome is judged by a [`Classify`]. A success, a permanent failure, and an ignored outcome
-//!    are returned as they are. A transient or throttled failure is tried again.
-//! 3. The wait before the next attempt comes from the [`Backoff`]; a service that asked for a longer
-//!    one (`Retry-After`) gets it, and never less.
-//! 4. When all attempts are spent, or the wait would end at or after the deadline, the last result is
-//!    returned as it is.
-//! 5. The deadline counts from when the first attempt did not answer at once. It also ends an attempt
+//! 1. A call pays its deposit into the [budget](Builder::budget), and its first attempt runs at once.
+//! 2. Its outcome is judged by a [`Classify`], and then by a [`Predicate`] that sees the request too, if
+//!    there is one. A success, a permanent failure, and an ignored outcome are returned as they are. A
+//!    transient or throttled failure is tried again, unless the predicate says [`Decision::Stop`]; anything
+//!    is, for which it says [`Decision::Retry`].
+//! 3. An attempt that takes longer than its [timeout](Builder::attempt_timeout), counted from when it did
+//!    not answer at once, is dropped. That is a transient failure with [`Rejected::Elapsed`], whatever the
+//!    classifier makes of it; the predicate may veto.
+//! 4. The wait before the next attempt comes from the [`Backoff`], or from a
+//!    [schedule of your own](Builder::backoff_fn); when that ends there is no further attempt. A wait of
+//!    zero is none, and needs no timer.
+//! 5. A service that asks for a wait (`Retry-After`) gets it, and is never asked earlier. Jitter then comes
+//!    on top of what was asked, as far as there is time; a backoff without jitter waits for the longer of
+//!    the two. A wait above [`max_retry_after`](Builder::max_retry_after) is not begun: the call ends.
+//! 6. A [`Rejected`] by an inner pattern is ignored by the default classifier: it is returned and takes
+//!    nothing from the budget. Two are not like the others. [`Rejected::Elapsed`] is a transient failure. An
+//!    open breaker that says how long is waited for as in 5, a millisecond at least: that takes nothing
+//!    from the budget either, but it counts as an attempt, so that it has an end. A predicate may veto it.
+//!    The error must be a [`Rejected`] or a [`BoxError`](crate::error::BoxError) for that to be seen.
+//! 7. When all attempts are spent, the wait would end at or after the deadline, or the budget is
+//!    exhausted, the last result is returned as it is, and not the reason. They are looked at in this order:
+//!    a retry for which there is no time is not paid for.
+//! 8. The deadline counts from when the first attempt did not answer at once. It also ends an attempt
 //!    that is still running: the call then fails with [`Rejected::Elapsed`]. When it comes between
 //!    two attempts, because a timer was late or the service was not ready, no further one begins
 //!    and the last error is returned. An answer that was judged a failure is not kept while waiting,
 //!    so that it holds no connection: in its place stands [`Rejected::Elapsed`].
-//! 6. A [`Rejected`] by an inner pattern is ignored by the default classifier and so not retried,
-//!    but for [`Rejected::Elapsed`]: an open breaker is not hammered.
+//! 9. A request is copied for the next attempt before it is sent, and not for the last one. One that cannot
+//!    be [copied](CloneRequest) goes once.
+//!
+//! While it waits it holds no place of the service: the service is asked to be ready only after it.
 //!
 //! # When not to use it
 //!
@@ -29,11 +46,14 @@
 //! # Order in a stack
 //!
 //! Outside the breaker and the timeout of the attempt: `retry > breaker > timeout > service`.
-//! Inside out, a breaker would see three failures as one.
+//! Inside out, a breaker would see three failures as one. Its own
+//! [`attempt_timeout`](Builder::attempt_timeout) stands outside the breaker: an attempt that it ends counts
+//! there as [cancelled](crate::breaker::Cancelled).
 //!
 //! # State shared between clones
 //!
-//! None: each call has its own attempts.
+//! Clones, layers and services made from one retry share policy, budget and counters; each call has its own
+//! attempts. A call that outlives all of them keeps them, for as long as its deadline allows.
 //!
 //! # Defaults
 //!
@@ -42,12 +62,17 @@
 //! | `attempts` | 3, the first one included | 1 to 100 |
 //! | `backoff` | exponential from 50 ms to 20 s, full jitter | base above 0 |
 //! | `deadline` | 30 s for all attempts and waits together | above 0 |
+//! | `attempt_timeout` | none | above 0 |
+//! | `max_retry_after` | 30 s | above 0 |
+//! | `budget` | one of its own: 0.2 retries for each call and 10 a second | see [`budget`](crate::budget) |
 //!
 //! # Telemetry
 //!
 //! | event | level | fields |
 //! |---|---|---|
 //! | `bowline.retry.attempt` | debug | `attempt`, `wait` |
+//!
+//! [`Retry::snapshot`] counts what was tried again and given up.
 //!
 //! # Examples
 //!
@@ -70,15 +95,20 @@ mod builder;
 mod config;
 mod core;
 pub mod future;
+mod judge;
 mod layer;
 mod schedule;
 mod service;
+mod shared;
+mod tally;
 
 pub use builder::Builder;
 pub use config::Config;
 pub use core::Retry;
+pub use judge::{AsClassified, Decision, Judge, Predicate};
 pub use layer::RetryLayer;
 pub use service::RetryService;
+pub use tally::Snapshot;
 
 pub use crate::request::{CloneAll, CloneRequest};
 

@@ -1,72 +1,98 @@
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Config;
 use crate::backoff::Delays;
-use crate::classify::{Failure, Outcome};
 use crate::clock::after;
 
-/// What is left of one call's attempts and time.
-#[derive(Debug)]
-pub(super) struct Schedule {
-    config: Config,
-    /// How many attempts were begun.
-    attempt: u32,
-    /// `Some` once the first retry was asked for: a call that succeeds needs no random numbers.
-    delays: Option<Delays>,
+/// The waits of one call, from a schedule of the user's own.
+pub(super) type Waits = Box<dyn Iterator<Item = Duration> + Send>;
+
+/// Begins a [`Waits`] for each call that needs one.
+#[derive(Clone)]
+pub(super) struct OwnSchedule(Arc<dyn Fn() -> Waits + Send + Sync>);
+
+/// When a call that begins `now` must have ended.
+///
+/// This is the one place where the end of a call is set: a deadline from outside belongs here.
+pub(super) fn end(config: &Config, now: Instant) -> Instant {
+    after(now, config.deadline)
+}
+
+/// The waits of one call.
+pub(super) enum Schedule {
+    Backoff(Delays),
+    Own(Waits),
+}
+
+impl OwnSchedule {
+    pub(super) fn new<F, I>(begin: F) -> Self
+    where
+        F: Fn() -> I + Send + Sync + 'static,
+        I: IntoIterator<Item = Duration>,
+        I::IntoIter: Send + 'static,
+    {
+        Self(Arc::new(move || Box::new(begin().into_iter())))
+    }
 }
 
 impl Schedule {
-    pub(super) fn new(config: Config) -> Self {
-        Self {
-            config,
-            attempt: 1,
-            delays: None,
+    pub(super) fn new(config: &Config, own: Option<&OwnSchedule>) -> Self {
+        match own {
+            Some(OwnSchedule(begin)) => Self::Own(begin()),
+            None => Self::Backoff(config.backoff.delays()),
         }
     }
 
-    /// The number of the attempt, from 1.
-    pub(super) fn attempt(&self) -> u32 {
-        self.attempt
-    }
-
-    /// Whether another attempt may follow this one.
-    pub(super) fn may_retry(&self) -> bool {
-        self.attempt < self.config.attempts
-    }
-
-    /// How long to wait before the next attempt, after `outcome`; `None` when there is none.
-    pub(super) fn next(
+    /// How long to wait from `now`, at least `asked` if the service has asked for that; `None` when the
+    /// schedule has ended or the wait would not end before `end`.
+    pub(super) fn wait(
         &mut self,
-        outcome: Outcome,
+        asked: Option<Duration>,
         now: Instant,
-        deadline: Instant,
+        end: Instant,
     ) -> Option<Duration> {
-        let asked = match outcome {
-            Outcome::Failure(Failure::Transient) => Duration::ZERO,
-            Outcome::Failure(Failure::Throttled { retry_after }) => retry_after.unwrap_or_default(),
-            Outcome::Failure(Failure::Permanent) | Outcome::Success | Outcome::Ignored => {
-                return None;
-            }
+        let fits = |wait: &Duration| now.checked_add(*wait).is_some_and(|next| next < end);
+        let drawn = self.next()?;
+        let Some(asked) = asked else {
+            return Some(drawn).filter(fits);
         };
-        if !self.may_retry() {
-            return None;
-        }
-        let delays = self
-            .delays
-            .get_or_insert_with(|| self.config.backoff.delays());
-        let wait = delays.next()?.max(asked);
-        if now.checked_add(wait).is_none_or(|next| next >= deadline) {
-            return None;
-        }
-        self.attempt += 1;
-        tracing::debug!(name: "bowline.retry.attempt", attempt = self.attempt, ?wait);
-        Some(wait)
+        // All who were asked to come at the same moment would; chance makes them later, never earlier.
+        let spread = match self {
+            Self::Backoff(delays) if delays.is_jittered() => asked.saturating_add(drawn),
+            _ => asked.max(drawn),
+        };
+        Some(spread)
+            .filter(fits)
+            .or_else(|| Some(asked.max(drawn)).filter(fits))
     }
 }
 
-/// When a call that begins `now` must have ended.
-pub(super) fn deadline(config: &Config, now: Instant) -> Instant {
-    after(now, config.deadline)
+impl Iterator for Schedule {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        match self {
+            Self::Backoff(delays) => delays.next(),
+            Self::Own(waits) => waits.next(),
+        }
+    }
+}
+
+impl fmt::Debug for OwnSchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OwnSchedule(..)")
+    }
+}
+
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Backoff(delays) => delays.fmt(f),
+            Self::Own(_) => f.write_str("Own(..)"),
+        }
+    }
 }

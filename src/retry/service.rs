@@ -2,27 +2,28 @@ use std::task::{Context, Poll};
 
 use tower::Service;
 
-use super::Config;
 use super::future::ResponseFuture;
+use super::judge::Judge;
+use super::{Predicate, Retry};
 use crate::classify::Classify;
 use crate::error::Rejected;
 use crate::request::CloneRequest;
 
 /// A service that tries again.
 #[derive(Debug, Clone)]
-pub struct RetryService<S, C, R> {
+pub struct RetryService<S, J, R> {
     inner: S,
-    config: Config,
-    classifier: C,
+    retry: Retry,
+    judge: J,
     requests: R,
 }
 
-impl<S, C, R> RetryService<S, C, R> {
-    pub(super) const fn new(inner: S, config: Config, classifier: C, requests: R) -> Self {
+impl<S, J, R> RetryService<S, J, R> {
+    pub(super) fn new(inner: S, retry: Retry, (judge, requests): (J, R)) -> Self {
         Self {
             inner,
-            config,
-            classifier,
+            retry,
+            judge,
             requests,
         }
     }
@@ -45,26 +46,29 @@ impl<S, C, R> RetryService<S, C, R> {
     }
 }
 
-impl<S, C, R, Req> Service<Req> for RetryService<S, C, R>
+impl<S, C, P, R, Req> Service<Req> for RetryService<S, Judge<C, P>, R>
 where
     S: Service<Req> + Clone,
-    S::Error: From<Rejected>,
+    S::Error: From<Rejected> + 'static,
     C: Classify<S::Response, S::Error> + Clone,
+    P: Predicate<Req, S::Response, S::Error> + Clone,
     R: CloneRequest<Req> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = ResponseFuture<S, C, R, Req>;
+    type Future = ResponseFuture<S, Judge<C, P>, R, Req>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         // The clone that was made ready must make the first attempt; a fresh one stays behind.
         let fresh = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, fresh);
-        let parts = (self.classifier.clone(), self.requests.clone());
-        ResponseFuture::new(ready, self.config, parts, request)
+        let parts = (self.judge.clone(), self.requests.clone());
+        self.retry.call(ready, parts, request)
     }
 }

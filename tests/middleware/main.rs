@@ -11,6 +11,7 @@ mod adaptive;
 mod adaptive_load;
 mod breaker;
 mod breaker_body;
+mod budget;
 mod bulkhead;
 mod bulkhead_model;
 mod bulkhead_threads;
@@ -24,6 +25,8 @@ mod metrics;
 mod oracle;
 mod rate;
 mod retry;
+mod retry_limits;
+mod retry_refusals;
 mod timeout;
 
 use std::time::Duration;

@@ -29,11 +29,12 @@ fn retry() -> Retry {
 }
 
 fn spawn(
-    retry: Retry,
+    retry: &Retry,
 ) -> (
     mock::Spawn<
         impl tower::Service<&'static str, Response = &'static str, Error = BoxError, Future: Send>
-        + Clone,
+        + Clone
+        + use<>,
     >,
     Upstream,
 ) {
@@ -43,7 +44,7 @@ fn spawn(
 
 #[tokio::test(start_paused = true)]
 async fn it_tries_again_after_the_wait_and_returns_the_last_error() {
-    let (mut service, mut upstream) = spawn(retry());
+    let (mut service, mut upstream) = spawn(&retry());
     assert_ready_ok!(service.poll_ready());
     let began = Instant::now();
     let call = tokio::spawn(service.call("hello"));
@@ -61,7 +62,7 @@ async fn it_tries_again_after_the_wait_and_returns_the_last_error() {
 #[tokio::test(start_paused = true)]
 async fn a_success_and_a_permanent_failure_end_it() {
     let retry = retry();
-    let (mut service, mut upstream) = spawn(retry);
+    let (mut service, mut upstream) = spawn(&retry);
     assert_ready_ok!(service.poll_ready());
     let call = tokio::spawn(service.call("hello"));
     answer!(upstream, "hello", Err("down"));
@@ -80,7 +81,7 @@ async fn a_success_and_a_permanent_failure_end_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_timer_that_fires_late_begins_no_attempt_after_the_deadline() {
-    let (mut service, mut upstream) = spawn(retry());
+    let (mut service, mut upstream) = spawn(&retry());
     assert_ready_ok!(service.poll_ready());
     let mut call = tokio_test::task::spawn(service.call("hello"));
     assert_pending!(call.poll());
@@ -96,7 +97,7 @@ async fn a_timer_that_fires_late_begins_no_attempt_after_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_does_not_get_ready_in_time_leaves_the_last_error() {
-    let (mut service, mut upstream) = spawn(retry());
+    let (mut service, mut upstream) = spawn(&retry());
     upstream.allow(1);
     assert_ready_ok!(service.poll_ready());
     let mut call = tokio_test::task::spawn(service.call("hello"));
@@ -114,7 +115,7 @@ async fn a_service_that_does_not_get_ready_in_time_leaves_the_last_error() {
 
 #[tokio::test(start_paused = true)]
 async fn the_deadline_ends_an_attempt_that_is_running() {
-    let (mut service, _upstream) = spawn(retry());
+    let (mut service, _upstream) = spawn(&retry());
     assert_ready_ok!(service.poll_ready());
     let began = Instant::now();
     let error = service.call("hello").await.unwrap_err();
@@ -199,7 +200,7 @@ async fn each_attempt_has_its_number() {
 
 #[tokio::test(start_paused = true)]
 async fn a_ready_service_is_not_needed_to_wait_for() {
-    let (mut service, mut upstream) = spawn(policy().attempts(1).build().unwrap());
+    let (mut service, mut upstream) = spawn(&policy().attempts(1).build().unwrap());
     assert_ready_ok!(service.poll_ready());
     let mut call = tokio_test::task::spawn(service.call("hello"));
     assert_pending!(call.poll());

@@ -65,7 +65,8 @@ pub(super) async fn run(
     // What is left after the service was looked up; none at all is no policy.
     let left = request.end.saturating_duration_since(Instant::now());
     policy.deadline = left.max(Duration::from_nanos(1));
-    let retry = Retry::builder().config(policy).build();
+    // A budget of one call would bound nothing.
+    let retry = Retry::builder().config(policy).without_budget().build();
     let retry = retry.map_err(|error| request.error(Kind::Invalid, error))?;
     let run = &Run {
         client,

@@ -4,14 +4,31 @@
 //! `Iterator<Item = Duration>`. Two rules hold for every kind: no delay is ever longer than the
 //! cap, jitter included, and arithmetic saturates instead of overflowing.
 //!
+//! With `n` the number of the retry from 0, the delay before jitter is `d = min(cap, base * f(n))`:
+//!
+//! | growth | `f(n)` | for |
+//! |---|---|---|
+//! | [`Constant`](Growth::Constant) | 1 | polling |
+//! | [`Linear`](Growth::Linear) | `n + 1` | a resource that frees up little by little |
+//! | [`Fibonacci`](Growth::Fibonacci) | 1, 1, 2, 3, 5, 8 ... | slower growth than doubling, by a factor of 1.618 |
+//! | [`Exponential`](Growth::Exponential) | `2^n` | the default: any overload |
+//!
 //! Full jitter is on by default: it is what spreads a crowd of callers that failed together.
-//! Formulas, with `d` the delay before jitter: full is uniform in `[0, d]`, equal is uniform in
-//! `[d/2, d]`, none is `d`.
+//!
+//! | jitter | the delay |
+//! |---|---|
+//! | [`Full`](Jitter::Full) | uniform in `[0, d]` |
+//! | [`Equal`](Jitter::Equal) | uniform in `[d/2, d]` |
+//! | [`Decorrelated`](Jitter::Decorrelated) | `min(cap, uniform in [base, 3 * the delay before])`, the first one from `[base, 3 * base]` |
+//! | [`None`](Jitter::None) | `d` |
+//!
+//! The three kinds of jitter, and why they beat none, are those of Marc Brooker, "Exponential Backoff
+//! And Jitter", AWS Architecture Blog, 2015.
 //!
 //! # When not to use it
 //!
 //! To end something: the delays have no end. A number of attempts and a deadline are
-//! [`retry`](crate::retry)'s.
+//! [`retry`](crate::retry)'s, which also takes a schedule of your own.
 //!
 //! # Examples
 //!
@@ -24,7 +41,19 @@
 //!     .jitter(Jitter::None);
 //! let delays: Vec<_> = backoff.delays().take(4).map(|delay| delay.as_millis()).collect();
 //! assert_eq!(delays, [100, 200, 350, 350]);
+//!
+//! let backoff = Backoff::fibonacci(Duration::from_millis(100)).jitter(Jitter::None);
+//! let delays: Vec<_> = backoff.delays().take(5).map(|delay| delay.as_millis()).collect();
+//! assert_eq!(delays, [100, 100, 200, 300, 500]);
 //! ```
+
+mod delays;
+mod kind;
+#[cfg(test)]
+mod tests;
+
+pub use delays::Delays;
+pub use kind::{Growth, Jitter};
 
 use std::time::Duration;
 
@@ -50,31 +79,6 @@ pub struct Backoff {
     jitter: Jitter,
 }
 
-/// How a delay grows from one try to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Growth {
-    /// The same delay each time.
-    Constant,
-    /// Doubles each time.
-    Exponential,
-}
-
-/// How chance spreads a delay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Jitter {
-    /// Uniform in `[d/2, d]`.
-    Equal,
-    /// Uniform in `[0, d]`.
-    #[default]
-    Full,
-    /// Exactly `d`. For tests, and where a person set the time.
-    None,
-}
-
 impl Backoff {
     /// The longest delay unless [`cap`](Self::cap) says otherwise.
     pub const DEFAULT_CAP: Duration = Duration::from_secs(20);
@@ -94,8 +98,26 @@ impl Backoff {
     /// jitter.
     #[must_use]
     pub const fn exponential(base: Duration) -> Self {
+        Self::growing(Growth::Exponential, base)
+    }
+
+    /// `base` twice, then the sum of the two before it, up to [`DEFAULT_CAP`](Self::DEFAULT_CAP), with
+    /// full jitter.
+    #[must_use]
+    pub const fn fibonacci(base: Duration) -> Self {
+        Self::growing(Growth::Fibonacci, base)
+    }
+
+    /// `base`, then longer by `base` each time up to [`DEFAULT_CAP`](Self::DEFAULT_CAP), with full
+    /// jitter.
+    #[must_use]
+    pub const fn linear(base: Duration) -> Self {
+        Self::growing(Growth::Linear, base)
+    }
+
+    const fn growing(growth: Growth, base: Duration) -> Self {
         Self {
-            growth: Growth::Exponential,
+            growth,
             base,
             cap: Self::DEFAULT_CAP,
             jitter: Jitter::Full,
@@ -125,23 +147,20 @@ impl Backoff {
     /// The delays, without end, drawn from `rng`: the same seed gives the same delays.
     #[must_use]
     pub fn delays_from(&self, rng: fastrand::Rng) -> Delays {
-        Delays {
-            backoff: *self,
-            attempt: 0,
-            rng,
-        }
+        Delays::new(*self, rng)
     }
 
     /// The delay before try `attempt` (the first retry is 0), before jitter.
     #[must_use]
     pub fn delay(&self, attempt: u32) -> Duration {
-        let grown = match self.growth {
-            Growth::Constant => self.base,
-            Growth::Exponential => self
-                .base
-                .saturating_mul(1u32.checked_shl(attempt).unwrap_or(u32::MAX)),
-        };
-        grown.min(self.cap)
+        // In nanoseconds: a `Duration` can only be multiplied by what fits into 32 bits, which is
+        // seconds when the base is a nanosecond.
+        let grown = self.base.as_nanos();
+        let grown = grown.saturating_mul(u128::from(self.growth.factor(attempt)));
+        match u64::try_from(grown) {
+            Ok(nanos) => Duration::from_nanos(nanos).min(self.cap),
+            Err(_) => long(grown).min(self.cap),
+        }
     }
 
     /// The longest delay, jitter included.
@@ -171,71 +190,12 @@ impl Default for Backoff {
     }
 }
 
-/// The delays of a [`Backoff`], without end.
-#[derive(Debug, Clone)]
-pub struct Delays {
-    backoff: Backoff,
-    attempt: u32,
-    rng: fastrand::Rng,
-}
-
-impl Iterator for Delays {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let delay = self.backoff.delay(self.attempt);
-        self.attempt = self.attempt.saturating_add(1);
-        Some(match self.backoff.jitter {
-            Jitter::None => delay,
-            Jitter::Full => delay.mul_f64(self.rng.f64()),
-            Jitter::Equal => delay.mul_f64(0.5 + self.rng.f64() / 2.0),
-        })
-    }
+/// More nanoseconds than 64 bits hold, which are centuries.
+fn long(nanos: u128) -> Duration {
+    let seconds = u64::try_from(nanos / 1_000_000_000);
+    seconds.map_or(Duration::MAX, Duration::from_secs)
 }
 
 fn default_cap() -> Duration {
     Backoff::DEFAULT_CAP
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn no_delay_is_longer_than_the_cap(
-            base in 1u64..10_000, cap in 1u64..100_000, seed: u64, jitter in 0usize..3,
-        ) {
-            let jitter = [Jitter::None, Jitter::Full, Jitter::Equal][jitter];
-            let cap = Duration::from_millis(cap);
-            let backoff =
-                Backoff::exponential(Duration::from_millis(base)).cap(cap).jitter(jitter);
-            for delay in backoff.delays_from(fastrand::Rng::with_seed(seed)).take(10_000) {
-                prop_assert!(delay <= cap);
-            }
-        }
-    }
-
-    #[test]
-    fn equal_jitter_stays_in_the_upper_half() {
-        let backoff = Backoff::constant(Duration::from_millis(100)).jitter(Jitter::Equal);
-        for delay in backoff.delays_from(fastrand::Rng::with_seed(7)).take(1_000) {
-            assert!((Duration::from_millis(50)..=Duration::from_millis(100)).contains(&delay));
-        }
-    }
-
-    #[test]
-    fn a_cap_below_the_base_is_refused_by_name() {
-        let mut problems = Problems::default();
-        Backoff::exponential(Duration::from_secs(2))
-            .cap(Duration::from_secs(1))
-            .check("backoff", &mut problems);
-        let error = problems.into_result().expect_err("refused");
-        assert_eq!(
-            error.to_string(),
-            "1 problem in the configuration: backoff.cap is 1s, allowed: at least the base, 2s"
-        );
-    }
 }
