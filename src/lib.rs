@@ -50,6 +50,7 @@ pub mod idempotency;
 pub mod keyed;
 pub mod message;
 pub mod outbox;
+pub mod pipeline;
 mod place;
 pub mod problem;
 pub mod rate;

@@ -23,6 +23,7 @@ mod keyed;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod oracle;
+mod pipeline;
 mod rate;
 mod retry;
 mod retry_limits;

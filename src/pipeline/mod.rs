@@ -1,0 +1,91 @@
+//! The standard stack of patterns around one service, in the right order.
+//!
+//! Each pattern is right by itself and wrong in the wrong place: a retry inside a breaker hides
+//! failures from it, a timeout outside it looks like a caller that gave up, a bulkhead outside a
+//! retry holds a place while nothing runs. A [`Pipeline`] puts them together once, under one name, and
+//! refuses an order that is known to be bad.
+//!
+//! # How it decides
+//!
+//! 1. From the outside in: [`deadline`](Builder::deadline), [`retry`](Builder::retry),
+//!    [`rate_limit`](Builder::rate_limit), [`breaker`](Builder::breaker),
+//!    [`bulkhead`](Builder::bulkhead), [`attempt_timeout`](Builder::attempt_timeout). Each may be left
+//!    out; the others stand in this order.
+//! 2. The deadline bounds everything, waits included, and all inside can see it. A retry begins no
+//!    attempt that could not end before it.
+//! 3. Each attempt takes from the rate limit, is let through by the breaker, and only then takes a
+//!    place in the bulkhead: what is rejected holds nothing.
+//! 4. An attempt that is too slow is a failure to the breaker, as it ends inside.
+//! 5. Rejections of the inner patterns are ignored by the breaker, and the retry makes no further
+//!    attempt for them, but waits for an open breaker if there is time.
+//!
+//! # When not to use it
+//!
+//! Around several places that fail on their own: one pipeline for each. With another order in mind:
+//! the parts are Tower layers, and a `ServiceBuilder` takes them as they come.
+//!
+//! # State shared between clones
+//!
+//! Clones of a pipeline, and all layers and services made from it, have the same parts. A part may also
+//! be in several pipelines: one bulkhead for a pool of connections, one budget for all retries.
+//!
+//! # Defaults
+//!
+//! [`Pipeline::builder`] begins with nothing, [`Pipeline::standard`] with all but the rate limit:
+//!
+//! | part | standard |
+//! |---|---|
+//! | `deadline` | 10 s |
+//! | `retry`, `breaker`, `bulkhead` | their own defaults |
+//! | `rate_limit` | none: how much is too much is for the service to say |
+//! | `attempt_timeout` | 3 s |
+//!
+//! # Examples
+//!
+//! ```
+//! # tokio_test::block_on(async {
+//! use std::time::Duration;
+//!
+//! use bowline::breaker::Breaker;
+//! use bowline::error::BoxError;
+//! use bowline::pipeline::Pipeline;
+//! use bowline::retry::Retry;
+//! use tower::{Layer, Service, ServiceExt, service_fn};
+//!
+//! let pipeline = Pipeline::builder("billing")
+//!     .deadline(Duration::from_secs(3))
+//!     .retry(Retry::builder().attempts(4).build()?)
+//!     .breaker(Breaker::builder("billing").build()?)
+//!     .bulkhead_limit(64)
+//!     .attempt_timeout(Duration::from_millis(800))
+//!     .build()?;
+//!
+//! // Around a service ...
+//! let load = service_fn(|id: u32| async move { Ok::<_, BoxError>(format!("invoice {id}")) });
+//! let mut client = pipeline.layer().layer(load);
+//! assert_eq!(client.ready().await?.call(7).await?, "invoice 7");
+//!
+//! // ... or around a function.
+//! let charged = pipeline.run(|_attempt| async { Ok::<_, BoxError>("charged") }).await?;
+//! assert_eq!(charged, "charged");
+//!
+//! let wrong = Pipeline::builder("billing")
+//!     .breaker(Breaker::builder("billing").build()?)
+//!     .retry(Retry::builder().build()?)
+//!     .build();
+//! assert!(wrong.unwrap_err().to_string().contains("retry inside breaker"));
+//! # Ok::<_, BoxError>(()) }).unwrap();
+//! ```
+
+mod builder;
+mod config;
+mod core;
+mod layer;
+mod order;
+mod snapshot;
+
+pub use builder::Builder;
+pub use config::Config;
+pub use core::Pipeline;
+pub use layer::PipelineLayer;
+pub use snapshot::Snapshot;
