@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use crate::clock::after;
 use crate::config::{ConfigError, Problems, duration};
+use crate::deadline;
 
 /// The policy of a bulkhead as plain data, e.g. from a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,10 +78,10 @@ impl Config {
         problems.into_result()
     }
 
-    /// Until when a call that begins to wait now may wait. The only place that decides it: a
-    /// deadline of the caller that ends sooner belongs here.
+    /// Until when a call that begins to wait now may wait: a deadline of the caller may end sooner.
     pub(super) fn wait_until(&self, now: Instant) -> Instant {
-        after(now, self.max_wait)
+        let until = after(now, self.max_wait);
+        deadline::current().map_or(until, |end| end.min(until))
     }
 }
 

@@ -15,7 +15,8 @@
 //! 3. A place that comes free is granted to who has waited longest, or by
 //!    [`order`](Builder::order) to the newest while the queue is more than half full (exactly half is
 //!    not). Whose time is over or who has given up is skipped, and never runs.
-//! 4. Who has waited for [`max_wait`](Builder::max_wait) is rejected with [`Rejected::QueueTimeout`]. A
+//! 4. Who has waited for [`max_wait`](Builder::max_wait), or until the [deadline](crate::deadline) of the
+//!    call, is rejected with [`Rejected::QueueTimeout`]. A
 //!    place that was granted before is kept, even if it is only taken later.
 //! 5. A place is held until the answer is there, or with
 //!    [`until_body`](BulkheadLayer::until_body) until the response's body has ended: read to its end,

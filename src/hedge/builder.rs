@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::budget::Shared;
 use super::{Budget, Config, Delay, Hedge};
 use crate::config::ConfigError;
 
@@ -40,9 +41,16 @@ impl Builder {
         self
     }
 
-    /// Pays for further attempts from `budget`.
+    /// Pays for further attempts from `budget`, into which each call that succeeds pays in.
     pub fn budget(mut self, budget: impl Budget + 'static) -> Self {
         self.budget = Some(Arc::new(budget));
+        self
+    }
+
+    /// Pays for further attempts from `budget`, into which somebody else pays in, such as a
+    /// retry around the same calls: one budget then bounds both together.
+    pub fn shared_budget(mut self, budget: impl Budget + 'static) -> Self {
+        self.budget = Some(Arc::new(Shared(budget)));
         self
     }
 

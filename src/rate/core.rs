@@ -9,6 +9,7 @@ use super::bucket::{Bucket, Levels, ORIGIN, Place, Refused};
 use super::{Builder, Config, RateLimitLayer, Reservation, Snapshot, WaitingLayer};
 use crate::clock::after;
 use crate::config::ConfigError;
+use crate::deadline;
 use crate::error::Rejected;
 use crate::keyed::Evict;
 
@@ -228,10 +229,14 @@ impl RateLimiter {
         taken.map_err(|refused| self.rejected(refused, permits))
     }
 
-    /// How long a call may wait from now on, in nanoseconds: whatever bounds it besides the policy
-    /// belongs here.
+    /// How long a call may wait from now on, in nanoseconds: no longer than until its deadline.
     fn longest_wait(&self) -> u64 {
-        self.0.bucket.max_wait()
+        let policy = self.0.bucket.max_wait();
+        if policy == 0 {
+            return 0;
+        }
+        let left = deadline::remaining().map_or(u128::MAX, |left| left.as_nanos());
+        policy.min(u64::try_from(left).unwrap_or(u64::MAX))
     }
 
     pub(super) fn give_back(&self, place: Place) {

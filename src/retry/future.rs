@@ -17,6 +17,7 @@ use super::shared::{Held, Pass, Shared};
 use super::{Config, Predicate};
 use crate::classify::{Classify, Failure, Outcome};
 use crate::clock::after;
+use crate::deadline;
 use crate::error::Rejected;
 use crate::request::CloneRequest;
 
@@ -256,7 +257,9 @@ where
             Verdict::Wait(wait) => (Some(wait.max(Duration::from_millis(1))), None),
         };
         let (config, now) = (shared.config(), Instant::now());
+        // Whoever set a deadline outside ends the call there: nothing is begun that it would cut off.
         let end = self.end(&config, now);
+        let end = deadline::current().map_or(end, |outside| outside.min(end));
         let Some(wait) = self.wait(shared, &config, asked, now, end) else {
             return given_up(shared, result);
         };

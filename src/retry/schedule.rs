@@ -15,9 +15,7 @@ pub(super) type Waits = Box<dyn Iterator<Item = Duration> + Send>;
 #[derive(Clone)]
 pub(super) struct OwnSchedule(Arc<dyn Fn() -> Waits + Send + Sync>);
 
-/// When a call that begins `now` must have ended.
-///
-/// This is the one place where the end of a call is set: a deadline from outside belongs here.
+/// When a call that begins `now` must have ended, by its own policy.
 pub(super) fn end(config: &Config, now: Instant) -> Instant {
     after(now, config.deadline)
 }

@@ -6,8 +6,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bowline::backoff::{Backoff, Jitter};
+use bowline::bulkhead::Bulkhead;
 use bowline::deadline::{self, within};
 use bowline::error::{BoxError, Rejected};
+use bowline::rate::{Rate, RateLimiter};
 use bowline::retry::Retry;
 use bowline::timeout::{Deadline, Timeout};
 use tokio::time::{Instant, advance, sleep};
@@ -265,4 +267,49 @@ async fn polled_after_its_end_it_says_that_this_is_a_bug() {
     let mut cx = Context::from_waker(Waker::noop());
     let again = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut call).poll(&mut cx)));
     assert!(again.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_waited_for_that_the_deadline_would_cut_off() {
+    let began = Instant::now();
+    let slowly = Backoff::constant(5 * SECOND).jitter(Jitter::None);
+    let retry = Retry::builder().backoff(slowly).build().unwrap();
+    let retried = retry.run(|_| async { Err::<(), BoxError>("down".into()) });
+    let error = within(3 * SECOND, retried).await.unwrap_err();
+    assert_eq!(error.to_string(), "down");
+
+    let limiter = RateLimiter::builder("api")
+        .rate(Rate::new(1, 5 * SECOND))
+        .burst(1);
+    let limiter = limiter.max_wait(60 * SECOND).build().unwrap();
+    limiter.try_acquire().unwrap();
+    let limited = limiter.call(|| async { Ok::<_, BoxError>(()) });
+    let error = within(3 * SECOND, limited).await.unwrap_err();
+    assert!(
+        matches!(refusal(&error), Rejected::RateLimited { .. }),
+        "{error}"
+    );
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    // Without it the call waits its turn.
+    limiter.acquire().await.unwrap();
+    assert_eq!(began.elapsed(), 5 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_waits_for_a_place_until_its_deadline() {
+    let bulkhead = Bulkhead::builder("pool")
+        .limit(1)
+        .queue(1)
+        .max_wait(60 * SECOND);
+    let bulkhead = bulkhead.build().unwrap();
+    let _taken = bulkhead.try_acquire().unwrap();
+    let began = Instant::now();
+    let waits = bulkhead.call(|| async { Ok::<_, BoxError>(()) });
+    let error = within(3 * SECOND, waits).await.unwrap_err();
+    assert!(
+        matches!(refusal(&error), Rejected::QueueTimeout { .. }),
+        "{error}"
+    );
+    assert_eq!(began.elapsed(), 3 * SECOND);
+    assert_eq!(bulkhead.snapshot().queued, 0);
 }

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bowline::budget::RetryBudget;
 use bowline::classify::{Failure, Outcome};
 use bowline::config::Ratio;
 use bowline::error::{BoxError, Rejected};
 use bowline::hedge::{Budget, Builder, Delay, Hedge};
+use bowline::retry::Retry;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance, sleep};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok};
@@ -518,4 +520,27 @@ async fn a_readiness_error_of_the_first_attempt_is_the_callers() {
 fn nonsense_is_refused_by_name() {
     let refused = Hedge::builder("upstream").attempts(0).build().unwrap_err();
     assert_eq!(refused.problems()[0].field, "attempts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_shared_with_retries_bounds_both_and_is_paid_into_once() {
+    let budget = RetryBudget::builder("both").ratio(0.1).floor(0);
+    let budget = budget.build().unwrap();
+    let retry = Retry::builder().budget(budget.clone()).build().unwrap();
+    let hedge = policy().shared_budget(budget.clone()).build().unwrap();
+    while budget.try_withdraw() {}
+    let attempts = AtomicU32::new(0);
+    let slow = |_| {
+        attempts.fetch_add(1, Ordering::SeqCst);
+        after(3, Ok::<_, BoxError>(7))
+    };
+    assert_eq!(retry.run(|_| hedge.run(slow)).await.unwrap(), 7);
+    assert_eq!((attempts.into_inner(), hedge.snapshot().refused), (1, 1));
+    // Ten calls pay for one further attempt, not for two.
+    for _ in 0..9 {
+        let quick = retry.run(|_| hedge.run(|_| ready(Ok::<_, BoxError>(7))));
+        quick.await.unwrap();
+    }
+    assert!(budget.try_withdraw());
+    assert!(!budget.try_withdraw());
 }
