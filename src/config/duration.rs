@@ -85,7 +85,6 @@ pub mod option {
     /// # Errors
     ///
     /// Those of the serializer.
-    #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
     pub fn serialize<S: Serializer>(
         duration: &Option<Duration>,
         serializer: S,
