@@ -203,6 +203,12 @@ async fn what_nobody_asks_for_leaves_also_while_there_is_room() {
     }
     let kept = |keys: std::ops::Range<u64>| keys.filter(|k| registry.find(k).is_some()).count();
     assert_eq!(kept(0..500), 500);
+    let first = |key: u64| {
+        registry
+            .find(&key)
+            .is_some_and(|value| value.0.number < 1_000)
+    };
+    assert!((0..500).all(first));
     // Only the busy ones.
     assert_eq!(kept(500..1_000), 50);
     assert_eq!(kept(10_000..11_000), 0);
