@@ -40,9 +40,13 @@ const TABLE: &[(&str, u8, &[&str])] = &[
     ("retry", 2, &["layer 0", "layer 1"]),
     ("timeout", 2, &["layer 0", "layer 1"]),
     ("broker", 2, &["layer 0", "layer 1"]),
-    // Ejects by the breaker's core; its client retries.
-    ("discovery", 2, &["layer 0", "layer 1", "breaker", "retry"]),
     ("consumer", 3, &["layer 0", "layer 1", "layer 2"]),
+    // Its client puts a pipeline before each service.
+    (
+        "discovery",
+        3,
+        &["layer 0", "layer 1", "layer 2", "pipeline"],
+    ),
     ("pipeline", 3, &["layer 0", "layer 1", "layer 2"]),
     // Knows the error that says another attempt holds the key: not a dead letter.
     ("dlq", 3, &["layer 0", "layer 1", "broker", "idempotency"]),

@@ -56,7 +56,10 @@
 //! | [`client::Builder::attempt_timeout`] | 1 s | above 0 |
 //! | [`client::Builder::deadline`] | 3 s, all attempts and pauses together | above 0 |
 //! | [`client::Builder::retry`] | 3 attempts, exponential from 25 ms to 500 ms, full jitter | as [`retry`](crate::retry) |
+//! | the budget of the retries, in [`client::Builder::pipeline`] | one per service, 1 retry for each call, as [`budget`](crate::budget) else | as there |
 //! | [`client::Builder::breaker`] | one per service, as [`breaker`](crate::breaker) | as there |
+//! | [`client::Builder::bulkhead`] | one per service, 512 attempts and as many that wait for 100 ms | as [`bulkhead`](crate::bulkhead) |
+//! | [`client::Builder::pipeline`] | all of these | as [`pipeline`](crate::pipeline) |
 //!
 //! # Telemetry
 //!

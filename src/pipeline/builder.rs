@@ -6,6 +6,7 @@ use super::core::Parts;
 use super::order::{Order, Stage};
 use super::{Config, Pipeline};
 use crate::breaker::Breaker;
+use crate::budget::RetryBudget;
 use crate::bulkhead::Bulkhead;
 use crate::config::{ConfigError, Problems};
 use crate::rate::RateLimiter;
@@ -125,8 +126,17 @@ pub(super) fn from_config(name: Arc<str>, config: Config) -> Result<Pipeline, Co
     let mut builder = Builder::new(Arc::clone(&name));
     builder.deadline = config.deadline;
     builder.attempt_timeout = config.attempt_timeout;
+    let budget = config.retry_budget;
     if let Some(config) = config.retry {
-        builder.retry = Some(Retry::builder().config(config).build()?);
+        let retry = Retry::builder().config(config);
+        let retry = match budget {
+            Some(budget) => {
+                let name = Arc::clone(&name);
+                retry.budget(RetryBudget::builder(name).config(budget).build()?)
+            }
+            None => retry.without_budget(),
+        };
+        builder.retry = Some(retry.build()?);
     }
     if let Some(config) = config.rate_limit {
         let limiter = RateLimiter::builder(Arc::clone(&name)).config(config);

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, Problems, duration};
-use crate::{breaker, bulkhead, rate, retry};
+use crate::{breaker, budget, bulkhead, rate, retry};
 
 /// The policy of a pipeline as plain data, e.g. from a file. What is `None` is left out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub struct Config {
     pub deadline: Option<Duration>,
     /// Whether and how to try again.
     pub retry: Option<retry::Config>,
+    /// What bounds the share of calls that are tried again; `None` leaves it to the attempts.
+    pub retry_budget: Option<budget::Config>,
     /// How often the service may be asked.
     pub rate_limit: Option<rate::Config>,
     /// When to stop asking.
@@ -38,6 +40,7 @@ impl Config {
         Self {
             deadline: Some(Self::DEADLINE),
             retry: Some(retry::Config::default()),
+            retry_budget: Some(budget::Config::default()),
             rate_limit: None,
             breaker: Some(breaker::Config::default()),
             bulkhead: Some(bulkhead::Config::default()),
@@ -55,6 +58,10 @@ impl Config {
         check_times(self.deadline, self.attempt_timeout, &mut problems);
         let parts = [
             ("retry", self.retry.as_ref().map(retry::Config::check)),
+            (
+                "retry_budget",
+                self.retry_budget.as_ref().map(budget::Config::check),
+            ),
             (
                 "rate_limit",
                 self.rate_limit.as_ref().map(rate::Config::check),

@@ -36,7 +36,7 @@
 //! | part | standard |
 //! |---|---|
 //! | `deadline` | 10 s |
-//! | `retry`, `breaker`, `bulkhead` | their own defaults |
+//! | `retry` with its budget, `breaker`, `bulkhead` | their own defaults |
 //! | `rate_limit` | none: how much is too much is for the service to say |
 //! | `attempt_timeout` | 3 s |
 //!

@@ -11,11 +11,12 @@ use super::error::{Error, Kind};
 use super::headers::{DEADLINE, IDEMPOTENCY_KEY, deadline_value};
 use super::transport::{Sent, TransportError};
 use super::{Response, ServiceClient, Upstream};
+use crate::breaker::Breaker;
 use crate::classify::{Classify, Failure, HttpStatus, Outcome};
+use crate::deadline::within;
 use crate::discovery::{Instance, InstanceId};
 use crate::error::{BoxError, Rejected};
 use crate::message::TraceContext;
-use crate::retry::Retry;
 
 /// One call, ready to be sent any number of times.
 pub(super) struct Request {
@@ -32,6 +33,14 @@ pub(super) struct Request {
 struct Answered {
     response: http::Response<Bytes>,
     instance: Arc<Instance>,
+}
+
+/// An attempt that was made.
+struct Attempted {
+    instance: Arc<Instance>,
+    /// What was known of the request before it.
+    before: Sent,
+    answer: Result<http::Response<Bytes>, TransportError>,
 }
 
 /// Why an attempt was not answered.
@@ -61,13 +70,8 @@ pub(super) async fn run(
     upstream: &Upstream,
     request: &Request,
 ) -> Result<Response, Error> {
-    let mut policy = client.options().retry;
-    // What is left after the service was looked up; none at all is no policy.
+    // What is left after the service was looked up.
     let left = request.end.saturating_duration_since(Instant::now());
-    policy.deadline = left.max(Duration::from_nanos(1));
-    // A budget of one call would bound nothing.
-    let retry = Retry::builder().config(policy).without_budget().build();
-    let retry = retry.map_err(|error| request.error(Kind::Invalid, error))?;
     let run = &Run {
         client,
         upstream,
@@ -78,7 +82,13 @@ pub(super) async fn run(
         }),
     };
     let judge = |result: Result<&Answered, &Failed>| run.judge(result);
-    let result = retry.run_with(&judge, |_attempt| run.attempt()).await;
+    let tried = async {
+        match upstream.pipeline.retry() {
+            Some(retry) => retry.run_with(&judge, |_attempt| run.attempt()).await,
+            None => run.attempt().await,
+        }
+    };
+    let result = within(left, tried).await;
     let Progress { tried, sent } = run.progress().clone();
     let error = match result {
         Ok(Answered { response, instance }) => {
@@ -99,32 +109,64 @@ pub(super) async fn run(
 }
 
 impl Run<'_> {
+    /// One attempt, behind the parts of the pipeline in their order.
     async fn attempt(&self) -> Result<Answered, Failed> {
-        let permit = self.upstream.breaker.try_acquire()?;
+        let pipeline = &self.upstream.pipeline;
+        if let Some(limiter) = pipeline.rate_limit() {
+            limiter.try_acquire()?;
+        }
+        let permit = pipeline.breaker().map(Breaker::try_acquire).transpose()?;
+        let attempted = self.placed().await;
+        if let Some(permit) = permit {
+            permit.record(self.evidence(&attempted));
+        }
+        let Attempted {
+            instance,
+            before,
+            answer,
+        } = attempted?;
+        answer
+            .map(|response| Answered { response, instance })
+            .map_err(|error| {
+                if error.sent() == Sent::No {
+                    self.progress().sent = before;
+                }
+                Failed::Transport(error)
+            })
+    }
+
+    /// Sends the request to the next instance, from a place in the bulkhead.
+    async fn placed(&self) -> Result<Attempted, Failed> {
+        let _place = match self.upstream.pipeline.bulkhead() {
+            Some(bulkhead) => Some(bulkhead.acquire().await?),
+            None => None,
+        };
         let instance = self.next()?;
         let left = self.request.end.saturating_duration_since(Instant::now());
         let message = self.request.to(&instance, left);
         let message = message.map_err(Failed::Invalid)?;
         let before = self.begin(instance.id);
-        let limit = self.client.options().attempt_timeout.min(left);
+        let limit = self.client.options().pipeline.attempt_timeout;
+        let limit = limit.map_or(left, |limit| limit.min(left));
         let answer = self.client.transport().oneshot(message);
         let answer = timeout(limit, answer)
             .await
             .unwrap_or_else(|_elapsed| Err(TransportError::unknown(Rejected::elapsed(limit))));
-        permit.record(match &answer {
+        Ok(Attempted {
+            instance,
+            before,
+            answer,
+        })
+    }
+
+    /// What an attempt says about the service.
+    fn evidence(&self, attempted: &Result<Attempted, Failed>) -> Outcome {
+        match attempted.as_ref().map(|attempted| &attempted.answer) {
             // One instance that is gone says nothing about the service while there are others: its
             // entry stays in the registry for a while after a crash.
-            Err(error) if error.sent() == Sent::No && self.has_another() => Outcome::Ignored,
-            _ => outcome(answer.as_ref()),
-        });
-        match answer {
-            Ok(response) => Ok(Answered { response, instance }),
-            Err(error) => {
-                if error.sent() == Sent::No {
-                    self.progress().sent = before;
-                }
-                Err(Failed::Transport(error))
-            }
+            Ok(Err(error)) if error.sent() == Sent::No && self.has_another() => Outcome::Ignored,
+            Ok(answer) => outcome(answer.as_ref()),
+            Err(_) => Outcome::Ignored,
         }
     }
 

@@ -71,7 +71,7 @@ impl<'a> Invocation<'a> {
     /// `method path`; the path starts with a slash and may have a query.
     pub fn method(self, method: Method, path: impl Into<String>) -> Call<'a> {
         Call {
-            limit: self.client.options().retry.deadline,
+            limit: self.client.default_deadline(),
             client: self.client,
             service: self.service,
             method,

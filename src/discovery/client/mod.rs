@@ -52,6 +52,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
@@ -59,6 +60,7 @@ use self::options::Options;
 use self::transport::Boxed;
 use super::{Balance, Balancer, Registry, Watch, WatchOptions, watch};
 use crate::breaker::{self, Breaker};
+use crate::pipeline::{self, Pipeline};
 
 pub use call::{Call, Invocation};
 pub use error::{Error, Kind};
@@ -79,8 +81,9 @@ pub use transport::{Sent, Transport, TransportError};
 ///    takes for a transient failure, is repeated on the next instance as the [`retry`](crate::retry)
 ///    policy says: `GET`, `HEAD`, `OPTIONS`, `TRACE`, `PUT`, `DELETE` and what has an idempotency
 ///    key; anything else only when it was certainly not sent.
-/// 3. Every service has a [`Breaker`] that sees each attempt, but for those that did not reach an
-///    instance while there are others; while it is open, calls are refused.
+/// 3. Every service has a [`Pipeline`] of its own. Its [`Breaker`] sees each attempt, but for those that
+///    did not reach an instance while there are others; while it is open, calls are refused. Its
+///    [bulkhead](crate::bulkhead) bounds the attempts that run at once.
 /// 4. Every attempt continues the trace with a span of its own.
 ///
 /// The instances of a service are looked up at the first call to it and kept fresh from then on.
@@ -104,7 +107,7 @@ type Watches = Box<dyn Fn(Arc<str>) -> Watching + Send + Sync>;
 #[derive(Debug)]
 pub(crate) struct Upstream {
     balancer: Balancer,
-    breaker: Breaker,
+    pipeline: Pipeline,
 }
 
 impl ServiceClient {
@@ -137,7 +140,16 @@ impl ServiceClient {
     pub fn breakers(&self) -> Vec<breaker::Snapshot> {
         let upstreams = self.upstreams().into_iter();
         upstreams
-            .map(|upstream| upstream.breaker.snapshot())
+            .filter_map(|upstream| upstream.pipeline.breaker().map(Breaker::snapshot))
+            .collect()
+    }
+
+    /// All parts of the pipelines of the services that were called so far, ordered by name.
+    #[must_use]
+    pub fn pipelines(&self) -> Vec<pipeline::Snapshot> {
+        let upstreams = self.upstreams().into_iter();
+        upstreams
+            .map(|upstream| upstream.pipeline.snapshot())
             .collect()
     }
 
@@ -148,7 +160,7 @@ impl ServiceClient {
             .values()
             .filter_map(|cell| cell.get().cloned())
             .collect();
-        known.sort_by(|a, b| a.breaker.name().cmp(b.breaker.name()));
+        known.sort_by(|a, b| a.pipeline.name().cmp(b.pipeline.name()));
         known
     }
 
@@ -165,6 +177,11 @@ impl ServiceClient {
         &self.0.options
     }
 
+    fn default_deadline(&self) -> Duration {
+        let deadline = self.options().pipeline.deadline;
+        deadline.unwrap_or(Builder::DEFAULT_DEADLINE)
+    }
+
     fn transport(&self) -> Boxed {
         self.0.transport.clone()
     }
@@ -178,16 +195,14 @@ impl ServiceClient {
 
     async fn discover(&self, service: Arc<str>) -> Result<Arc<Upstream>, Error> {
         let options = self.options();
-        let breaker = Breaker::builder(service.clone()).config(options.breaker.clone());
-        let breaker = breaker
-            .build()
+        let pipeline = Pipeline::from_config(service.clone(), options.pipeline.clone())
             .map_err(|error| Error::new(service.clone(), Kind::Invalid, error))?;
         let watch = (self.0.watches)(service.clone())
             .await
             .map_err(|error| Error::new(service, Kind::Registry, error))?;
         Ok(Arc::new(Upstream {
             balancer: Balancer::new(watch, options.balance),
-            breaker,
+            pipeline,
         }))
     }
 

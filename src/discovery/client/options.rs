@@ -4,8 +4,8 @@ use std::time::Duration;
 use super::transport::Boxed;
 use super::{Balance, ServiceClient, Watches};
 use crate::backoff::Backoff;
-use crate::config::{ConfigError, Problems, duration};
-use crate::{breaker, retry};
+use crate::config::ConfigError;
+use crate::{breaker, budget, bulkhead, pipeline, retry};
 
 /// Builds a [`ServiceClient`].
 #[must_use = "a builder does nothing until it is built"]
@@ -17,10 +17,8 @@ pub struct Builder {
 
 #[derive(Debug, Clone)]
 pub(super) struct Options {
-    pub(super) attempt_timeout: Duration,
     pub(super) balance: Balance,
-    pub(super) breaker: breaker::Config,
-    pub(super) retry: retry::Config,
+    pub(super) pipeline: pipeline::Config,
 }
 
 impl Builder {
@@ -28,20 +26,35 @@ impl Builder {
     pub const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
     /// The time for one call unless said otherwise: what a person waits for a page.
     pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(3);
+    /// How many attempts run at once per service, and as many wait: one service that hangs for its whole
+    /// deadline leaves memory and connections to the others.
+    pub const DEFAULT_BULKHEAD: u32 = 512;
+
+    /// How many retries a call pays for: when one of two instances is gone, every second call needs one.
+    pub const DEFAULT_RETRY_RATIO: f64 = 1.0;
 
     pub(super) fn new(watches: Watches, transport: Boxed) -> Self {
-        let retry = retry::Config {
+        let mut pipeline = pipeline::Config::standard();
+        pipeline.deadline = Some(Self::DEFAULT_DEADLINE);
+        pipeline.attempt_timeout = Some(Self::DEFAULT_ATTEMPT_TIMEOUT);
+        pipeline.retry = Some(retry::Config {
             // The next attempt goes to another instance, so there is little to wait for.
             backoff: Backoff::exponential(Duration::from_millis(25))
                 .cap(Duration::from_millis(500)),
-            deadline: Self::DEFAULT_DEADLINE,
             ..retry::Config::default()
-        };
+        });
+        pipeline.retry_budget = Some(budget::Config {
+            ratio: Self::DEFAULT_RETRY_RATIO,
+            ..budget::Config::default()
+        });
+        pipeline.bulkhead = Some(bulkhead::Config {
+            limit: Self::DEFAULT_BULKHEAD,
+            queue: Self::DEFAULT_BULKHEAD,
+            ..bulkhead::Config::default()
+        });
         let options = Options {
-            attempt_timeout: Self::DEFAULT_ATTEMPT_TIMEOUT,
             balance: Balance::default(),
-            breaker: breaker::Config::default(),
-            retry,
+            pipeline,
         };
         Self {
             watches,
@@ -56,28 +69,39 @@ impl Builder {
         self
     }
 
-    /// Sets how often a call is repeated, with which pauses, and the time for a whole call that does
-    /// not bring its own.
+    /// Takes the whole policy from `policy`; every service has a pipeline of its own by it.
+    pub fn pipeline(mut self, policy: pipeline::Config) -> Self {
+        self.options.pipeline = policy;
+        self
+    }
+
+    /// Sets how often a call is repeated, and with which pauses.
     pub fn retry(mut self, policy: retry::Config) -> Self {
-        self.options.retry = policy;
+        self.options.pipeline.retry = Some(policy);
         self
     }
 
     /// Sets when calls to a service are refused; every service has a breaker of its own.
     pub fn breaker(mut self, policy: breaker::Config) -> Self {
-        self.options.breaker = policy;
+        self.options.pipeline.breaker = Some(policy);
+        self
+    }
+
+    /// Sets how many attempts run at once; every service has a bulkhead of its own.
+    pub fn bulkhead(mut self, policy: bulkhead::Config) -> Self {
+        self.options.pipeline.bulkhead = Some(policy);
         self
     }
 
     /// Sets the time for one attempt, connecting included.
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
-        self.options.attempt_timeout = limit;
+        self.options.pipeline.attempt_timeout = Some(limit);
         self
     }
 
     /// Sets the time for a whole call that does not bring its own.
     pub fn deadline(mut self, limit: Duration) -> Self {
-        self.options.retry.deadline = limit;
+        self.options.pipeline.deadline = Some(limit);
         self
     }
 
@@ -87,26 +111,7 @@ impl Builder {
     ///
     /// All values that are out of range.
     pub fn build(self) -> Result<ServiceClient, ConfigError> {
-        let mut problems = Problems::default();
-        let Options {
-            attempt_timeout,
-            breaker,
-            retry,
-            ..
-        } = &self.options;
-        problems.check(
-            !attempt_timeout.is_zero(),
-            "attempt_timeout",
-            duration::format(*attempt_timeout),
-            "more than 0s",
-        );
-        if let Err(error) = breaker.check() {
-            problems.extend("breaker", error);
-        }
-        if let Err(error) = retry.check() {
-            problems.extend("retry", error);
-        }
-        problems.into_result()?;
+        self.options.pipeline.check()?;
         Ok(ServiceClient::new(
             self.watches,
             self.transport,
