@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(clippy::exhaustive_structs, reason = "a body of the HTTP contract")]
 pub struct Operations {
-    /// The gateway's breakers, one per upstream.
+    /// The gateway's pipelines, one per upstream.
     pub breakers: Vec<Breaker>,
     /// The outboxes, one per service that has one.
     pub outboxes: Vec<Outbox>,
@@ -19,7 +19,7 @@ pub struct Operations {
     pub demo: bool,
 }
 
-/// One breaker.
+/// What stands before one upstream: its breaker, and what is around it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(clippy::exhaustive_structs, reason = "a body of the HTTP contract")]
 pub struct Breaker {
@@ -31,8 +31,20 @@ pub struct Breaker {
     pub calls: u64,
     /// Failures among them.
     pub failures: u64,
+    /// The share of failures among them.
+    pub failure_rate: f64,
     /// Why it opened last.
     pub reason: Option<String>,
+    /// Calls that were refused since the start.
+    pub rejected: u64,
+    /// Attempts after a first one since the start.
+    pub retries: u64,
+    /// Retries that the budget has refused since the start.
+    pub over_budget: u64,
+    /// Attempts that are running.
+    pub running: u32,
+    /// How many may run at once.
+    pub places: u32,
 }
 
 /// One outbox; without figures when its service does not answer.

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bowline::discovery::client::Error;
 use bowline::message::TraceContext;
+use bowline::pipeline::Snapshot;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use todo_contracts::ops::{Breaker, Faults, Instance, Letter, Operations, Outbox};
@@ -36,13 +37,7 @@ async fn view(
         outbox(&app, services::NOTIFICATIONS, &headers),
         ask::<Vec<Letter>>(&app, services::NOTIFICATIONS, "/ops/dead-letters", &headers),
     );
-    let breakers = app.client.breakers().into_iter().map(|breaker| Breaker {
-        name: breaker.name.to_string(),
-        state: breaker.state.as_str().to_owned(),
-        calls: breaker.calls.into(),
-        failures: breaker.failures.into(),
-        reason: breaker.reason.map(|reason| reason.as_str().to_owned()),
-    });
+    let breakers = app.client.pipelines().into_iter().filter_map(breaker);
     let watches = app.client.watches();
     let instances = watches.iter().flat_map(|watch| {
         let snapshot = watch.snapshot();
@@ -63,6 +58,24 @@ async fn view(
         instances: instances.collect(),
         demo: app.demo,
     }))
+}
+
+fn breaker(pipeline: Snapshot) -> Option<Breaker> {
+    let (breaker, retry) = (pipeline.breaker?, pipeline.retry?);
+    let bulkhead = pipeline.bulkhead?;
+    Some(Breaker {
+        failure_rate: breaker.failure_rate(),
+        name: breaker.name.to_string(),
+        state: breaker.state.as_str().to_owned(),
+        calls: breaker.calls.into(),
+        failures: breaker.failures.into(),
+        reason: breaker.reason.map(|reason| reason.as_str().to_owned()),
+        rejected: breaker.rejected,
+        retries: retry.retries,
+        over_budget: retry.refused,
+        running: bulkhead.running,
+        places: bulkhead.limit,
+    })
 }
 
 async fn decide(

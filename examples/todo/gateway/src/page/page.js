@@ -193,7 +193,9 @@ function stateCell(state) {
 async function loadOperations() {
   const view = await call("GET", "/api/ops");
   fill("breakers", view.breakers.map((breaker) => {
-    const made = row([breaker.name, stateCell(breaker.state), String(breaker.calls), String(breaker.failures), breaker.reason || ""]);
+    const failed = breaker.calls ? `${breaker.failures} of ${breaker.calls} (${Math.round(100 * breaker.failure_rate)} %)` : "";
+    const retries = breaker.over_budget ? `${breaker.retries}, ${breaker.over_budget} over budget` : String(breaker.retries);
+    const made = row([breaker.name, stateCell(breaker.state), failed, breaker.reason || "", String(breaker.rejected), retries, `${breaker.running} of ${breaker.places}`]);
     made.dataset.breaker = breaker.name;
     made.dataset.state = breaker.state;
     return made;
