@@ -11,6 +11,8 @@ use crate::clock::after;
 pub(super) struct Baseline {
     /// In seconds; `None` until it was measured.
     time: Option<f64>,
+    /// The standard error of that.
+    error: f64,
     /// The highest limit since it was measured.
     highest: f64,
     /// When it is to be measured anew, if traffic does not show it before.
@@ -25,31 +27,43 @@ struct Measuring {
     lowered: f64,
     /// How long calls would take at the limit that it goes back to, in seconds.
     before: f64,
+    /// The standard error of that.
+    error: f64,
 }
 
-/// By how much the limit is to change.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Step {
-    pub(super) factor: f64,
-}
-
-/// The most the limit grows in one window: slower than a queue builds up.
-const UP: f64 = 1.05;
-/// The most it falls in one window.
+/// The most the limit grows in one window, and the most it falls.
+const UP: f64 = 1.1;
 const DOWN: f64 = 0.5;
-/// How much of a difference that one window shows is believed at once.
-const BELIEVED: f64 = 0.5;
+/// The most it moves either way by what may be chance: were it not the same, chance alone would take
+/// the limit to one of its ends.
+const BY_CHANCE: f64 = 1.05;
+/// A difference of so many standard errors is hardly chance.
+const CHANCE: f64 = 2.0;
+/// The same where only one side is looked at, in every window: else chance alone would find a
+/// shorter time in the end.
+const FASTER: f64 = 4.0;
 /// Times that differ by more than this factor are not the same.
 const QUEUE: f64 = 0.75;
 /// Measuring takes at most one part in so many of the time.
 const RARE: u32 = 20;
 
-const SAME: Step = Step { factor: 1.0 };
+const SAME: f64 = 1.0;
+
+impl Gradient {
+    /// Whether chance moves the mean by half of the tolerance at most.
+    pub(super) fn is_sharp(&self, window: &Window) -> bool {
+        let mean = window.mean().unwrap_or_default();
+        window.error() <= mean * self.tolerance.value() / 2.0
+    }
+}
 
 impl Baseline {
-    /// How long calls may take, in seconds.
-    pub(super) fn allowed(&self, gradient: &Gradient) -> Option<f64> {
-        Some(self.time? * (1.0 + gradient.tolerance.value()))
+    /// How long calls may take, in seconds, when their mean is known but for `error`: longer than alone
+    /// by the tolerance, or by what may be chance if that is more.
+    pub(super) fn allowed(&self, gradient: &Gradient, error: f64) -> Option<f64> {
+        let time = self.time?;
+        let chance = CHANCE * self.error.hypot(error);
+        Some(time + chance.max(time * gradient.tolerance.value()))
     }
 
     /// How long calls take alone.
@@ -73,73 +87,81 @@ impl Baseline {
         self.measuring = None;
     }
 
-    /// What a window says that has just closed.
+    /// By what the limit is to be multiplied, after a window that has just closed.
     pub(super) fn step(
         &mut self,
         gradient: &Gradient,
         window: &Window,
         limit: f64,
         now: Instant,
-    ) -> Step {
+    ) -> f64 {
         let Some(mean) = window.mean() else {
             return SAME;
         };
         if let Some(measuring) = self.measuring.take() {
             let slower = self.time.is_some_and(|known| known < QUEUE * mean);
-            let shorter = self.time.is_none_or(|known| mean < known);
-            if slower || shorter {
-                self.time = Some(mean);
-            } else {
-                self.believe(mean);
-            }
+            self.believe(mean, window.error());
             self.highest = limit;
             self.plan(gradient, measuring.since, now);
             if slower || mean < QUEUE * measuring.before {
                 // There may be a queue still: the next measurement, at a lower limit, will tell.
                 self.due = Some(now);
             }
-            return self.toward(gradient, measuring.before);
+            return self.toward(gradient, measuring.before, measuring.error);
         }
         if !window.is_busy(limit) {
-            self.believe(mean);
+            self.believe(mean, window.error());
             self.highest = limit;
             self.plan(gradient, now, now);
             return SAME;
         }
         self.highest = self.highest.max(limit);
         let Some(known) = self.time else {
-            self.measure(limit, mean, now);
+            self.measure(limit, (mean, window.error()), now);
             return SAME;
         };
-        if mean < known {
-            self.time = Some(mean);
+        if mean + FASTER * window.error() < known {
+            (self.time, self.error) = (Some(mean), window.error());
         }
-        let step = self.toward(gradient, mean);
-        let next = limit * step.factor;
+        let factor = self.toward(gradient, mean, window.error());
+        let next = limit * factor;
         if 2.0 * next <= self.highest || self.due.is_none_or(|due| due <= now) {
             // What stands in a queue takes as long as the queue is.
-            self.measure(next, mean * step.factor, now);
+            let before = (mean * factor, window.error() * factor);
+            self.measure(next, before, now);
         }
-        step
+        factor
     }
 
     /// Toward the limit at which calls take as long as they may, when they take `mean` now.
-    fn toward(&self, gradient: &Gradient, mean: f64) -> Step {
-        let allowed = self.allowed(gradient).unwrap_or(mean);
-        let factor = (allowed / mean.max(f64::MIN_POSITIVE)).clamp(DOWN, UP);
-        Step { factor }
+    fn toward(&self, gradient: &Gradient, mean: f64, error: f64) -> f64 {
+        let allowed = self.allowed(gradient, error).unwrap_or(mean);
+        let factor = allowed / mean.max(f64::MIN_POSITIVE);
+        let may_be_chance = (allowed - mean).abs() <= CHANCE * error;
+        if may_be_chance {
+            factor.clamp(BY_CHANCE.recip(), BY_CHANCE)
+        } else {
+            factor.clamp(DOWN, UP)
+        }
     }
 
-    fn believe(&mut self, mean: f64) {
-        let known = self.time.unwrap_or(mean);
-        self.time = Some(known + BELIEVED * (mean - known));
+    /// Takes in a time without a queue: half of what may be chance, all of what cannot.
+    fn believe(&mut self, mean: f64, error: f64) {
+        match self.time {
+            Some(known) if (mean - known).abs() <= CHANCE * self.error.hypot(error) => {
+                self.time = Some(known.midpoint(mean));
+                self.error = self.error.hypot(error) / 2.0;
+            }
+            _ => (self.time, self.error) = (Some(mean), error),
+        }
     }
 
-    fn measure(&mut self, limit: f64, before: f64, now: Instant) {
+    fn measure(&mut self, limit: f64, (before, error): (f64, f64), now: Instant) {
         self.measuring = Some(Measuring {
             since: now,
             lowered: limit / 2.0,
             before,
+            error,
         });
     }
 

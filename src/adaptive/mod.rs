@@ -14,22 +14,25 @@
 //! 3. A call that is dropped before it ends, or panics, says nothing, but for one that the gradient finds too long
 //!    already: that is a sample of the time it took, as it would have taken at least that.
 //! 4. Samples and drops go into a [`window`](Builder::window), which closes when it holds enough of them
-//!    and was open for long enough. Only then the limit moves, once. A success that ends in the same moment as
-//!    another one, on another thread, may be left out.
+//!    and was open for long enough. Only then the limit moves, once. For the gradient it stays open
+//!    until the mean latency is known to within half of the tolerance, or it holds six times as many.
+//!    A success that ends in the same moment as another one, on another thread, may be left out.
 //! 5. When more than [`drop_rate`](Builder::drop_rate) of a window are drops, the limit is cut to
 //!    [`cut_to`](Builder::cut_to) of it. A drop of a call that began before the last cut is not counted.
 //!    A share of exactly `drop_rate` is no reason for a cut.
-//! 6. Else [`Algorithm::Gradient`] multiplies it by `baseline × (1 + tolerance) / mean latency`, by
-//!    1.05 at most and 0.5 at least: in front of a service that works on `n` calls at once it comes to
-//!    rest at `n × (1 + tolerance)`. The next window opens when calls have had the time to show the
-//!    change. [`Algorithm::Aimd`] adds [`increase`](Aimd::increase).
+//! 6. Else [`Algorithm::Gradient`] multiplies it by `(baseline + allowance) / mean latency`, by 1.1 at
+//!    most and 0.5 at least, and by 1.05 either way when the difference may be chance. The allowance is
+//!    [`tolerance`](Gradient::tolerance) of the baseline, or two standard errors of the two times if
+//!    that is more. In front of a service that works on `n` calls at once the limit comes to rest at
+//!    `n × (1 + tolerance)`, and somewhat above when calls differ much in time. The next window opens when
+//!    calls have had the time to show the change. [`Algorithm::Aimd`] adds [`increase`](Aimd::increase).
 //! 7. Neither moves it when in no moment of the window at least half of it was used: traffic that does
 //!    not need a limit says nothing about it.
 //! 8. The baseline is how long calls take without a queue. A window in which less than half of the
-//!    limit was used shows it, and so does one that is faster than any before. When traffic shows it for
-//!    [`measure_every`](Gradient::measure_every) in neither way, and when the limit has fallen by half, it
-//!    is measured: the limit is halved for one window and then goes back. What was measured is doubted,
-//!    and measured once more, if it is far from what was known or shows that there was a queue.
+//!    limit was used shows it, and so does one that is faster by more than chance. When the former has not
+//!    come for [`measure_every`](Gradient::measure_every), and when the limit has fallen by half, it is
+//!    measured: the limit is halved for one window and then goes back. What was measured is doubted, and
+//!    measured once more, if it is far from what was known or shows that there was a queue.
 //! 9. It stays between [`min`](Builder::min) and [`max`](Builder::max), whatever comes. A limit that falls
 //!    under running calls takes nobody's place; none passes until enough have ended.
 //!

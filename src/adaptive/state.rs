@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::gradient::{Baseline, Step};
+use super::gradient::Baseline;
 use super::{Aimd, Algorithm, Config};
 use crate::classify::{Failure, Outcome};
 use crate::clock::after;
@@ -24,12 +24,17 @@ pub(super) struct Machine {
     cuts: u64,
 }
 
+/// A window may hold so many times the calls it has to, until its mean is sharp.
+const NOISY: u32 = 6;
+
 /// What a window has seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Window {
     pub(super) answered: u32,
     /// Of those that were answered, in seconds.
     pub(super) time: f64,
+    /// The sum of the squares of those times.
+    pub(super) squares: f64,
     pub(super) dropped: u32,
     /// The most that were running at once.
     pub(super) busiest: u32,
@@ -71,6 +76,14 @@ impl Window {
     /// How long the calls took that were answered, in seconds.
     pub(super) fn mean(&self) -> Option<f64> {
         (self.answered > 0).then(|| self.time / f64::from(self.answered))
+    }
+
+    /// By how much that mean may be wrong by chance: its standard error, in seconds.
+    pub(super) fn error(&self) -> f64 {
+        let calls = f64::from(self.answered.max(1));
+        let mean = self.time / calls;
+        let variance = (self.squares / calls - mean * mean).max(0.0);
+        (variance / calls).sqrt()
     }
 
     /// Whether at least half of the limit was used.
@@ -141,13 +154,27 @@ impl Machine {
             Ended::Answered | Ended::Cancelled => {
                 self.window.answered += 1;
                 self.window.time += took;
+                self.window.squares += took * took;
             }
         }
         self.window.busiest = self.window.busiest.max(call.running);
         let open_for = now.saturating_duration_since(opens);
-        if self.window.samples() >= self.config.samples && open_for >= self.config.window {
+        if open_for >= self.config.window && self.has_seen_enough() {
             self.close(now);
         }
+    }
+
+    /// Whether the window holds enough calls. The more they differ in time, the more it needs before
+    /// their mean tells a queue from chance.
+    fn has_seen_enough(&self) -> bool {
+        let (window, samples) = (&self.window, self.config.samples);
+        if window.samples() < samples {
+            return false;
+        }
+        let Algorithm::Gradient(gradient) = &self.config.algorithm else {
+            return true;
+        };
+        window.samples() >= samples.saturating_mul(NOISY) || gradient.is_sharp(window)
     }
 
     /// Whether a call that was given up after so long shows that calls take long: it would have
@@ -157,7 +184,7 @@ impl Machine {
             return false;
         };
         self.baseline
-            .allowed(gradient)
+            .allowed(gradient, 0.0)
             .is_some_and(|allowed| took > allowed)
     }
 
@@ -172,8 +199,7 @@ impl Machine {
         } else {
             match self.config.algorithm {
                 Algorithm::Gradient(gradient) => {
-                    let Step { factor } = self.baseline.step(&gradient, &window, self.limit, now);
-                    self.limit *= factor;
+                    self.limit *= self.baseline.step(&gradient, &window, self.limit, now);
                 }
                 Algorithm::Aimd(Aimd { increase }) if window.is_busy(self.limit) => {
                     self.limit += f64::from(increase);

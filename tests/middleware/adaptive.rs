@@ -157,7 +157,7 @@ async fn a_call_that_is_given_up_counts_when_it_took_too_long_already() {
     }
     assert_eq!(limit.snapshot().baseline, Some(WINDOW));
     let give_up = async |after: Duration| {
-        let given_up: Vec<_> = (0..20).map(|_| limit.try_acquire().unwrap()).collect();
+        let given_up: Vec<_> = (0..limit.limit()).map(|_| limit.try_acquire()).collect();
         advance(after).await;
         drop(given_up);
         assert_eq!(limit.snapshot().running, 0);
@@ -166,8 +166,10 @@ async fn a_call_that_is_given_up_counts_when_it_took_too_long_already() {
         give_up(WINDOW).await;
     }
     assert_eq!(limit.limit(), 20);
-    give_up(2 * WINDOW).await;
-    assert_eq!(limit.limit(), 11);
+    for _ in 0..4 {
+        give_up(2 * WINDOW).await;
+    }
+    assert!(limit.limit() <= 12, "{limit:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::f64::consts::TAU;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -20,12 +21,38 @@ enum Busy {
     Throttles(Duration),
 }
 
+/// How much calls differ in the time they take.
+#[derive(Debug, Clone, Copy)]
+enum Spread {
+    /// Three tenths more or less.
+    Narrow,
+    Exponential,
+    /// Log-normal: one in a hundred takes ten times the mean.
+    HeavyTailed,
+}
+
+impl Spread {
+    /// One in the mean.
+    fn factor(self, random: &mut fastrand::Rng) -> f64 {
+        let (first, second) = (1.0 - random.f64(), random.f64());
+        match self {
+            Self::Narrow => 0.7 + 0.6 * second,
+            Self::Exponential => -first.ln(),
+            Self::HeavyTailed => {
+                let normal = (-2.0 * first.ln()).sqrt() * (TAU * second).cos();
+                (1.5 * normal - 1.125).exp()
+            }
+        }
+    }
+}
+
 /// Serves as many calls at once as it has workers. Its clients want more than it has: they use the
 /// limit to the full.
 struct Server {
     workers: usize,
     busy: Busy,
     service: Duration,
+    spread: Spread,
     random: fastrand::Rng,
     /// When the next of those at work will be done, and who it is.
     working: BinaryHeap<Reverse<(Instant, u64)>>,
@@ -40,6 +67,7 @@ impl Server {
             workers: 0,
             busy,
             service,
+            spread: Spread::Narrow,
             random: fastrand::Rng::with_seed(seed),
             working: BinaryHeap::new(),
             calls: Vec::new(),
@@ -63,9 +91,10 @@ impl Server {
         self.calls.push((id, permit, outcome));
     }
 
-    /// Works for the service's time, three tenths more or less.
+    /// Works for the service's time, in the mean.
     fn begin(&mut self, id: u64) {
-        let time = self.service.mul_f64(0.7 + 0.6 * self.random.f64());
+        let factor = self.spread.factor(&mut self.random);
+        let time = self.service.mul_f64(factor);
         self.working.push(Reverse((Instant::now() + time, id)));
     }
 
@@ -162,6 +191,22 @@ async fn a_service_that_gets_slower_without_a_queue_keeps_its_limit() {
                 "it gives way, but does not collapse: {seen:?}"
             );
             stays_near(&limit, &mut server).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_differ_widely_in_time_do_not_take_the_limit_down_by_chance() {
+    for (spread, most) in [(Spread::Exponential, 80), (Spread::HeavyTailed, 120)] {
+        for seed in 1..=2 {
+            fastrand::seed(seed);
+            let limit = Adaptive::builder("upstream").build().unwrap();
+            let mut server = Server::new(Busy::Queues, SERVICE, seed);
+            (server.spread, server.workers) = (spread, 50);
+            server.run(&limit, 25 * SECOND).await;
+            let (seen, used) = server.run(&limit, 60 * SECOND).await;
+            assert!(used > 0.95, "{spread:?} {used} {seen:?}");
+            assert!(*seen.end() < most, "{spread:?} {seen:?}");
         }
     }
 }
