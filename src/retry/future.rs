@@ -101,6 +101,14 @@ where
     }
 }
 
+#[cfg(test)]
+impl<S: Service<Req>, J, R, Req> ResponseFuture<S, J, R, Req> {
+    /// Whether its retry is still to be found.
+    pub(super) fn is_held(&self) -> bool {
+        self.pass.shared().is_some()
+    }
+}
+
 impl<S, C, P, R, Req> Future for ResponseFuture<S, Judge<C, P>, R, Req>
 where
     S: Service<Req>,
