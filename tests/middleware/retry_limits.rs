@@ -220,13 +220,19 @@ async fn a_predicate_sees_request_and_answer_and_may_force_what_the_classifier_w
             }
         }
     });
-    let seen = |request: &u32, result: Result<&u32, &BoxError>| match result {
-        Ok(answer) if answer != request => Decision::Retry,
-        _ => Decision::AsClassified,
+    let decided = Arc::new(AtomicU32::new(0));
+    let decisions = Arc::clone(&decided);
+    let seen = move |request: &u32, result: Result<&u32, &BoxError>| {
+        decisions.fetch_add(1, Ordering::SeqCst);
+        match result {
+            Ok(answer) if answer != request => Decision::Retry,
+            _ => Decision::AsClassified,
+        }
     };
     let service = retry.layer().with_predicate(seen).layer(service);
     assert_eq!(service.oneshot(7).await.unwrap(), 7);
     assert_eq!(asked.load(Ordering::SeqCst), 2);
+    assert_eq!(decided.load(Ordering::SeqCst), 2, "once for each answer");
     let budget = retry.budget().unwrap().snapshot();
     assert_eq!(budget.withdrawn, 1, "a retry that was forced is paid for");
 }
