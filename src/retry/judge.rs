@@ -44,6 +44,8 @@ pub struct Judge<C = AnyError, P = AsClassified> {
 pub(super) enum Verdict {
     /// Its result is returned.
     Return,
+    /// As that, for want of another attempt.
+    GiveUp,
     /// It is tried again, for the budget's money.
     Retry(Failure),
     /// An open breaker has refused it, and may let it through after so long.
@@ -86,6 +88,20 @@ impl<C, P> Judge<C, P> {
                 Verdict::Retry(failure)
             }
             (Decision::Retry, _) => Verdict::Retry(Failure::Transient),
+        }
+    }
+
+    /// As [`judge`](Self::judge), after an attempt that no other can follow.
+    #[inline]
+    pub(super) fn judge_last<Res, Err>(&self, result: Result<&Res, &Err>) -> Verdict
+    where
+        C: Classify<Res, Err>,
+    {
+        match self.classifier.classify(result) {
+            Outcome::Failure(Failure::Transient | Failure::Throttled { .. }) => Verdict::GiveUp,
+            Outcome::Failure(Failure::Permanent) | Outcome::Ignored | Outcome::Success => {
+                Verdict::Return
+            }
         }
     }
 

@@ -97,6 +97,7 @@ mod core;
 pub mod future;
 mod judge;
 mod layer;
+mod place;
 mod schedule;
 mod service;
 mod shared;

@@ -1,16 +1,14 @@
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption, Guard};
-use tokio::time::Instant;
+use arc_swap::{ArcSwap, Guard};
 
+use super::place::{self, Place};
 use super::schedule::OwnSchedule;
 use super::tally::Tally;
 use super::{Config, Snapshot};
 use crate::budget::RetryBudget;
-use crate::clock::after;
 
 /// What all clones, layers and calls of a retry share.
 ///
@@ -25,6 +23,8 @@ pub(super) struct Shared {
     /// As the policy has it: all that a call which succeeds at once asks for.
     attempts: AtomicU32,
     config: ArcSwap<Config>,
+    /// The longest deadline that it has had. Its lock is held while the policy changes.
+    longest: Mutex<Duration>,
     pub(super) budget: Option<RetryBudget>,
     pub(super) schedule: Option<OwnSchedule>,
     tally: Tally,
@@ -46,15 +46,8 @@ pub(super) struct Pass {
     generation: u64,
 }
 
-#[derive(Debug)]
-struct Place(ArcSwapOption<Shared>);
-
-/// The places whose owner is gone, by the time from which on they may be used again.
-static FREE: Mutex<BTreeMap<(Instant, u64), &'static Place>> = Mutex::new(BTreeMap::new());
 /// One for each retry that was ever made.
 static GENERATIONS: AtomicU64 = AtomicU64::new(0);
-/// No place is kept longer: that is for calls with deadlines that mean none.
-const KEPT_MAX: Duration = Duration::from_secs(60 * 60);
 
 impl Owner {
     pub(super) fn new(
@@ -67,12 +60,12 @@ impl Owner {
             generation,
             attempts: AtomicU32::new(config.attempts),
             config: ArcSwap::from_pointee(config),
+            longest: Mutex::new(config.deadline),
             budget,
             schedule,
             tally: Tally::default(),
         });
-        let place = vacant().unwrap_or_else(|| Box::leak(Box::new(Place(ArcSwapOption::empty()))));
-        place.0.store(Some(Arc::clone(&shared)));
+        let place = place::take(Arc::clone(&shared));
         Self {
             shared,
             pass: Pass { place, generation },
@@ -88,31 +81,17 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        let now = Instant::now();
-        let free = match *self.is_layered.get_mut() {
-            true => after(now, self.shared.config().deadline.min(KEPT_MAX)),
-            false => {
-                self.pass.place.0.store(None);
-                now
-            }
-        };
-        let mut places = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-        places.insert((free, self.pass.generation), self.pass.place);
+        let outlived = self.is_layered.get_mut();
+        let wait = outlived.then(|| *self.shared.longest());
+        place::give_back(self.pass.place, self.pass.generation, wait);
     }
-}
-
-fn vacant() -> Option<&'static Place> {
-    let mut places = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-    let place = places.first_entry()?;
-    let (free, _) = *place.key();
-    (free <= Instant::now()).then(|| place.remove())
 }
 
 impl Pass {
     /// What is shared; `None` once its place is another's: the call has outlived all handles by more than
     /// its deadline.
     pub(super) fn shared(self) -> Option<Held> {
-        let held = Held(self.place.0.load());
+        let held = Held(self.place.load());
         let same = held.get()?.generation == self.generation;
         same.then_some(held)
     }
@@ -138,8 +117,14 @@ impl Shared {
     }
 
     pub(super) fn reconfigure(&self, config: Config) {
+        let mut longest = self.longest();
+        *longest = config.deadline.max(*longest);
         self.attempts.store(config.attempts, Ordering::Relaxed);
         self.config.store(Arc::new(config));
+    }
+
+    fn longest(&self) -> MutexGuard<'_, Duration> {
+        self.longest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {

@@ -1,133 +1,24 @@
-//! The future of a service that tries again.
-
-use std::fmt;
 use std::future::Future;
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pin_project::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tower::Service;
 
-use super::judge::{Judge, Verdict};
-use super::schedule::{Schedule, end};
-use super::shared::{Held, Pass, Shared};
-use super::{Config, Predicate};
-use crate::classify::{Classify, Failure, Outcome};
+use super::super::judge::{Judge, Verdict};
+use super::super::schedule::{Schedule, end};
+use super::super::shared::{Held, Shared};
+use super::super::{Config, Predicate};
+use super::{Parts, State, StateProjection, Step};
+use crate::classify::{Classify, Failure};
 use crate::clock::after;
 use crate::deadline;
 use crate::error::Rejected;
 use crate::request::CloneRequest;
 
-/// The answer of a service after as many attempts as it took.
-#[pin_project(project = Parts)]
-pub struct ResponseFuture<S: Service<Req>, J, R, Req> {
-    service: S,
-    judge: J,
-    requests: R,
-    pass: Pass,
-    /// `Some` once a first wait was needed: a call that succeeds needs no random numbers.
-    schedule: Option<Box<Schedule>>,
-    /// The number of the attempt, from 1.
-    attempt: u32,
-    /// `Some` while another attempt may follow and the request can be sent again.
-    again: Option<Req>,
-    #[pin]
-    state: State<S::Future, S::Error>,
-    /// `Some` once the first attempt did not answer at once: until then no clock is read.
-    end: Option<Instant>,
-    /// Whether the timer is set for the present state.
-    is_armed: bool,
-    /// The one timer: what it stands for is said by the state.
-    #[pin]
-    timer: Option<Sleep>,
-}
-
-#[pin_project(project = StateProjection)]
-#[derive(Debug)]
-enum State<F, E> {
-    /// The timer is that of the attempt or the deadline, whichever is first.
-    Running(#[pin] F),
-    /// The timer is that of the wait. With the error of the last attempt, if it was one.
-    Waiting(Option<E>),
-    /// Waiting for the service to be ready for the next attempt; the timer is that of the deadline.
-    Readying(Option<E>),
-}
-
-/// What a state has come to.
-enum Step<T, E> {
-    Answered(Result<T, E>),
-    /// The attempt has used up its time.
-    TimedOut,
-    /// The call has used up its time.
-    Late,
-    Waited,
-    Ready(Result<(), E>),
-}
-
 /// Whether the call goes on.
 type Taken<T, E> = ControlFlow<Result<T, E>>;
-
-impl<S, J, R, Req> ResponseFuture<S, J, R, Req>
-where
-    S: Service<Req>,
-    R: CloneRequest<Req>,
-{
-    #[inline]
-    pub(super) fn new(
-        mut service: S,
-        pass: Pass,
-        (judge, requests): (J, R),
-        request: Req,
-        may_retry: bool,
-    ) -> Self {
-        let again = may_retry
-            .then(|| requests.clone_request(&request))
-            .flatten();
-        let state = State::Running(service.call(request));
-        Self {
-            service,
-            judge,
-            requests,
-            pass,
-            schedule: None,
-            attempt: 1,
-            again,
-            state,
-            end: None,
-            is_armed: false,
-            timer: None,
-        }
-    }
-}
-
-impl<S, C, P, R, Req> Future for ResponseFuture<S, Judge<C, P>, R, Req>
-where
-    S: Service<Req>,
-    S::Error: From<Rejected> + 'static,
-    C: Classify<S::Response, S::Error>,
-    P: Predicate<Req, S::Response, S::Error>,
-    R: CloneRequest<Req>,
-{
-    type Output = Result<S::Response, S::Error>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let StateProjection::Running(future) = this.state.as_mut().project() else {
-            return this.go_on(None, cx);
-        };
-        let Poll::Ready(result) = future.poll(cx) else {
-            return this.go_on(Some(Poll::Pending), cx);
-        };
-        if result.is_ok() && this.is_final(&result) {
-            return Poll::Ready(result);
-        }
-        this.go_on(Some(Poll::Ready(Step::Answered(result))), cx)
-    }
-}
 
 impl<S, C, P, R, Req> Parts<'_, S, Judge<C, P>, R, Req>
 where
@@ -137,18 +28,18 @@ where
     P: Predicate<Req, S::Response, S::Error>,
     R: CloneRequest<Req>,
 {
-    /// Whether the answer is returned as it is, and nothing is to be counted.
+    /// What becomes of the call after `result`.
     #[inline]
-    fn is_final(&self, result: &Result<S::Response, S::Error>) -> bool {
+    pub(super) fn judge(&self, result: &Result<S::Response, S::Error>) -> Verdict {
         match &*self.again {
-            Some(request) => self.judge.judge(request, result.as_ref()) == Verdict::Return,
-            None => self.judge.classifier.classify(result.as_ref()) == Outcome::Success,
+            Some(request) => self.judge.judge(request, result.as_ref()),
+            None => self.judge.judge_last(result.as_ref()),
         }
     }
 
     /// Takes one step after the other, from `step` if that was already taken.
     #[inline(never)]
-    fn go_on(
+    pub(super) fn go_on(
         mut self,
         mut step: Option<Poll<Step<S::Response, S::Error>>>,
         cx: &mut Context<'_>,
@@ -216,19 +107,16 @@ where
     ) -> Taken<S::Response, S::Error> {
         match step {
             Step::Answered(result) => {
-                // Without a copy of the request there is no further attempt.
-                let verdict = match &*self.again {
-                    Some(request) => self.judge.judge(request, result.as_ref()),
-                    None => return self.last(shared, result),
-                };
+                let verdict = self.judge(&result);
                 self.after(shared, verdict, result)
             }
+            Step::Judged(verdict, result) => self.after(shared, verdict, result),
             Step::TimedOut => {
                 let limit = shared.config().attempt_timeout.unwrap_or_default();
                 let error = Rejected::elapsed(limit).into();
                 let verdict = match &*self.again {
                     Some(request) => self.judge.judge_elapsed(request, &error),
-                    None => return given_up(shared, Err(error)),
+                    None => Verdict::GiveUp,
                 };
                 self.after(shared, verdict, Err(error))
             }
@@ -252,6 +140,7 @@ where
     ) -> Taken<S::Response, S::Error> {
         let (asked, paid) = match verdict {
             Verdict::Return => return ControlFlow::Break(result),
+            Verdict::GiveUp => return given_up(shared, result),
             Verdict::Retry(failure) => (asked(failure), Some(failure)),
             // Never at once: that the breaker knows no longer wait does not mean that it lets us through.
             Verdict::Wait(wait) => (Some(wait.max(Duration::from_millis(1))), None),
@@ -338,26 +227,10 @@ where
         step: Option<Poll<Step<S::Response, S::Error>>>,
     ) -> Result<S::Response, S::Error> {
         match (step, self.failed()) {
-            (Some(Poll::Ready(Step::Answered(result))), _) => result,
+            (Some(Poll::Ready(Step::Answered(result) | Step::Judged(_, result))), _) => result,
             (_, Some(error)) => Err(error),
             // What the limit was is known no more.
             (_, None) => Err(Rejected::elapsed(Config::DEADLINE).into()),
-        }
-    }
-
-    /// An answer after which no attempt could follow in any case.
-    fn last(
-        &mut self,
-        shared: &Shared,
-        result: Result<S::Response, S::Error>,
-    ) -> Taken<S::Response, S::Error> {
-        match self.judge.classifier.classify(result.as_ref()) {
-            Outcome::Failure(Failure::Transient | Failure::Throttled { .. }) => {
-                given_up(shared, result)
-            }
-            Outcome::Failure(Failure::Permanent) | Outcome::Ignored | Outcome::Success => {
-                ControlFlow::Break(result)
-            }
         }
     }
 
@@ -397,13 +270,5 @@ fn asked(failure: Failure) -> Option<Duration> {
     match failure {
         Failure::Throttled { retry_after } => retry_after,
         Failure::Permanent | Failure::Transient => None,
-    }
-}
-
-impl<S: Service<Req>, J, R, Req> fmt::Debug for ResponseFuture<S, J, R, Req> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture")
-            .field("attempt", &self.attempt)
-            .finish_non_exhaustive()
     }
 }
