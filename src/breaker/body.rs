@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 use tower::{Layer, Service};
 
-use super::state::Ended;
+use super::ended::Ended;
 use super::waiting::{Polling, Waiting};
 use super::{Breaker, Permit};
 use crate::classify::{Classify, Outcome};

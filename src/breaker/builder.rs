@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::state::{OpenFor, Opening};
+use super::opening::{OpenFor, Opening};
 use super::{Breaker, Cancelled, Config, RampUp, Window};
 use crate::backoff::Backoff;
 use crate::config::{ConfigError, Ratio};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::future::ResponseFuture;
+use super::opening::OpenFor;
 use super::phase::Phase;
 use super::shared::Shared;
-use super::state::{Machine, OpenFor};
+use super::state::Machine;
 use super::{BreakerLayer, Builder, Config, Permit, Snapshot, State, Transitions};
 use crate::classify::{AnyError, Classify};
 use crate::config::ConfigError;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use pin_project::pin_project;
 
 use super::Permit;
-use super::state::Ended;
+use super::ended::Ended;
 use super::waiting::{Polling, Waiting};
 use crate::classify::Classify;
 use crate::error::Rejected;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::{fmt, iter};
 
-use super::state::Ended;
+use super::ended::Ended;
 use super::{Reason, State};
 use crate::classify::Outcome;
 use crate::telemetry::{Counter, Gauge};

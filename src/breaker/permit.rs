@@ -1,5 +1,5 @@
+use super::ended::Ended;
 use super::shared::Shared;
-use super::state::Ended;
 use super::ticket::Ticket;
 use crate::classify::Outcome;
 

@@ -3,9 +3,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
+use super::ended::{Ended, Refused};
 use super::meters::{Held, Meters};
 use super::mirror::{Mirror, Rejects, Word};
-use super::state::{Ended, Machine, OpenFor, Refused};
+use super::opening::OpenFor;
+use super::state::Machine;
 use super::ticket::{Moment, Ticket, Ticks};
 use super::{Config, Reason, State, Transition};
 use crate::classify::Outcome;

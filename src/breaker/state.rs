@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use super::ended::{Ended, Refused};
 use super::meters::Meters;
 use super::mirror::{Face, Rejects};
+use super::opening::{OpenFor, Opening};
 use super::phase::{Phase, Probes, Verdict};
 use super::ticket::{Moment, Ticket, Ticks};
 use super::window::{Ending, Sums, Tally};
@@ -17,21 +19,6 @@ use crate::clock::after;
 
 /// How many changes of state a subscriber may be behind before it misses some.
 const SUBSCRIBERS_BEHIND: usize = 64;
-
-/// How long to stay open, decided by a function.
-pub(super) type OpenFor = Arc<dyn Fn(Opening) -> Duration + Send + Sync>;
-
-/// What a function that decides how long to stay open is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Opening {
-    /// How often it opened without having been closed in between, this time included; from 1.
-    pub times: u32,
-    /// Why it opens.
-    pub reason: Reason,
-    /// How the latest failure failed.
-    pub last_failure: Option<Failure>,
-}
 
 /// The state machine: it is told the time and the outcomes, and says what follows from them.
 pub(super) struct Machine {
@@ -56,26 +43,6 @@ pub(super) struct Machine {
     stale: u64,
     /// Made for the first subscriber.
     subscribers: Option<broadcast::Sender<Transition>>,
-}
-
-/// A call was not let through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refused {
-    pub(super) state: State,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) last_failure: Option<Failure>,
-}
-
-/// How a call ended, for its breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    Answered(Outcome),
-    Cancelled,
-}
-
-impl Ended {
-    /// Also of a body that breaks off, and of a call that panics.
-    pub(super) const FAILED: Self = Self::Answered(Outcome::Failure(Failure::Transient));
 }
 
 impl Machine {

@@ -1,5 +1,5 @@
 use super::Permit;
-use super::state::Ended;
+use super::ended::Ended;
 
 /// The permit of a call on its way. A call that is dropped is given up, whatever unwinds around it.
 #[derive(Debug)]
