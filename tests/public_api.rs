@@ -119,7 +119,8 @@ fn public_names(source: &Source) -> Vec<String> {
             owner.as_ref().and_then(|owner| member_name(owner, member))
         } else {
             let item = item_name(line);
-            if line.ends_with('{') {
+            // Deeper lines belong to the member they are in.
+            if line.ends_with('{') && !line.starts_with(' ') {
                 owner = owner_of(line);
             }
             item

@@ -1,5 +1,6 @@
 //! Bulkheads: what it costs to count the calls on their way, far from the limit.
 
+use bowline::bulkhead::Bulkhead;
 use tower::Layer as _;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_resilience::bulkhead::BulkheadLayer;
@@ -7,7 +8,7 @@ use tower_resilience::bulkhead::BulkheadLayer;
 use super::{Suite, TOWER, TOWER_RESILIENCE, alone};
 use crate::bare::Bare;
 use crate::measure::{Case, Expected, SHARED};
-use crate::report::Result;
+use crate::report::{OURS, Result};
 use crate::subject::{Protected, Subject};
 
 pub(super) const PLACES: usize = 64;
@@ -29,9 +30,15 @@ pub(crate) fn suite() -> Suite {
 fn subjects(call: Bare) -> Result<Vec<Subject>> {
     Ok(vec![
         alone(call),
+        Subject::new(OURS, bowline(call)?),
         Subject::new(TOWER, tower(call)),
         Subject::new(TOWER_RESILIENCE, tower_resilience(call)?),
     ])
+}
+
+fn bowline(call: Bare) -> Result<impl Protected> {
+    let bulkhead = Bulkhead::builder(OURS).limit(64).build()?;
+    Ok(bulkhead.layer().layer(call))
 }
 
 fn tower(call: Bare) -> impl Protected {

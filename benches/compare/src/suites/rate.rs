@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline::rate::Rate;
 use governor::{Quota, RateLimiter};
 use tower::{Layer as _, service_fn};
 use tower_resilience::ratelimiter::RateLimiterLayer;
@@ -11,7 +12,7 @@ use tower_resilience::ratelimiter::RateLimiterLayer;
 use super::{GOVERNOR, Suite, TOWER_RESILIENCE, alone};
 use crate::bare::{Bare, Error, Request};
 use crate::measure::{Case, Expected, SHARED};
-use crate::report::Result;
+use crate::report::{OURS, Result};
 use crate::subject::{Protected, Subject};
 
 /// More than two threads can make.
@@ -34,9 +35,20 @@ pub(crate) fn suite() -> Suite {
 fn subjects(call: Bare) -> Result<Vec<Subject>> {
     Ok(vec![
         alone(call),
+        Subject::new(OURS, bowline(call)?),
         Subject::new(GOVERNOR, governor(call)),
         Subject::new(TOWER_RESILIENCE, tower_resilience(call)?),
     ])
+}
+
+fn bowline(call: Bare) -> Result<impl Protected> {
+    let rate = Rate::per_second(CALLS_PER_SECOND.get());
+    Ok(bowline::rate::RateLimiter::builder(OURS)
+        .rate(rate)
+        .burst(CALLS_PER_SECOND.get())
+        .build()?
+        .layer()
+        .layer(call))
 }
 
 /// It has no layer: a user asks it before the call.

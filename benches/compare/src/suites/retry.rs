@@ -3,7 +3,7 @@
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
-use bowline::retry::Retry;
+use bowline::retry::{Builder, Retry};
 use tower::Layer as _;
 use tower::retry::budget::{Budget as _, TpsBudget};
 use tower::retry::{Policy, RetryLayer};
@@ -39,7 +39,7 @@ fn without_budget(call: Bare) -> Result<Vec<Subject>> {
     let theirs = RetryConfigBuilder::new();
     Ok(vec![
         alone(call),
-        Subject::new(OURS, bowline(call)?),
+        Subject::new(OURS, bowline(call, Retry::builder().without_budget())?),
         Subject::new(TOWER, tower(call, Attempts::unlimited())),
         Subject::new(TOWER_RESILIENCE, tower_resilience(call, theirs)),
     ])
@@ -50,13 +50,14 @@ fn with_budget(call: Bare) -> Result<Vec<Subject>> {
     let theirs = RetryConfigBuilder::new().budget(budget);
     Ok(vec![
         alone(call),
+        Subject::new(OURS, bowline(call, Retry::builder())?),
         Subject::new(TOWER, tower(call, Attempts::budgeted())),
         Subject::new(TOWER_RESILIENCE, tower_resilience(call, theirs)),
     ])
 }
 
-fn bowline(call: Bare) -> Result<impl Protected> {
-    let retry = Retry::builder().attempts(ATTEMPTS).build()?;
+fn bowline(call: Bare, retry: Builder) -> Result<impl Protected> {
+    let retry = retry.attempts(ATTEMPTS).build()?;
     Ok(retry.layer().layer(call))
 }
 

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bowline::breaker::Breaker;
+use bowline::pipeline::Pipeline;
 use bowline::retry::Retry;
-use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::retry::RetryLayer;
 use tower::timeout::TimeoutLayer;
+use tower::{Layer as _, ServiceBuilder};
 use tower_resilience::bulkhead::BulkheadLayer;
 use tower_resilience::circuitbreaker::CircuitBreakerLayer;
 use tower_resilience::retry::{RetryBudgetBuilder, RetryConfigBuilder};
@@ -56,6 +57,7 @@ fn short(call: Bare) -> Result<Vec<Subject>> {
 fn whole(call: Bare) -> Result<Vec<Subject>> {
     Ok(vec![
         alone(call),
+        Subject::new(OURS, bowline(call)?),
         Subject::new(TOWER, tower(call)),
         Subject::new(TOWER_RESILIENCE, tower_resilience(call)?),
     ])
@@ -68,6 +70,17 @@ fn bowline_short(call: Bare) -> Result<impl Protected> {
         .layer(retry.layer())
         .layer(breaker.layer())
         .service(call))
+}
+
+fn bowline(call: Bare) -> Result<impl Protected> {
+    let pipeline = Pipeline::builder(OURS)
+        .deadline(DEADLINE)
+        .retry(Retry::builder().attempts(ATTEMPTS).build()?)
+        .breaker(Breaker::builder(OURS).build()?)
+        .bulkhead_limit(64)
+        .attempt_timeout(ATTEMPT)
+        .build()?;
+    Ok(pipeline.layer().layer(call))
 }
 
 fn tower_resilience_short(call: Bare) -> Result<impl Protected> {
