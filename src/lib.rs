@@ -2,8 +2,9 @@
 //! Resilience and messaging for services: Tower layers that protect calls, a transactional outbox,
 //! an idempotent consumer, dead letters with redrive, and service discovery.
 //!
-//! Every pattern is a plain value that works without Tower ([`breaker`], [`retry`]) and a thin layer
-//! around it. Every dependency stands behind a small port with a back-end in memory and one
+//! Every pattern is a plain value that works without Tower ([`breaker`], [`retry`], [`bulkhead`],
+//! [`adaptive`], [`rate`], [`timeout`], [`hedge`], [`fallback`], [`chaos`]) and a thin layer around it; a
+//! [`pipeline`] puts them in the right order. Every dependency stands behind a small port with a back-end in memory and one
 //! conformance suite ([`broker`], [`outbox`], [`idempotency`], [`dlq`], [`discovery`]). Work is a
 //! `tower::Service`, so the same layers stand around an HTTP client and a handler of messages.
 //!
