@@ -1,10 +1,12 @@
 //! How long single calls take when many tasks make them.
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::iter::repeat_n;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinSet, yield_now};
+use tokio::time::timeout_at;
 
 use crate::bare::{Bare, Work};
 use crate::report::{Result, Row, Series};
@@ -26,6 +28,8 @@ pub(crate) struct Subject {
 const TASKS: usize = 64;
 const WORKERS: usize = 2;
 const CALLS: usize = 2_000;
+/// Hundreds of times as long as the slowest peer needs for a round.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// Calls per million that take at most so long, and what that is called.
 const QUANTILES: [(usize, &str); 4] = [
@@ -99,9 +103,12 @@ fn quantile(sorted: &[u64], per_million: usize) -> f64 {
 async fn tasks<S: Protected>(service: &S) -> Vec<u64> {
     let mut tasks: JoinSet<Vec<u64>> = (0..TASKS).map(|_| task(service.clone())).collect();
     let mut took = Vec::with_capacity(TASKS * CALLS);
-    while let Some(Ok(calls)) = tasks.join_next().await {
+    let end = Instant::now() + STUCK;
+    while let Ok(Some(Ok(calls))) = timeout_at(end.into(), tasks.join_next()).await {
         took.extend(calls);
     }
+    // A task that nobody wakes any more is a call that has taken all this time.
+    took.extend(repeat_n(nanos(STUCK), tasks.len()));
     took
 }
 
@@ -112,10 +119,14 @@ async fn task<S: Protected>(mut service: S) -> Vec<u64> {
     for _ in 0..CALLS {
         let began = Instant::now();
         black_box(make_calls(&mut service, requests, 1).await);
-        took.push(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        took.push(nanos(began.elapsed()));
         yield_now().await;
     }
     took
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! disturbs the machine disturbs all of them, and what is quoted is a ratio or a difference within a
 //! round. Calls are polled by hand, so that nobody pays for a runtime as long as nothing waits; what a
 //! peer asks of a runtime is there. Before and after it is measured each subject must show that it
-//! does what the case says.
+//! does what the case says. Where threads share a subject only that time counts during which all of
+//! them ran, which on a busy machine is not all of it.
 #![allow(
     clippy::disallowed_types,
     reason = "measures in real time, by the clock that costs least"
@@ -17,6 +18,7 @@ mod measure;
 mod report;
 mod subject;
 mod suites;
+mod together;
 
 use std::process::ExitCode;
 use std::{env, fs};

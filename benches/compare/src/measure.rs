@@ -1,12 +1,12 @@
 //! The runner: rounds in which all subjects of a case take turns.
 
-use std::sync::Barrier;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::bare::{self, Bare, Work};
-use crate::report::{Result, Row, Series};
+use crate::report::{Result, Row, Series, median};
 use crate::subject::{Requests, Run, Spent, Subject, within_runtime};
+use crate::together::Together;
 
 /// What is measured of all subjects in the same way.
 pub(crate) struct Case {
@@ -35,10 +35,16 @@ pub(crate) const ALONE: &[usize] = &[1];
 
 /// How long a subject runs in a round.
 const ROUND: Duration = Duration::from_millis(60);
+/// How long it may run until it has run at the same time in all threads for long enough.
+const LONGEST_ROUND: Duration = Duration::from_secs(3);
+/// Batches that make a median.
+const ENOUGH: usize = 20;
+/// A batch is made of slices, after each of which the other threads see that it goes on.
+const SLICES: u64 = 8;
+/// So long that the price of the clock is nothing, so short that most batches are not disturbed.
+const SLICE: Duration = Duration::from_micros(25);
 /// As long as a call that does a little, so that calls do not meet all the time.
 const WORK: Duration = Duration::from_nanos(700);
-/// The clock is read after so much time, so that its price is nothing.
-const BATCH: Duration = Duration::from_micros(200);
 
 /// Measures a case in all its variants.
 ///
@@ -82,10 +88,9 @@ fn variant(
     check(case, subjects)?;
     for _ in 0..rounds {
         for (subject, series) in subjects.iter().zip(&mut series) {
-            let spent = round(subject, case.fails_every, threads)?;
-            let calls = spent.calls as f64;
-            series.values.push(spent.time.as_nanos() as f64 / calls);
-            series.allocs.push(spent.allocs as f64 / calls);
+            let call = round(subject, case.fails_every, threads)?;
+            series.values.push(call.nanos);
+            series.allocs.push(call.allocs);
         }
     }
     check(case, subjects)?;
@@ -113,43 +118,86 @@ fn check(case: &Case, subjects: &[Subject]) -> Result<()> {
     Ok(())
 }
 
-/// What the threads together have done in a round.
-fn round(subject: &Subject, fails_every: Option<u64>, threads: usize) -> Result<Spent> {
-    let together = &Barrier::new(threads);
-    let spent = thread::scope(|scope| {
-        let begin = |_| {
+/// What a call took in a round.
+struct PerCall {
+    nanos: f64,
+    allocs: f64,
+}
+
+/// The mean of the threads.
+fn round(subject: &Subject, fails_every: Option<u64>, threads: usize) -> Result<PerCall> {
+    let together = &Together::new(threads);
+    let ended = thread::scope(|scope| {
+        let begin = |index| {
             let mut run = subject.for_thread();
-            let measured = move || measured(&mut *run, fails_every, together);
+            let requests = Requests::new(fails_every);
+            let measured = move || measured(&mut *run, requests, together, index);
             scope.spawn(move || within_runtime(measured))
         };
         let running: Vec<_> = (0..threads).map(begin).collect();
         let ended: Vec<_> = running.into_iter().map(ScopedJoinHandle::join).collect();
-        ended.into_iter().collect::<thread::Result<Vec<Spent>>>()
+        ended.into_iter().collect::<thread::Result<Vec<PerCall>>>()
     });
+    let ended = ended.map_err(|_panic| format!("{} panicked", subject.name))?;
+    let mean = |part: fn(&PerCall) -> f64| ended.iter().map(part).sum::<f64>() / threads as f64;
+    let nanos = mean(|thread| thread.nanos);
+    if nanos.is_nan() {
+        return Err("the threads did not run at the same time: the machine is too busy".into());
+    }
+    Ok(PerCall {
+        nanos,
+        allocs: mean(|thread| thread.allocs),
+    })
+}
+
+/// Makes batches of calls until the round is over. The batch in the middle counts: one in which the
+/// machine gave the processor to somebody else says nothing about the subject. Neither does one during
+/// which the others did not run.
+fn measured(
+    run: &mut dyn Run,
+    mut requests: Requests,
+    together: &Together,
+    index: usize,
+) -> PerCall {
+    let slice = slice(run, &mut requests);
+    together.begin();
+    let mut nanos = Vec::new();
     let mut all = Spent::default();
-    for spent in spent.map_err(|_panic| format!("{} panicked", subject.name))? {
-        all += spent;
-    }
-    Ok(all)
-}
-
-/// Makes batches of calls until the round is over.
-fn measured(run: &mut dyn Run, fails_every: Option<u64>, together: &Barrier) -> Spent {
-    let requests = &mut Requests::new(fails_every);
-    let batch = batch(run, requests);
-    together.wait();
-    let mut spent = Spent::default();
+    let mut finished = false;
     let began = Instant::now();
-    while began.elapsed() < ROUND {
-        spent += run.run(requests, batch);
+    // One that has panicked does not finish.
+    while !together.all_finished() && began.elapsed() < 2 * LONGEST_ROUND {
+        let before = together.steps_of_others(index);
+        let mut batch = Spent::default();
+        for _ in 0..SLICES {
+            batch += run.run(&mut requests, slice);
+            together.step(index);
+        }
+        if finished {
+            continue;
+        }
+        all += batch;
+        let after = together.steps_of_others(index);
+        let shared = before.zip(after).map(|(before, after)| after - before);
+        if shared.is_none_or(|steps| steps >= SLICES / 4) {
+            nanos.push(batch.time.as_nanos() as f64 / batch.calls as f64);
+        }
+        let elapsed = began.elapsed();
+        finished = elapsed >= ROUND && (nanos.len() >= ENOUGH || elapsed >= LONGEST_ROUND);
+        if finished {
+            together.finish();
+        }
     }
-    spent
+    PerCall {
+        nanos: median(&nanos),
+        allocs: all.allocs as f64 / all.calls as f64,
+    }
 }
 
-/// How many calls make a batch. Finding it out warms everything up.
-fn batch(run: &mut dyn Run, requests: &mut Requests) -> u64 {
-    let mut calls = 128;
-    while run.run(requests, calls).time < BATCH {
+/// How many calls make a slice of a batch.
+fn slice(run: &mut dyn Run, requests: &mut Requests) -> u64 {
+    let mut calls = 1;
+    while run.run(requests, calls).time < SLICE {
         calls *= 2;
     }
     calls

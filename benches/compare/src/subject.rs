@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 use tower::Service;
 
 use crate::alloc;
@@ -188,9 +189,11 @@ pub(crate) async fn make_calls<S: Protected>(
 
 /// Polls until the end, at no cost of a runtime as long as nothing waits. Whoever waits for what
 /// another thread holds is polled again in place, which is the cheapest for all who hold it for a
-/// moment only, and after a while in the thread's runtime, which a timer needs.
+/// moment only, and after a while in the thread's runtime, which a timer needs. One that is never woken
+/// is polled again after a second, so that the run comes to its end.
 fn finish<F: Future>(mut future: Pin<&mut F>) -> F::Output {
     const POLLS: u32 = 1_000;
+    const NEVER_WOKEN: Duration = Duration::from_secs(1);
     let context = &mut Context::from_waker(Waker::noop());
     for _ in 0..POLLS {
         if let Poll::Ready(output) = future.as_mut().poll(context) {
@@ -198,7 +201,14 @@ fn finish<F: Future>(mut future: Pin<&mut F>) -> F::Output {
         }
         spin_loop();
     }
-    RUNTIME.with(|runtime| runtime.block_on(future))
+    RUNTIME.with(|runtime| {
+        loop {
+            let woken = async { timeout(NEVER_WOKEN, future.as_mut()).await };
+            if let Ok(output) = runtime.block_on(woken) {
+                return output;
+            }
+        }
+    })
 }
 
 thread_local! {
