@@ -17,7 +17,8 @@ struct Figure {
     suite: String,
     case: String,
     subject: String,
-    median: f64,
+    /// `None` when it could not be measured.
+    median: Option<f64>,
 }
 
 const OURS: &str = "bowline";
@@ -47,7 +48,7 @@ fn figure(row: &Value) -> Result<Figure, String> {
         suite: text("suite")?,
         case,
         subject: text("subject")?,
-        median: row["median"].as_f64().ok_or("a row without a median")?,
+        median: row["median"].as_f64(),
     })
 }
 
@@ -64,7 +65,7 @@ fn markdown(figures: &[Figure]) -> String {
                 let mut figures = figures.iter();
                 figures
                     .find(|figure| figure.case == case && figure.subject == subject)
-                    .map(|figure| figure.median)
+                    .and_then(|figure| figure.median)
             };
             let cell = |subject: &&str| cell(subject, of(subject), of(OURS));
             let cells: Vec<String> = subjects.iter().map(cell).collect();
@@ -137,7 +138,8 @@ mod tests {
             {"suite": "breaker", "case": "closed", "subject": "bowline", "unit": "ns",
              "median": 705.0, "threads": 2, "work": "0.7 us"},
             {"suite": "breaker", "case": "open", "subject": "peer", "unit": "ns, p99", "median": 2180826},
-            {"suite": "rate", "case": "below", "subject": "peer", "unit": "ns", "median": 33}
+            {"suite": "rate", "case": "below", "subject": "peer", "unit": "ns", "median": 33},
+            {"suite": "rate", "case": "below", "subject": "busy", "unit": "ns", "median": null}
         ]"#;
         let expected = "\
 | breaker | bare | bowline | peer |
@@ -146,9 +148,9 @@ mod tests {
 | closed, 2 threads, 0.7 us of work | - | 710 ns | - |
 | open, p99 | - | - | 2200 us |
 
-| rate | peer |
-|---|---|
-| below | 33 ns |
+| rate | peer | busy |
+|---|---|---|
+| below | 33 ns | - |
 
 ";
         assert_eq!(markdown(&figures(text).expect("rows")), expected);

@@ -94,7 +94,7 @@ impl Work {
     /// As much as takes `time` on this machine.
     pub(crate) fn lasting(time: Duration) -> Self {
         const TURNS: u32 = 10_000;
-        const TRIES: usize = 50;
+        const TRIES: usize = 2_000;
         let tries = (0..TRIES).map(|_| {
             let began = Instant::now();
             black_box(black_box(Self(TURNS)).run());

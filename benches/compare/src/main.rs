@@ -23,6 +23,7 @@ mod together;
 use std::process::ExitCode;
 use std::{env, fs};
 
+use bare::Work;
 use report::{Result, Row};
 use suites::Suite;
 
@@ -82,9 +83,13 @@ impl Options {
 
     fn run(&self) -> Result<()> {
         let mut rows: Vec<Row> = Vec::new();
+        let work = Work::lasting(measure::WORK);
         for suite in &self.suites {
             for case in suite.cases.iter().filter(|case| self.wants(case.name)) {
-                Self::show(&mut rows, measure::case(suite.name, case, self.rounds)?);
+                Self::show(
+                    &mut rows,
+                    measure::case(suite.name, case, work, self.rounds)?,
+                );
             }
             for case in suite.latencies.iter().filter(|case| self.wants(case.name)) {
                 Self::show(&mut rows, latency::case(suite.name, case, self.rounds)?);

@@ -32,7 +32,8 @@ pub(crate) struct Row {
     pub(crate) work: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) rounds: usize,
-    /// Of the rounds, the call itself included.
+    /// Of the rounds, the call itself included; not a number, which JSON shows as `null`, when in no
+    /// round the threads ran at the same time.
     pub(crate) median: f64,
     pub(crate) min: f64,
     pub(crate) max: f64,
@@ -62,8 +63,8 @@ impl Series {
             .map(|series| Row {
                 subject: series.subject,
                 median: median(&series.values),
-                min: series.values.iter().copied().fold(f64::INFINITY, f64::min),
-                max: series.values.iter().copied().fold(0.0, f64::max),
+                min: series.values.iter().copied().fold(f64::NAN, f64::min),
+                max: series.values.iter().copied().fold(f64::NAN, f64::max),
                 added: bare
                     .filter(|_| series.subject != bare::NAME)
                     .map(|bare| series.by_round(bare, |value, bare| value - bare)),
@@ -85,8 +86,10 @@ impl Series {
 }
 
 /// The middle one of `values`, or the mean of the two in the middle; not a number when there is none.
+/// What is not a number is left out.
 pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
+    let known = values.iter().copied().filter(|value| !value.is_nan());
+    let mut sorted: Vec<f64> = known.collect();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
     match sorted.get(middle) {
@@ -153,6 +156,7 @@ fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
 /// One digit after the point where it means something.
 fn figure(value: f64) -> String {
     match value.abs() {
+        unknown if !unknown.is_finite() => "-".to_owned(),
         small if small < 99.95 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
     }
@@ -176,6 +180,7 @@ mod tests {
         assert_eq!(median(&[7.0]), 7.0);
         assert_eq!(median(&[9.0, 1.0, 5.0]), 5.0);
         assert_eq!(median(&[9.0, 1.0, 5.0, 2.0]), 3.5);
+        assert_eq!(median(&[9.0, f64::NAN, 1.0, 5.0]), 5.0);
     }
 
     #[test]
