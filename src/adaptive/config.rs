@@ -130,7 +130,11 @@ impl Algorithm {
             }) => {
                 let field = "algorithm.gradient.tolerance";
                 problems.check(tolerance > Ratio::ZERO, field, tolerance, "above 0 to 1");
-                longer_than_zero("algorithm.gradient.measure_every", measure_every, problems);
+                let field = "algorithm.gradient.measure_every";
+                longer_than_zero(field, measure_every, problems);
+                let shown = duration::format(measure_every);
+                let fine = measure_every <= Gradient::LONGEST;
+                problems.check(fine, field, shown, "at most 1d");
             }
             Self::Aimd(Aimd { increase }) => {
                 let allowed = format!("1 to {}", Config::LIMIT_MAX);
@@ -153,6 +157,9 @@ impl Gradient {
         self.tolerance = share;
         self
     }
+
+    /// A service changes in a day.
+    pub const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 
     /// Sets how often it is measured how long calls take alone.
     #[must_use]

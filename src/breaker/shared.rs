@@ -142,7 +142,10 @@ impl Shared {
     #[inline(never)]
     fn learn(&self, ticket: Ticket, ended: Ended, word: Word, saturated: bool) {
         // It holds no place that could be given back.
-        if ended == Ended::Answered(Outcome::Ignored) && !ticket.is_probe() {
+        if ended == Ended::Answered(Outcome::Ignored)
+            && !ticket.is_probe()
+            && word.generation() == ticket.generation
+        {
             self.meters.with(|meters| meters.ended(ended));
             return;
         }

@@ -378,7 +378,14 @@ impl Machine {
         if config.open_for != self.config.open_for {
             self.delays = config.open_for.delays();
         }
+        let rule = |config: &Config| (config.probes, config.success_ratio);
+        // What was counted under the old rule may never come to a verdict under the new one.
+        let begins_anew = rule(&config) != rule(&self.config);
         self.config = config;
+        if begins_anew && matches!(self.phase, Phase::HalfOpen(_)) {
+            self.generation += 1;
+            self.phase = Phase::HalfOpen(Probes::new());
+        }
     }
 
     fn open(&mut self, reason: Reason, now: Instant) -> Transition {
@@ -411,10 +418,11 @@ impl Machine {
 
     /// Takes the function's answer, if it is still open for the same reason.
     pub(super) fn stay_open(&mut self, generation: u64, wait: Duration) {
+        let asked = self.asked();
         if let Phase::Open { since, until } = &mut self.phase
             && self.generation == generation
         {
-            *until = after(*since, wait);
+            *until = after(*since, wait.max(asked));
         }
     }
 
@@ -486,9 +494,6 @@ fn ramp(config: &Config, since: Duration) -> Result<Option<u32>, Option<Duration
 
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Machine")
-            .field("phase", &self.phase)
-            .field("generation", &self.generation)
-            .finish_non_exhaustive()
+        f.debug_tuple("Machine").field(&self.phase).finish()
     }
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bowline::breaker::State;
-use bowline::discovery::ServiceClient;
 use bowline::discovery::client::{DEADLINE, Kind, REQUEST_ID, Sent, USER, deadline};
+use bowline::discovery::{Instance, ServiceClient, StaticList};
 use bowline::error::Rejected;
 use bowline::message::TraceContext;
 use bowline::problem::Problem;
@@ -278,4 +278,40 @@ async fn a_refusal_after_an_attempt_does_not_claim_that_nothing_was_sent() {
         "21st attempt"
     );
     assert_eq!((refused.kind(), refused.sent()), (Kind::Rejected, Sent::No));
+}
+
+/// Whatever cuts an attempt off, only what may be repeated is.
+#[tokio::test(start_paused = true)]
+async fn a_post_that_hangs_is_sent_once_whoever_bounds_the_attempt() {
+    let fake = Fake::new(|_| pending());
+    let registry = StaticList::new([
+        Instance::new("tasks", "a:80"),
+        Instance::new("tasks", "b:80"),
+    ]);
+    let mut retry = bowline::retry::Config::default();
+    retry.attempt_timeout = Some(Duration::from_millis(200));
+    let client = ServiceClient::builder(registry, fake.clone()).retry(retry);
+    let client = client.build().expect("a fine policy");
+    let call = client.invoke("tasks").post("/api/tasks").send();
+    assert!(call.await.is_err());
+    assert_eq!(fake.hosts().len(), 1);
+    assert_eq!(client.breakers()[0].failures, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_in_a_hurry_do_not_open_the_breaker_for_the_others() {
+    let fake = Fake::new(|_| async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        answer(StatusCode::OK)
+    });
+    let client = client(&["a"], &fake).await;
+    for _ in 0..100 {
+        let hurried = client
+            .invoke("tasks")
+            .get("/")
+            .deadline(Duration::from_millis(5));
+        assert!(hurried.send().await.is_err());
+    }
+    assert_eq!(client.breakers()[0].state, State::Closed);
+    assert!(client.invoke("tasks").get("/").send().await.is_ok());
 }

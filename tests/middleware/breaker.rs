@@ -473,3 +473,29 @@ async fn a_permit_that_outlives_its_breaker_says_nothing_to_the_next_one() {
         assert_eq!((next.state(), next.snapshot().calls), (State::Closed, 0));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_rule_for_probes_begins_anew_with_them() {
+    let policy = |probes, ratio| {
+        let mut config = Config::default();
+        config.consecutive_failures = Some(2);
+        config.open_for = Backoff::constant(WAIT).jitter(Jitter::None);
+        config.probes = probes;
+        config.success_ratio = ratio;
+        config
+    };
+    let breaker = Breaker::builder("upstream").config(policy(10, Ratio::HALF));
+    let breaker = breaker.build().unwrap();
+    fail(&breaker);
+    fail(&breaker);
+    advance(WAIT).await;
+    for _ in 0..4 {
+        succeed(&breaker);
+    }
+    breaker.reconfigure(policy(3, Ratio::ONE)).unwrap();
+    assert_eq!(breaker.state(), State::HalfOpen);
+    for _ in 0..3 {
+        succeed(&breaker);
+    }
+    assert_eq!(breaker.state(), State::Closed);
+}

@@ -38,6 +38,8 @@ struct Answered {
 /// An attempt that was made.
 struct Attempted {
     instance: Arc<Instance>,
+    /// Its caller had less time than an attempt is given.
+    hurried: bool,
     /// What was known of the request before it.
     before: Sent,
     answer: Result<http::Response<Bytes>, TransportError>,
@@ -124,6 +126,7 @@ impl Run<'_> {
             instance,
             before,
             answer,
+            ..
         } = attempted?;
         answer
             .map(|response| Answered { response, instance })
@@ -154,6 +157,7 @@ impl Run<'_> {
             .unwrap_or_else(|_elapsed| Err(TransportError::unknown(Rejected::elapsed(limit))));
         Ok(Attempted {
             instance,
+            hurried: limit == left,
             before,
             answer,
         })
@@ -161,6 +165,12 @@ impl Run<'_> {
 
     /// What an attempt says about the service.
     fn evidence(&self, attempted: &Result<Attempted, Failed>) -> Outcome {
+        // A caller in a hurry says nothing about a service that others wait for.
+        let too_late =
+            |answer: &Result<_, TransportError>| matches!(answer, Err(error) if error.is_elapsed());
+        if matches!(attempted, Ok(tried) if tried.hurried && too_late(&tried.answer)) {
+            return Outcome::Ignored;
+        }
         match attempted.as_ref().map(|attempted| &attempted.answer) {
             // One instance that is gone says nothing about the service while there are others: its
             // entry stays in the registry for a while after a crash.

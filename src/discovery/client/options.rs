@@ -112,11 +112,17 @@ impl Builder {
     /// All values that are out of range.
     pub fn build(self) -> Result<ServiceClient, ConfigError> {
         self.options.pipeline.check()?;
-        Ok(ServiceClient::new(
-            self.watches,
-            self.transport,
-            self.options,
-        ))
+        let mut options = self.options;
+        // An attempt that the retry cuts off is tried again whatever it was: only the client knows which
+        // calls may be repeated, so it bounds the attempts itself.
+        let pipeline = &mut options.pipeline;
+        if let Some(retry) = &mut pipeline.retry
+            && let Some(limit) = retry.attempt_timeout.take()
+        {
+            let other = pipeline.attempt_timeout.unwrap_or(limit);
+            pipeline.attempt_timeout = Some(limit.min(other));
+        }
+        Ok(ServiceClient::new(self.watches, self.transport, options))
     }
 }
 

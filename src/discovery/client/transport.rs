@@ -5,7 +5,7 @@ use http::{Request, Response};
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
-use crate::error::BoxError;
+use crate::error::{BoxError, Rejected, rejected};
 
 /// Sends one request to one instance: a Tower service from request to response, bodies in memory.
 ///
@@ -81,6 +81,11 @@ impl TransportError {
     #[must_use]
     pub fn sent(&self) -> Sent {
         self.sent
+    }
+
+    /// Whether there was no time left for it.
+    pub(super) fn is_elapsed(&self) -> bool {
+        matches!(rejected(&self.source), Some(Rejected::Elapsed { .. }))
     }
 }
 
