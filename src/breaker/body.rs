@@ -12,7 +12,8 @@ use pin_project::pin_project;
 use tower::{Layer, Service};
 
 use super::ended::Ended;
-use super::waiting::{Polling, Waiting};
+use super::future::{State, StateProjection};
+use super::waiting::Polling;
 use super::{Breaker, Permit};
 use crate::classify::{Classify, Outcome};
 use crate::error::Rejected;
@@ -71,11 +72,7 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         HeadFuture(match self.breaker.try_acquire() {
-            Ok(permit) => State::Called {
-                future: self.inner.call(request),
-                permit: Waiting::new(permit),
-                classifier: self.classifier.clone(),
-            },
+            Ok(permit) => State::called(self.inner.call(request), permit, self.classifier.clone()),
             Err(rejected) => State::Rejected(Some(rejected)),
         })
     }
@@ -85,19 +82,6 @@ where
 #[pin_project]
 #[derive(Debug)]
 pub struct HeadFuture<F, C>(#[pin] State<F, C>);
-
-#[pin_project(project = StateProjection)]
-#[derive(Debug)]
-enum State<F, C> {
-    Called {
-        #[pin]
-        future: F,
-        permit: Waiting,
-        classifier: C,
-    },
-    /// `Some` until it is returned.
-    Rejected(Option<Rejected>),
-}
 
 impl<F, C, B, E> Future for HeadFuture<F, C>
 where

@@ -20,7 +20,7 @@ pub struct ResponseFuture<F, C>(#[pin] State<F, C>);
 
 #[pin_project(project = StateProjection)]
 #[derive(Debug)]
-enum State<F, C> {
+pub(super) enum State<F, C> {
     Called {
         #[pin]
         future: F,
@@ -31,14 +31,21 @@ enum State<F, C> {
     Rejected(Option<Rejected>),
 }
 
-impl<F, C> ResponseFuture<F, C> {
+impl<F, C> State<F, C> {
     #[inline]
     pub(super) fn called(future: F, permit: Permit, classifier: C) -> Self {
-        Self(State::Called {
+        Self::Called {
             future,
             permit: Waiting::new(permit),
             classifier,
-        })
+        }
+    }
+}
+
+impl<F, C> ResponseFuture<F, C> {
+    #[inline]
+    pub(super) fn called(future: F, permit: Permit, classifier: C) -> Self {
+        Self(State::called(future, permit, classifier))
     }
 
     #[inline]
