@@ -31,7 +31,8 @@
 //! 8. [`force_open`](Breaker::force_open), [`disable`](Breaker::disable) and
 //!    [`metrics_only`](Breaker::metrics_only) hold until [`reset`](Breaker::reset), whatever comes.
 //!
-//! The state machine is checked against a model of these rules, with random schedules.
+//! Windows of calls, consecutive failures, probes and their leases, and manual control are checked against
+//! a model of these rules, with random schedules; the rest has tests of its own.
 //!
 //! # When not to use it
 //!

@@ -17,7 +17,9 @@
 //!    place in the bulkhead: what is rejected holds nothing.
 //! 4. An attempt that is too slow is a failure to the breaker, as it ends inside.
 //! 5. Rejections of the inner patterns are ignored by the breaker, and the retry makes no further
-//!    attempt for them, but waits for an open breaker if there is time.
+//!    attempt for them, but waits for an open breaker if there is time. The default classifier knows a
+//!    rejection as [`Rejected`](crate::error::Rejected) or boxed: an error enum of your own that holds one
+//!    needs a classifier that says [`Ignored`](crate::classify::Outcome::Ignored) to it.
 //!
 //! # When not to use it
 //!
