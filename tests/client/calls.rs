@@ -4,13 +4,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bowline::breaker::State;
+use bowline::deadline::within;
 use bowline::discovery::client::{DEADLINE, Kind, REQUEST_ID, Sent, USER, deadline};
 use bowline::discovery::{Instance, ServiceClient, StaticList};
-use bowline::error::Rejected;
+use bowline::error::{BoxError, Rejected};
 use bowline::message::TraceContext;
 use bowline::problem::Problem;
 use http::StatusCode;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::support::{Fake, Flaky, answer, client, refused, reset};
 
@@ -208,6 +209,42 @@ async fn an_instance_that_is_gone_does_not_open_the_breaker_for_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_dead_instances_than_attempts_open_the_breaker() {
+    let fake = Fake::new(|_| async { refused() });
+    let client = client(&["a", "b", "c", "d", "e", "f", "g"], &fake).await;
+    for _ in 0..30 {
+        assert!(client.invoke("tasks").get("/").send().await.is_err());
+    }
+    assert_eq!(client.breakers()[0].state, State::Open);
+    let seen = fake.seen().len();
+    assert!(seen <= 20 * 3, "the minimum of calls, then none: {seen}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_of_whoever_calls_bounds_the_call() {
+    let limit = Duration::from_millis(200);
+    let fake = Fake::new(|_| async {
+        sleep(Duration::from_millis(150)).await;
+        answer(StatusCode::SERVICE_UNAVAILABLE)
+    });
+    let client = client(&["a", "b"], &fake).await;
+    let began = Instant::now();
+    let call = async {
+        let sent = client.invoke("tasks").get("/").send().await;
+        sent.map_err(BoxError::from)
+    };
+    assert!(within(limit, call).await.is_err());
+    assert_eq!(began.elapsed(), limit);
+    let told: Vec<_> = fake
+        .seen()
+        .iter()
+        .filter_map(|seen| deadline(&seen.headers))
+        .collect();
+    assert_eq!(told[0], limit);
+    assert!(told[1] <= Duration::from_millis(50), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_without_time_is_not_sent() {
     let fake = Fake::new(|_| async { answer(StatusCode::OK) });
     let client = client(&["a"], &fake).await;
@@ -301,7 +338,7 @@ async fn a_post_that_hangs_is_sent_once_whoever_bounds_the_attempt() {
 #[tokio::test(start_paused = true)]
 async fn callers_in_a_hurry_do_not_open_the_breaker_for_the_others() {
     let fake = Fake::new(|_| async {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        sleep(Duration::from_millis(20)).await;
         answer(StatusCode::OK)
     });
     let client = client(&["a"], &fake).await;

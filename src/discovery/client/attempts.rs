@@ -11,7 +11,7 @@ use super::error::{Error, Kind};
 use super::headers::{DEADLINE, IDEMPOTENCY_KEY, deadline_value};
 use super::transport::{Sent, TransportError};
 use super::{Response, ServiceClient, Upstream};
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, Permit};
 use crate::classify::{Classify, Failure, HttpStatus, Outcome};
 use crate::deadline::within;
 use crate::discovery::{Instance, InstanceId};
@@ -60,10 +60,12 @@ struct Run<'a> {
     progress: Mutex<Progress>,
 }
 
-#[derive(Clone)]
 struct Progress {
     tried: Vec<InstanceId>,
     sent: Sent,
+    /// Of the latest attempt, when it reached nobody: what that says about the service depends on
+    /// whether there is another one.
+    unreached: Option<Permit>,
 }
 
 /// Sends `request` until it is answered, may not be repeated, or its time is up.
@@ -81,6 +83,7 @@ pub(super) async fn run(
         progress: Mutex::new(Progress {
             tried: Vec::new(),
             sent: Sent::No,
+            unreached: None,
         }),
     };
     let judge = |result: Result<&Answered, &Failed>| run.judge(result);
@@ -91,7 +94,12 @@ pub(super) async fn run(
         }
     };
     let result = within(left, tried).await;
-    let Progress { tried, sent } = run.progress().clone();
+    let mut progress = run.progress();
+    if let Some(permit) = progress.unreached.take() {
+        permit.record(Outcome::Failure(Failure::Transient));
+    }
+    let (attempts, sent) = (progress.tried.len(), progress.sent);
+    drop(progress);
     let error = match result {
         Ok(Answered { response, instance }) => {
             let (parts, bytes) = response.into_parts();
@@ -100,7 +108,7 @@ pub(super) async fn run(
                 headers: parts.headers,
                 bytes,
                 instance,
-                attempts: u32::try_from(tried.len()).unwrap_or(u32::MAX),
+                attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
             });
         }
         Err(Failed::Invalid(error)) => request.error(Kind::Invalid, error),
@@ -117,10 +125,19 @@ impl Run<'_> {
         if let Some(limiter) = pipeline.rate_limit() {
             limiter.try_acquire()?;
         }
+        // One instance that is gone says nothing about the service when another is tried after it:
+        // its entry stays in the registry for a while after a crash.
+        if let Some(permit) = self.progress().unreached.take() {
+            permit.record(Outcome::Ignored);
+        }
         let permit = pipeline.breaker().map(Breaker::try_acquire).transpose()?;
         let attempted = self.placed().await;
-        if let Some(permit) = permit {
-            permit.record(self.evidence(&attempted));
+        match (permit, &attempted) {
+            (Some(permit), Ok(tried)) if tried.reached_nobody() => {
+                self.progress().unreached = Some(permit);
+            }
+            (Some(permit), attempted) => permit.record(evidence(attempted)),
+            (None, _) => {}
         }
         let Attempted {
             instance,
@@ -163,35 +180,11 @@ impl Run<'_> {
         })
     }
 
-    /// What an attempt says about the service.
-    fn evidence(&self, attempted: &Result<Attempted, Failed>) -> Outcome {
-        // A caller in a hurry says nothing about a service that others wait for.
-        let too_late =
-            |answer: &Result<_, TransportError>| matches!(answer, Err(error) if error.is_elapsed());
-        if matches!(attempted, Ok(tried) if tried.hurried && too_late(&tried.answer)) {
-            return Outcome::Ignored;
-        }
-        match attempted.as_ref().map(|attempted| &attempted.answer) {
-            // One instance that is gone says nothing about the service while there are others: its
-            // entry stays in the registry for a while after a crash.
-            Ok(Err(error)) if error.sent() == Sent::No && self.has_another() => Outcome::Ignored,
-            Ok(answer) => outcome(answer.as_ref()),
-            Err(_) => Outcome::Ignored,
-        }
-    }
-
     /// The next instance that was not tried; when all were, any.
     fn next(&self) -> Result<Arc<Instance>, Rejected> {
         let balancer = &self.upstream.balancer;
         let picked = balancer.pick(&self.progress().tried);
         picked.or_else(|_all_tried| balancer.pick(&[]))
-    }
-
-    fn has_another(&self) -> bool {
-        let listed = self.upstream.balancer.watch().snapshot();
-        let progress = self.progress();
-        let mut instances = listed.instances().iter();
-        instances.any(|instance| !progress.tried.contains(&instance.id))
     }
 
     /// From here on the request may arrive, also if the caller does not wait for the end.
@@ -219,6 +212,27 @@ impl Run<'_> {
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attempted {
+    fn reached_nobody(&self) -> bool {
+        matches!(&self.answer, Err(error) if error.sent() == Sent::No)
+    }
+
+    /// Its caller had too little time for anybody to answer.
+    fn was_hurried(&self) -> bool {
+        self.hurried && matches!(&self.answer, Err(error) if error.is_elapsed())
+    }
+}
+
+/// What an attempt that was begun says about the service.
+fn evidence(attempted: &Result<Attempted, Failed>) -> Outcome {
+    match attempted {
+        // A caller in a hurry says nothing about a service that others wait for.
+        Ok(attempted) if attempted.was_hurried() => Outcome::Ignored,
+        Ok(attempted) => outcome(attempted.answer.as_ref()),
+        Err(_) => Outcome::Ignored,
     }
 }
 

@@ -13,6 +13,7 @@ use super::error::{Error, Kind};
 use super::headers::{IDEMPOTENCY_KEY, REQUEST_ID, USER, forwardable};
 use super::{Response, ServiceClient};
 use crate::clock::after;
+use crate::deadline;
 use crate::error::{BoxError, Rejected};
 use crate::message::TraceContext;
 
@@ -124,8 +125,9 @@ impl Call<'_> {
         self
     }
 
-    /// Sets the time for the whole call: looking the service up, all attempts and all pauses. None at
-    /// all is [`Rejected::Elapsed`], and nothing is sent.
+    /// Sets the time for the whole call: looking the service up, all attempts and all pauses. A
+    /// [deadline](crate::deadline) around it that ends earlier counts instead. No time at all is
+    /// [`Rejected::Elapsed`], and nothing is sent.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -170,12 +172,14 @@ impl Call<'_> {
                 self.headers.insert(REQUEST_ID, id);
             }
         }
-        let end = after(Instant::now(), self.limit);
+        // Whoever makes the call may be waited for as well.
+        let limit = deadline::remaining().map_or(self.limit, |left| left.min(self.limit));
+        let end = after(Instant::now(), limit);
         let late = || {
-            let rejected = Rejected::elapsed(self.limit);
+            let rejected = Rejected::elapsed(limit);
             Error::new(self.service.clone(), Kind::Rejected, rejected)
         };
-        if self.limit.is_zero() {
+        if limit.is_zero() {
             return Err(late());
         }
         let upstream = timeout_at(end, self.client.upstream(&self.service)).await;

@@ -76,13 +76,15 @@ pub use transport::{Sent, Transport, TransportError};
 ///
 /// # How it decides
 ///
-/// 1. A whole call ends within its deadline; what is left of it travels in the [`DEADLINE`] header.
+/// 1. A whole call ends within its deadline, and within that of whoever makes it
+///    ([`deadline::current`](crate::deadline::current)); what is left travels in the [`DEADLINE`]
+///    header.
 /// 2. An attempt that brings no response, or a response that [`HttpStatus`](crate::classify::HttpStatus)
 ///    takes for a transient failure, is repeated on the next instance as the [`retry`](crate::retry)
 ///    policy says: `GET`, `HEAD`, `OPTIONS`, `TRACE`, `PUT`, `DELETE` and what has an idempotency
 ///    key; anything else only when it was certainly not sent.
 /// 3. Every service has a [`Pipeline`] of its own. Its [`Breaker`] sees each attempt, but for those that
-///    did not reach an instance while there are others; while it is open, calls are refused. Its
+///    reached no instance and were followed by another; while it is open, calls are refused. Its
 ///    [bulkhead](crate::bulkhead) bounds the attempts that run at once.
 /// 4. Every attempt continues the trace with a span of its own.
 ///
