@@ -21,6 +21,8 @@ const HELP: &str = "usage: todo [--demo]\n\
     TODO_LISTEN  the address of the page, 127.0.0.1:8080\n\
     TODO_DEMO    true is the same as --demo\n\
     TODO_LOG     what to log, warn\n\
+    TODO_SMTP    the mail server; without one mails are put into the folder mail of TODO_DATA\n\
+    TODO_WEBHOOK where each notification is posted, nowhere\n\
     TODO_OPERATORS and TODO_INVITATION  who may see and change the operation: on loopback everyone";
 
 fn main() -> ExitCode {
@@ -60,12 +62,13 @@ async fn run(local: Local) -> Result<(), BoxError> {
     let backend = Embedded::open(&local.folder).await?;
     let secret = secret(&local.folder)?;
     let shutdown = Shutdown::new();
-    let inner = Settings::local(
+    let mut inner = Settings::local(
         SocketAddr::from(([127, 0, 0, 1], 0)),
         secret.clone(),
         local.operators.clone(),
         local.demo,
     );
+    inner.channels = local.channels;
     let mut front = Settings::local(local.listen, secret, local.operators, local.demo);
     front.announce = Some("todo is at".to_owned());
 

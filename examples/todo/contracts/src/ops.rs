@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(clippy::exhaustive_structs, reason = "a body of the HTTP contract")]
 pub struct Operations {
-    /// The gateway's pipelines, one per upstream.
+    /// The gateway's pipelines, one per upstream, and those of the channels of notifications.
     pub breakers: Vec<Breaker>,
     /// The outboxes, one per service that has one.
     pub outboxes: Vec<Outbox>,
@@ -19,11 +19,11 @@ pub struct Operations {
     pub demo: bool,
 }
 
-/// What stands before one upstream: its breaker, and what is around it.
+/// What stands before one upstream or channel: its breaker, and what is around it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(clippy::exhaustive_structs, reason = "a body of the HTTP contract")]
 pub struct Breaker {
-    /// The upstream it protects.
+    /// What it protects.
     pub name: String,
     /// `closed`, `open` or `half-open`.
     pub state: String,
@@ -123,4 +123,7 @@ pub struct Faults {
     /// Tasks answer after so many milliseconds, at most 60,000.
     #[serde(default)]
     pub delay_ms: u64,
+    /// Mails fail to be sent.
+    #[serde(default)]
+    pub no_mail: bool,
 }

@@ -43,6 +43,16 @@ impl Cluster {
     /// When a server or a service does not start.
     #[must_use]
     pub fn start(mode: Mode, demo: bool) -> Self {
+        Self::start_with(mode, demo, &[])
+    }
+
+    /// As [`start`](Self::start), with more variables for every program.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(mode: Mode, demo: bool, variables: &[(&'static str, &str)]) -> Self {
         let data = tempfile::tempdir().expect("a folder for the data");
         let environment = match mode {
             Mode::Embedded => embedded(&data),
@@ -62,6 +72,9 @@ impl Cluster {
                 .push(("TODO_DEMO".to_owned(), "true".to_owned()));
         }
         for name in cluster.names() {
+            for (variable, value) in variables {
+                cluster.set(name, variable, value);
+            }
             cluster.run(name);
         }
         cluster

@@ -6,13 +6,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bowline::discovery::client::Error;
 use bowline::message::TraceContext;
-use bowline::pipeline::Snapshot;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use todo_contracts::ops::{Breaker, Faults, Instance, Letter, Operations, Outbox};
 use todo_contracts::services;
 use todo_platform::auth::Caller;
 use todo_platform::http::{Failure, Json, trace_of};
+use todo_platform::ops::breaker;
 
 use crate::proxy::{DEADLINE, unreachable};
 use crate::run::App;
@@ -31,13 +31,15 @@ async fn view(
 ) -> Result<Json<Operations>, Failure> {
     caller.require_operator()?;
     // Each part is asked at the same time, and one that does not answer takes nothing from the rest.
-    let (users, tasks, notifications, letters) = tokio::join!(
+    let (users, tasks, notifications, letters, channels) = tokio::join!(
         outbox(&app, services::USERS, &headers),
         outbox(&app, services::TASKS, &headers),
         outbox(&app, services::NOTIFICATIONS, &headers),
         ask::<Vec<Letter>>(&app, services::NOTIFICATIONS, "/ops/dead-letters", &headers),
+        ask::<Vec<Breaker>>(&app, services::NOTIFICATIONS, "/ops/pipelines", &headers),
     );
     let breakers = app.client.pipelines().into_iter().filter_map(breaker);
+    let breakers = breakers.chain(channels.unwrap_or_default());
     let watches = app.client.watches();
     let instances = watches.iter().flat_map(|watch| {
         let snapshot = watch.snapshot();
@@ -58,24 +60,6 @@ async fn view(
         instances: instances.collect(),
         demo: app.demo,
     }))
-}
-
-fn breaker(pipeline: Snapshot) -> Option<Breaker> {
-    let (breaker, retry) = (pipeline.breaker?, pipeline.retry?);
-    let bulkhead = pipeline.bulkhead?;
-    Some(Breaker {
-        failure_rate: breaker.failure_rate(),
-        name: breaker.name.to_string(),
-        state: breaker.state.as_str().to_owned(),
-        calls: breaker.calls.into(),
-        failures: breaker.failures.into(),
-        reason: breaker.reason.map(|reason| reason.as_str().to_owned()),
-        rejected: breaker.rejected,
-        retries: retry.retries,
-        over_budget: retry.refused,
-        running: bulkhead.running,
-        places: bulkhead.limit,
-    })
 }
 
 async fn decide(

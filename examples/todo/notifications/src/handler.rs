@@ -1,10 +1,10 @@
-//! From an event of a task to a notification.
+//! From an event of a task to a notification, and from an account to its address.
 
 use bowline::broker::Delivery;
 use bowline::error::{BoxError, Error, Kind};
 use bowline::idempotency::Key;
 use bowline::message::Message;
-use todo_contracts::events::{TaskCompleted, TaskCreated, TaskDeleted};
+use todo_contracts::events::{TaskCompleted, TaskCreated, TaskDeleted, UserRegistered};
 use todo_platform::faults::Refusal;
 use todo_platform::messages;
 use uuid::Uuid;
@@ -44,6 +44,16 @@ impl<S: Store> Notifier<S> {
     ) -> Result<(), BoxError> {
         let text = format!("Deleted: {}", event.title);
         self.notify(&delivery, event.task, text).await
+    }
+
+    pub(crate) async fn registered(
+        self,
+        event: UserRegistered,
+        _delivery: Delivery,
+    ) -> Result<(), BoxError> {
+        // The same however often it is done.
+        self.store.set_address(event.user, &event.email).await?;
+        Ok(())
     }
 
     async fn notify(&self, delivery: &Delivery, task: Uuid, text: String) -> Result<(), BoxError> {

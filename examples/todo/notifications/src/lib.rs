@@ -1,5 +1,7 @@
-//! The notifications service: reads the events of tasks and makes one notification of each.
+//! The notifications service: makes one notification of each event of a task, and sends it through the
+//! channels that are set up.
 
+mod channel;
 mod handler;
 mod http;
 mod run;

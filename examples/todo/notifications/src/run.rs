@@ -1,15 +1,20 @@
+use std::future::Future;
+use std::pin::Pin;
+
 use bowline::consumer::{Consumer, Handlers};
 use bowline::dlq::DeadLetterLayer;
 use bowline::error::BoxError;
+use bowline::pipeline::Pipeline;
 use bowline::retry::Retry;
-use bowline::shutdown::Shutdown;
+use bowline::shutdown::{Shutdown, Token};
 use todo_contracts::{services, topics};
 use todo_platform::auth::Tokens;
-use todo_platform::faults::{Delay, Refusal};
+use todo_platform::faults::Switches;
 use todo_platform::service::{Parts, Service};
 use todo_platform::{Backend, Deployment, Settings, ops};
 use tower::ServiceBuilder;
 
+use crate::channel::{self, Channel, Mail, Transport, Webhook};
 use crate::handler::Notifier;
 use crate::http::{App, routes};
 use crate::store::{self, Store};
@@ -48,7 +53,7 @@ async fn serve<B: Backend, S: Store>(
     store.migrate().await?;
     backend.create_topics().await?;
     let tokens = Tokens::new(&settings.secret);
-    let refusal = Refusal::default();
+    let switches = Switches::default();
     let app = App {
         store: store.clone(),
         tokens: tokens.clone(),
@@ -65,14 +70,18 @@ async fn serve<B: Backend, S: Store>(
             tokens.clone(),
         ));
     if settings.demo {
-        router = router.merge(ops::faults(Delay::default(), refusal.clone(), tokens));
+        router = router.merge(ops::faults(switches.clone(), tokens.clone()));
     }
     let notifier = Notifier {
         store: store.clone(),
-        refusal,
+        refusal: switches.refusal,
     };
     let handlers = Handlers::new()
         .require_user()
+        .on({
+            let notifier = notifier.clone();
+            move |event, delivery| notifier.clone().registered(event, delivery)
+        })
         .on({
             let notifier = notifier.clone();
             move |event, delivery| notifier.clone().created(event, delivery)
@@ -88,9 +97,27 @@ async fn serve<B: Backend, S: Store>(
         .service(handlers);
     let consumer = Consumer::builder(backend.subscriber()?, handler)
         .group(backend.service(services::NOTIFICATIONS))
-        .topics([backend.topic(topics::TASKS)])
+        .topics([backend.topic(topics::TASKS), backend.topic(topics::USERS)])
         .build()?;
-    let parts = Parts::new(router)
+    let mut channels = Vec::new();
+    let mut senders = Vec::new();
+    if let Some(mailing) = &settings.channels.mail {
+        let mail = Mail::new(store.clone(), mailing, switches.outage)?;
+        let pipeline = channel::pipeline("mail")?;
+        senders.push(("mail", sender(&backend, &store, mail, pipeline.clone())?));
+        channels.push(pipeline);
+    }
+    if let Some(address) = &settings.channels.webhook {
+        let webhook = Webhook::new(address.clone());
+        let pipeline = channel::pipeline("webhook")?;
+        senders.push((
+            "webhook",
+            sender(&backend, &store, webhook, pipeline.clone())?,
+        ));
+        channels.push(pipeline);
+    }
+    router = router.merge(ops::pipelines(channels, tokens));
+    let mut parts = Parts::new(router)
         .relay(store.outbox(), backend.publisher()?)?
         .sweep(move |keep| {
             let store = store.clone();
@@ -99,7 +126,37 @@ async fn serve<B: Backend, S: Store>(
         .task("consumer", async move |token| {
             consumer.run(token).await.map_err(BoxError::from)
         });
+    for (name, run) in senders {
+        parts = parts.task(name, run);
+    }
     Service::new(services::NOTIFICATIONS, backend, settings)
         .run(parts, shutdown)
         .await
+}
+
+type Sender =
+    Box<dyn FnOnce(Token) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send>;
+
+/// The consumer that sends what one channel has to send.
+fn sender<B: Backend, S: Store, T: Transport>(
+    backend: &B,
+    store: &S,
+    transport: T,
+    pipeline: Pipeline,
+) -> Result<Sender, BoxError> {
+    let group = backend.service(&format!("{}-{}", services::NOTIFICATIONS, pipeline.name()));
+    let channel = Channel::new(store.clone(), transport, pipeline);
+    let handlers =
+        Handlers::new().on(move |event, delivery| channel.clone().deliver(event, delivery));
+    // The pipeline repeats; what it gives up on for now waits in the topic.
+    let handler = ServiceBuilder::new()
+        .layer(DeadLetterLayer::new(store.dead_letters()))
+        .service(handlers);
+    let consumer = Consumer::builder(backend.subscriber()?, handler)
+        .group(group)
+        .topics([backend.topic(topics::NOTIFICATIONS)])
+        .build()?;
+    Ok(Box::new(move |token| {
+        Box::pin(async move { consumer.run(token).await.map_err(BoxError::from) })
+    }))
 }

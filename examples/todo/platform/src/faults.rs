@@ -1,7 +1,7 @@
 //! Faults that an operator can switch on in a demonstration, to watch the system react.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -9,9 +9,25 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 
+/// All faults of a service; those it has no use for change nothing. Clones share them.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Switches {
+    /// Every answer waits.
+    pub delay: Delay,
+    /// Texts with a word are refused.
+    pub refusal: Refusal,
+    /// No mail is sent.
+    pub outage: Outage,
+}
+
 /// Makes a service slow: every answer waits. Clones share the wait.
 #[derive(Debug, Clone, Default)]
 pub struct Delay(Arc<AtomicU64>);
+
+/// Makes a channel fail. Clones share the switch.
+#[derive(Debug, Clone, Default)]
+pub struct Outage(Arc<AtomicBool>);
 
 /// Makes a handler refuse what contains a word. Clones share the word.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +49,19 @@ impl Delay {
             tokio::time::sleep(Duration::from_millis(wait)).await;
         }
         next.run(request).await
+    }
+}
+
+impl Outage {
+    /// Switches it on or off.
+    pub fn set(&self, on: bool) {
+        self.0.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether it is on.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

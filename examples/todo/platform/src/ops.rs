@@ -1,4 +1,4 @@
-//! The operators' side of a service: its outbox, its dead letters, its faults.
+//! The operators' side of a service: its outbox, its dead letters, its pipelines, its faults.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,12 @@ use bowline::clock::{Clock, SystemClock};
 use bowline::dlq::{self, DeadLetter, Filter, LetterId, Redrive, State as Decision};
 use bowline::error::Kind;
 use bowline::outbox;
+use bowline::pipeline::{self, Pipeline};
 use http::StatusCode;
-use todo_contracts::ops::{Faults, Letter, Outbox};
+use todo_contracts::ops::{Breaker, Faults, Letter, Outbox};
 
 use crate::auth::{Caller, HasTokens, Tokens};
-use crate::faults::{Delay, Refusal};
+use crate::faults::Switches;
 use crate::http::{Failure, Json};
 
 /// The longest wait that can be set as a fault.
@@ -37,8 +38,13 @@ struct LettersApp<S, P> {
 
 #[derive(Debug, Clone)]
 struct FaultsApp {
-    delay: Delay,
-    refusal: Refusal,
+    switches: Switches,
+    tokens: Tokens,
+}
+
+#[derive(Debug, Clone)]
+struct PipelinesApp {
+    pipelines: Vec<Pipeline>,
     tokens: Tokens,
 }
 
@@ -72,14 +78,37 @@ pub fn dead_letters<S: dlq::Store + Clone, P: Publisher + Clone>(
 }
 
 /// `POST /ops/faults`; for demonstrations.
-pub fn faults(delay: Delay, refusal: Refusal, tokens: Tokens) -> Router {
+pub fn faults(switches: Switches, tokens: Tokens) -> Router {
     Router::new()
         .route("/ops/faults", post(set_faults))
-        .with_state(FaultsApp {
-            delay,
-            refusal,
-            tokens,
-        })
+        .with_state(FaultsApp { switches, tokens })
+}
+
+/// `GET /ops/pipelines`.
+pub fn pipelines(pipelines: Vec<Pipeline>, tokens: Tokens) -> Router {
+    Router::new()
+        .route("/ops/pipelines", get(show_pipelines))
+        .with_state(PipelinesApp { pipelines, tokens })
+}
+
+/// A pipeline as the operations page shows it, if it is a standard one.
+#[must_use]
+pub fn breaker(pipeline: pipeline::Snapshot) -> Option<Breaker> {
+    let (breaker, retry) = (pipeline.breaker?, pipeline.retry?);
+    let bulkhead = pipeline.bulkhead?;
+    Some(Breaker {
+        failure_rate: breaker.failure_rate(),
+        name: breaker.name.to_string(),
+        state: breaker.state.as_str().to_owned(),
+        calls: breaker.calls.into(),
+        failures: breaker.failures.into(),
+        reason: breaker.reason.map(|reason| reason.as_str().to_owned()),
+        rejected: breaker.rejected,
+        retries: retry.retries,
+        over_budget: retry.refused,
+        running: bulkhead.running,
+        places: bulkhead.limit,
+    })
 }
 
 async fn outbox_status<S: outbox::Store + Clone>(
@@ -140,18 +169,33 @@ async fn discard_one<S: dlq::Store + Clone, P: Publisher + Clone>(
 async fn set_faults(
     State(app): State<FaultsApp>,
     caller: Caller,
-    Json(Faults { refuse, delay_ms }): Json<Faults>,
+    Json(faults): Json<Faults>,
 ) -> Result<StatusCode, Failure> {
     caller.require_operator()?;
-    if delay_ms > DELAY_MAX {
+    if faults.delay_ms > DELAY_MAX {
         return Err(Failure::invalid(
             "delay_ms",
             format!("must be at most {DELAY_MAX}"),
         ));
     }
-    app.delay.set(Duration::from_millis(delay_ms));
-    app.refusal.set(refuse);
+    let Switches {
+        delay,
+        refusal,
+        outage,
+    } = &app.switches;
+    delay.set(Duration::from_millis(faults.delay_ms));
+    refusal.set(faults.refuse);
+    outage.set(faults.no_mail);
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn show_pipelines(
+    State(app): State<PipelinesApp>,
+    caller: Caller,
+) -> Result<Json<Vec<Breaker>>, Failure> {
+    caller.require_operator()?;
+    let pipelines = app.pipelines.iter().map(Pipeline::snapshot);
+    Ok(Json(pipelines.filter_map(breaker).collect()))
 }
 
 fn parse(id: &str) -> Result<LetterId, Failure> {
@@ -207,6 +251,12 @@ impl<S> HasTokens for OutboxApp<S> {
 }
 
 impl<S, P> HasTokens for LettersApp<S, P> {
+    fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+}
+
+impl HasTokens for PipelinesApp {
     fn tokens(&self) -> &Tokens {
         &self.tokens
     }

@@ -72,10 +72,11 @@ impl Parts {
 
     /// Forgets, once a day, what `sweep` may forget that is older than it is told.
     #[must_use]
-    pub fn sweep<F, Fut>(self, sweep: F) -> Self
+    pub fn sweep<F, Fut, E>(self, sweep: F) -> Self
     where
         F: Fn(Duration) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<u64, Error>> + Send + 'static,
+        Fut: Future<Output = Result<u64, E>> + Send + 'static,
+        E: std::error::Error + Send + 'static,
     {
         self.task("sweep", async move |token| {
             loop {

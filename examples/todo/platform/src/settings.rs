@@ -5,9 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bowline::config::{ConfigError, Env, Secret};
+use http::Uri;
+use http::uri::Scheme;
 
 const ADDRESS: &str = "an address and a port, like 127.0.0.1:8080";
+const SENDER: &str = "todo@localhost";
 const SWITCH: &str = "true or false";
+const WEBHOOK: &str = "an address like http://127.0.0.1:9000/hook";
 
 /// Logging starts from the same variable before anything can be reported.
 fn check_log(env: &mut Env) {
@@ -33,6 +37,38 @@ pub struct Settings {
     pub settle: Duration,
     /// What to say before the address once it is listened on; nothing when unset.
     pub announce: Option<String>,
+    /// Where notifications go besides the page.
+    pub channels: Channels,
+}
+
+/// Where notifications go besides the page.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Channels {
+    /// By mail.
+    pub mail: Option<Mailing>,
+    /// To whoever listens at this address.
+    pub webhook: Option<Uri>,
+}
+
+/// How mails are sent.
+#[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_enums, reason = "the two ways")]
+pub enum Mailing {
+    /// Each is a file in a folder.
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// The sender.
+        from: String,
+    },
+    /// Through a server.
+    Server {
+        /// The server, like `smtp://user:password@host:587?tls=required`.
+        server: Secret,
+        /// The sender.
+        from: String,
+    },
 }
 
 /// Who may see and change the operation.
@@ -68,6 +104,8 @@ impl Settings {
     /// | `TODO_DEMO` | `true` lets operators switch on faults | `false` |
     /// | `TODO_SETTLE` | wait between leaving the registry and stopping | `2s` |
     /// | `TODO_LOG` | what to log, as `tracing` filters say it | `warn` |
+    ///
+    /// And those of [`Channels`].
     pub fn read(env: &mut Env, name: &str) -> Self {
         check_log(env);
         let listen = env.or("LISTEN", SocketAddr::from(([127, 0, 0, 1], 0)), ADDRESS);
@@ -96,6 +134,7 @@ impl Settings {
             demo: env.or("DEMO", false, SWITCH),
             settle: env.duration("SETTLE", Self::SETTLE),
             announce: Some(format!("{name} listens on")),
+            channels: Channels::read(env, None),
         }
     }
 
@@ -111,7 +150,36 @@ impl Settings {
             // All parts share one registry, so nobody holds an old listing.
             settle: Duration::ZERO,
             announce: None,
+            channels: Channels::default(),
         }
+    }
+}
+
+impl Channels {
+    /// Reads the channels; with neither a server nor a folder mails go to the folder `otherwise`.
+    ///
+    /// | variable | meaning | default |
+    /// |---|---|---|
+    /// | `TODO_SMTP` or `TODO_SMTP_FILE` | the mail server, `smtp://user:password@host:587?tls=required` | none |
+    /// | `TODO_MAIL_FOLDER` | without a server: where mails are put as files | `otherwise` |
+    /// | `TODO_MAIL_FROM` | the sender | `todo@localhost` |
+    /// | `TODO_WEBHOOK` | where each notification is posted, `http://host/path` | nowhere |
+    fn read(env: &mut Env, otherwise: Option<PathBuf>) -> Self {
+        let from = env.or("MAIL_FROM", SENDER.to_owned(), "a mail address");
+        let folder: Option<PathBuf> = env.optional("MAIL_FOLDER", "a folder");
+        let server = env.is_set("SMTP").then(|| env.secret("SMTP"));
+        let mail = match (server, folder.or(otherwise)) {
+            (Some(server), _) => Some(Mailing::Server { server, from }),
+            (None, Some(folder)) => Some(Mailing::Folder { folder, from }),
+            (None, None) => None,
+        };
+        let webhook: Option<Uri> = env.optional("WEBHOOK", WEBHOOK);
+        if let Some(uri) = &webhook
+            && (uri.scheme() != Some(&Scheme::HTTP) || uri.host().is_none())
+        {
+            env.problem("WEBHOOK", uri, WEBHOOK);
+        }
+        Self { mail, webhook }
     }
 }
 
@@ -213,11 +281,14 @@ pub struct Local {
     pub operators: Operators,
     /// Whether faults may be switched on from the operations page.
     pub demo: bool,
+    /// Where notifications go besides the page.
+    pub channels: Channels,
 }
 
 impl Local {
     /// `TODO_DATA` (`./todo-data`), `TODO_LISTEN` (`127.0.0.1:8080`), `TODO_DEMO` (`false`),
-    /// `TODO_LOG` (`warn`), `TODO_OPERATORS` and `TODO_INVITATION`. On loopback everyone is an
+    /// `TODO_LOG` (`warn`), `TODO_OPERATORS` and `TODO_INVITATION`, and those of the channels; mails
+    /// go to the folder `mail` of the data unless there is a server. On loopback everyone is an
     /// operator unless operators are named; elsewhere they must be.
     ///
     /// # Errors
@@ -234,7 +305,9 @@ impl Local {
             let allowed = "e-mail addresses, by comma, as others can reach TODO_LISTEN";
             env.problem("OPERATORS", "not set", allowed);
         }
+        let channels = Channels::read(&mut env, Some(folder.join("mail")));
         env.finish().map(|()| Self {
+            channels,
             folder,
             listen,
             operators: operators.unwrap_or(Operators::Everyone),

@@ -2,7 +2,7 @@ use bowline::error::BoxError;
 use bowline::shutdown::Shutdown;
 use todo_contracts::{services, topics};
 use todo_platform::auth::Tokens;
-use todo_platform::faults::{Delay, Refusal};
+use todo_platform::faults::Switches;
 use todo_platform::service::{Parts, Service};
 use todo_platform::{Backend, Deployment, Settings, ops};
 
@@ -43,16 +43,16 @@ async fn serve<B: Backend, S: Store>(
     store.migrate().await?;
     backend.create_topics().await?;
     let tokens = Tokens::new(&settings.secret);
-    let delay = Delay::default();
+    let switches = Switches::default();
     let app = App {
         store: store.clone(),
         tokens: tokens.clone(),
-        delay: delay.clone(),
+        delay: switches.delay.clone(),
     };
     let mut router =
         routes(app).merge(ops::outbox(services::TASKS, store.outbox(), tokens.clone()));
     if settings.demo {
-        router = router.merge(ops::faults(delay, Refusal::default(), tokens));
+        router = router.merge(ops::faults(switches, tokens));
     }
     let parts = Parts::new(router)
         .relay(store.outbox(), backend.publisher()?)?

@@ -228,9 +228,9 @@ function letterRow(letter) {
   return made;
 }
 
-async function applyFaults(refuse, delay) {
-  await call("POST", "/api/ops/faults", { refuse: refuse || null, delay_ms: Number(delay) || 0 });
-  say(refuse || Number(delay) ? "Broken." : "Mended.");
+async function applyFaults(refuse, delay, noMail) {
+  await call("POST", "/api/ops/faults", { refuse: refuse || null, delay_ms: Number(delay) || 0, no_mail: noMail });
+  say(refuse || Number(delay) || noMail ? "Broken." : "Mended.");
 }
 
 $("credentials").addEventListener("submit", (event) => {
@@ -260,12 +260,12 @@ $("add").addEventListener("submit", (event) => {
 $("fault-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const form = new FormData(event.target);
-  attempt(() => applyFaults(form.get("refuse"), form.get("delay")));
+  attempt(() => applyFaults(form.get("refuse"), form.get("delay"), form.has("no_mail")));
 });
 
 $("mend").addEventListener("click", () => attempt(async () => {
   $("fault-form").reset();
-  await applyFaults("", 0);
+  await applyFaults("", 0, false);
 }));
 
 $("more-tasks").addEventListener("click", () => attempt(() => loadTasks(nextTasks)));

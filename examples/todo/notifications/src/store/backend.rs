@@ -7,7 +7,6 @@ macro_rules! backend {
     ) => {
         use std::time::Duration;
 
-        use bowline::error::Error;
         use bowline::idempotency::Key;
         use bowline::idempotency::inbox::Seen;
         use bowline::message::Message;
@@ -62,8 +61,56 @@ macro_rules! backend {
                 Ok(())
             }
 
-            async fn sweep(&self, keep: Duration) -> Result<u64, Error> {
-                self.inbox.sweep(keep).await
+            async fn sweep(&self, keep: Duration) -> Result<u64, Failure> {
+                let delivered = sqlx::query("DELETE FROM deliveries WHERE delivered_at < $1")
+                    .bind(messages::now() - keep)
+                    .execute(&self.pool)
+                    .await?;
+                Ok(self.inbox.sweep(keep).await? + delivered.rows_affected())
+            }
+
+            async fn set_address(&self, user: Uuid, email: &str) -> Result<(), Failure> {
+                sqlx::query(
+                    "INSERT INTO recipients (user_id, email) VALUES ($1, $2) \
+                     ON CONFLICT (user_id) DO UPDATE SET email = excluded.email",
+                )
+                .bind(user)
+                .bind(email)
+                .execute(&self.pool)
+                .await?;
+                Ok(())
+            }
+
+            async fn address(&self, user: Uuid) -> Result<Option<String>, Failure> {
+                let found = sqlx::query_scalar("SELECT email FROM recipients WHERE user_id = $1")
+                    .bind(user)
+                    .fetch_optional(&self.pool)
+                    .await?;
+                Ok(found)
+            }
+
+            async fn was_delivered(&self, channel: &str, notification: Uuid) -> Result<bool, Failure> {
+                let found = sqlx::query(
+                    "SELECT 1 FROM deliveries WHERE channel = $1 AND notification_id = $2",
+                )
+                .bind(channel)
+                .bind(notification)
+                .fetch_optional(&self.pool)
+                .await?;
+                Ok(found.is_some())
+            }
+
+            async fn note_delivered(&self, channel: &str, notification: Uuid) -> Result<(), Failure> {
+                sqlx::query(
+                    "INSERT INTO deliveries (channel, notification_id, delivered_at) \
+                     VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                )
+                .bind(channel)
+                .bind(notification)
+                .bind(messages::now())
+                .execute(&self.pool)
+                .await?;
+                Ok(())
             }
 
             async fn notify(

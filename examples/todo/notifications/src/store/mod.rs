@@ -4,7 +4,6 @@
 use std::future::Future;
 use std::time::Duration;
 
-use bowline::error::Error;
 use bowline::idempotency::Key;
 use bowline::message::Message;
 use bowline::{dlq, outbox};
@@ -37,8 +36,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Brings the tables to this version.
     fn migrate(&self) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Forgets which events older than `keep` were handled; says how many.
-    fn sweep(&self, keep: Duration) -> impl Future<Output = Result<u64, Error>> + Send;
+    /// Forgets which events were handled, and which notifications were sent, longer ago than `keep`;
+    /// says how many.
+    fn sweep(&self, keep: Duration) -> impl Future<Output = Result<u64, Failure>> + Send;
 
     /// Notifies `user` of what `cause` says, once however often it is asked for.
     fn notify(
@@ -47,6 +47,30 @@ pub trait Store: Clone + Send + Sync + 'static {
         notice: &Notice,
         cause: &Message,
     ) -> impl Future<Output = Result<Notified, Failure>> + Send;
+
+    /// Notes where `user` is reached.
+    fn set_address(
+        &self,
+        user: Uuid,
+        email: &str,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Where `user` is reached, if that is known.
+    fn address(&self, user: Uuid) -> impl Future<Output = Result<Option<String>, Failure>> + Send;
+
+    /// Whether `channel` has sent `notification`.
+    fn was_delivered(
+        &self,
+        channel: &str,
+        notification: Uuid,
+    ) -> impl Future<Output = Result<bool, Failure>> + Send;
+
+    /// Notes that `channel` has sent `notification`.
+    fn note_delivered(
+        &self,
+        channel: &str,
+        notification: Uuid,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Notifications of `user`, newest first, those before `after`.
     fn list(
