@@ -3,11 +3,15 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::Start;
+use super::{Commit, Start};
 use crate::error::{Error, Kind};
 
 /// How long a member may go without polling, unless it is told otherwise.
 pub(super) const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest metadata of a commit in bytes: what Kafka takes unless it is told otherwise, so that what
+/// works here works there.
+pub(super) const MAX_METADATA: usize = 4096;
 
 /// Signs of life per session timeout: two may be late before the session ends.
 const HEARTBEATS: u32 = 3;
@@ -62,6 +66,26 @@ pub(super) fn check(
         return Ok(());
     };
     Err(Error::new(Kind::Invalid, backend, "subscribe").with_detail(problem))
+}
+
+/// Refuses metadata of more than `most` bytes.
+pub(super) fn check_metadata(
+    backend: &'static str,
+    most: usize,
+    commits: &[Commit],
+) -> Result<(), Error> {
+    let too_long = commits.iter().find_map(|commit| {
+        let length = commit.committed.metadata.as_ref()?.len();
+        (length > most).then_some((&commit.assignment.partition, length))
+    });
+    match too_long {
+        None => Ok(()),
+        Some((partition, length)) => {
+            let detail =
+                format!("metadata of {partition} has {length} bytes, allowed: at most {most}");
+            Err(Error::new(Kind::TooLarge, backend, "commit").with_detail(detail))
+        }
+    }
 }
 
 /// The error of a call before [`subscribe`](super::Subscriber::subscribe).

@@ -18,7 +18,8 @@
 //!    silent for its session timeout. Then the next owner starts where the group has committed.
 //! 6. Each assignment has an epoch that is never used again. A commit under an epoch that has ended
 //!    is refused with [`Kind::Fenced`](crate::error::Kind::Fenced), and changes nothing.
-//! 7. A group that begins at [`Start::Latest`] keeps the place where it began, also when its first
+//! 7. A commit may carry metadata, a text that comes back with the next assignment of the partition.
+//! 8. A group that begins at [`Start::Latest`] keeps the place where it began, also when its first
 //!    member dies before it commits.
 //!
 //! # When not to use it
@@ -54,6 +55,7 @@
 //! |---|---|---|
 //! | `with_session_timeout` | 10 s | any |
 //! | `with_max_record` | 1 MiB of key, headers and payload | any |
+//! | [`Subscriber::max_metadata`] | 4 KiB, as in Kafka | fixed |
 //!
 //! Those of Kafka are in its `Config`.
 //!
@@ -76,7 +78,7 @@
 //! ```
 //! use std::num::{NonZeroU32, NonZeroUsize};
 //!
-//! use bowline::broker::{Memory, Polled, Publisher, Record, Start, Subscriber, Topics};
+//! use bowline::broker::{Commit, Memory, Polled, Publisher, Record, Start, Subscriber, Topics};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -93,9 +95,9 @@
 //!     match subscriber.poll(NonZeroUsize::new(100).ok_or("zero")?).await? {
 //!         Polled::Records(records) => {
 //!             for received in records {
-//!                 let next = (received.assignment(), received.position.offset + 1);
+//!                 let done = Commit::new(received.assignment(), received.position.offset + 1);
 //!                 handled.push(received.record.payload);
-//!                 subscriber.commit(&[next]).await?;
+//!                 subscriber.commit(&[done]).await?;
 //!             }
 //!         }
 //!         Polled::Revoking(revoking) => subscriber.release(&revoking).await?,
@@ -109,6 +111,7 @@
 //! ```
 
 mod admission;
+mod commit;
 mod delivery;
 mod group;
 mod holdings;
@@ -126,6 +129,7 @@ mod sqlite;
 mod subscriber;
 mod topics;
 
+pub use commit::{Assigned, Commit, Committed};
 pub use delivery::Delivery;
 pub use memory::{Memory, MemorySubscriber};
 pub use partitioner::partition_for;

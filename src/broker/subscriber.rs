@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Position, Record, TopicPartition};
+use super::{Assigned, Commit, Position, Record, TopicPartition};
 use crate::error::Error;
 
 /// One member of a consumer group.
@@ -55,7 +55,7 @@ pub trait Subscriber: fmt::Debug + Send + 'static {
     /// Cancel safe: a record is handed out by the poll that returns it, or by a later one.
     fn poll(&mut self, max: NonZeroUsize) -> impl Future<Output = Result<Polled, Error>> + Send;
 
-    /// Commits, for each assignment, the offset of the next record to read.
+    /// Commits how far the group has come, for each assignment.
     ///
     /// The call begins it, and the future waits for the answer. It holds nothing of the subscriber, so
     /// that polling goes on meanwhile: while a group is rebalanced the answer may take long, and a
@@ -63,17 +63,21 @@ pub trait Subscriber: fmt::Debug + Send + 'static {
     ///
     /// # Errors
     ///
-    /// `Fenced` when an assignment has ended; then none of `next` is committed. After `Timeout` or
-    /// `Unavailable` it may be committed; commit it again.
+    /// `Fenced` when an assignment has ended, `TooLarge` when the metadata of one is longer than
+    /// [`max_metadata`](Self::max_metadata); then none of `commits` is committed. After `Timeout` or
+    /// `Unavailable` they may be committed; commit them again.
     ///
     /// # Cancel safety
     ///
-    /// When dropped, `next` may be committed, or will be, also after a later commit. Records may come
+    /// When dropped, `commits` may be committed, or will be, also after a later commit. Records may come
     /// again then, but none is skipped.
     fn commit(
         &mut self,
-        next: &[(Assignment, u64)],
+        commits: &[Commit],
     ) -> impl Future<Output = Result<(), Error>> + Send + use<Self>;
+
+    /// The longest metadata of a commit, in bytes.
+    fn max_metadata(&self) -> usize;
 
     /// Gives partitions back after [`Polled::Revoking`]; whatever is to be committed has been.
     ///
@@ -157,7 +161,7 @@ impl Assignment {
 #[non_exhaustive]
 pub enum Polled {
     /// These partitions are ours now.
-    Assigned(Vec<Assignment>),
+    Assigned(Vec<Assigned>),
     /// These partitions were taken away; nothing can be committed for them any more.
     Lost(Vec<Assignment>),
     /// Records, in offset order within each partition.

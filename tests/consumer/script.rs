@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bowline::Error;
 use bowline::broker::{
-    Assignment, Delivery, Polled, Position, Received, Record, Start, Subscriber, TopicPartition,
+    Assigned, Assignment, Commit, Delivery, Polled, Position, Received, Record, Start, Subscriber,
+    TopicPartition,
 };
 use bowline::consumer::{Consumer, Status};
 use bowline::error::{BoxError, Kind};
@@ -67,7 +68,10 @@ impl Script {
         {
             state.owned.insert(partition.clone(), *epoch);
         }
-        state.steps.push_back(Ok(Polled::Assigned(assignments)));
+        let assigned = assignments.into_iter().map(|one| Assigned::new(one, None));
+        state
+            .steps
+            .push_back(Ok(Polled::Assigned(assigned.collect())));
         drop(state);
         self.0.1.notify_one();
     }
@@ -184,20 +188,25 @@ impl State {
 }
 
 impl Scripted {
-    fn committed(&self, next: &[(Assignment, u64)]) -> Result<(), Error> {
+    fn committed(&self, commits: &[Commit]) -> Result<(), Error> {
         let mut state = self.0.state();
         if let Some(error) = state.commit_errors.pop_front() {
             return Err(error);
         }
-        if next.iter().any(|(assignment, _)| !state.owns(assignment)) {
+        if commits.iter().any(|one| !state.owns(&one.assignment)) {
             return Err(Error::new(Kind::Fenced, "script", "commit"));
         }
-        let mut next: Vec<_> = next
+        let mut commits: Vec<_> = commits
             .iter()
-            .map(|(one, next)| (one.partition.partition, one.epoch, *next))
+            .map(|one| {
+                let Assignment {
+                    partition, epoch, ..
+                } = &one.assignment;
+                (partition.partition, *epoch, one.committed.next)
+            })
             .collect();
-        next.sort_unstable();
-        state.calls.push(Call::Commit(next));
+        commits.sort_unstable();
+        state.calls.push(Call::Commit(commits));
         Ok(())
     }
 }
@@ -219,16 +228,20 @@ impl Subscriber for Scripted {
 
     fn commit(
         &mut self,
-        next: &[(Assignment, u64)],
+        commits: &[Commit],
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let answered = self.0.state().commits_held.clone();
-        let committed = self.committed(next);
+        let committed = self.committed(commits);
         async move {
             if let Some(answered) = answered {
                 answered.notified().await;
             }
             committed
         }
+    }
+
+    fn max_metadata(&self) -> usize {
+        4096
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {

@@ -16,6 +16,7 @@ use crate::config::{ConfigError, Problems, duration, size};
 /// | `message_timeout` | 30 s | 1 s to 15 min |
 /// | `session_timeout` | 10 s | 300 ms to 30 min; the broker's own bounds hold too |
 /// | `max_record` | 1,000,000 B | 1 KiB to 1,000,000,000 B |
+/// | `max_metadata` | 4 KiB | 0 to 1 MiB |
 /// | `replication` | the broker's default | from 1 |
 /// | `properties` | none | librdkafka's own names, e.g. `security.protocol`; not those that a field or a guarantee stands for, e.g. `acks` |
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,9 @@ pub struct Config {
     /// The largest record; must not be above the broker's `message.max.bytes`.
     #[serde(with = "size", default = "max_record")]
     pub max_record: u64,
+    /// The longest metadata of a commit; must not be above the broker's `offset.metadata.max.bytes`.
+    #[serde(with = "size", default = "max_metadata")]
+    pub max_metadata: u64,
     /// How many replicas a new topic gets.
     #[serde(default)]
     pub replication: Option<u16>,
@@ -55,6 +59,9 @@ impl Config {
     /// The broker's own default, less what a batch adds.
     pub const MAX_RECORD: u64 = 1_000_000;
 
+    /// The broker's own default.
+    pub const MAX_METADATA: u64 = 4096;
+
     /// The defaults, with the cluster at `servers`.
     #[must_use]
     pub fn new(servers: impl Into<String>) -> Self {
@@ -64,6 +71,7 @@ impl Config {
             message_timeout: message_timeout(),
             session_timeout: session_timeout(),
             max_record: max_record(),
+            max_metadata: max_metadata(),
             replication: None,
             properties: BTreeMap::new(),
         }
@@ -128,6 +136,12 @@ impl Config {
             "max_record",
             size::format(self.max_record),
             "1KiB to 1000000000B",
+        );
+        problems.check(
+            self.max_metadata <= 1 << 20,
+            "max_metadata",
+            size::format(self.max_metadata),
+            "at most 1MiB",
         );
         problems.check(self.replication != Some(0), "replication", 0, "at least 1");
         for name in self.properties.keys() {
@@ -201,6 +215,7 @@ impl fmt::Debug for Config {
             .field("message_timeout", &self.message_timeout)
             .field("session_timeout", &self.session_timeout)
             .field("max_record", &self.max_record)
+            .field("max_metadata", &self.max_metadata)
             .field("replication", &self.replication)
             .field("properties", &self.properties.keys())
             .finish()
@@ -223,6 +238,10 @@ fn max_record() -> u64 {
     Config::MAX_RECORD
 }
 
+fn max_metadata() -> u64 {
+    Config::MAX_METADATA
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +255,7 @@ mod tests {
         let mut config = config.with_property("acks", "1");
         config.client_id.clear();
         config.max_record = 1;
+        config.max_metadata = u64::MAX;
         config.replication = Some(0);
         let error = config.check().expect_err("refused");
         let fields: Vec<_> = error.problems().iter().map(|p| p.field.as_str()).collect();
@@ -245,6 +265,7 @@ mod tests {
             "message_timeout",
             "session_timeout",
             "max_record",
+            "max_metadata",
             "replication",
             "properties.acks",
         ];

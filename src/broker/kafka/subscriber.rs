@@ -22,8 +22,10 @@ use super::leave::leave;
 use super::metadata::{self, ASK};
 use super::rebalance::{Decision, Rebalances, give_up, list, number, take};
 use super::record::received;
-use crate::broker::membership::check;
-use crate::broker::{self, Assignment, Polled, Received, Start, TopicPartition};
+use crate::broker::membership::{check, check_metadata};
+use crate::broker::{
+    self, Assigned, Assignment, Commit, Committed, Polled, Received, Start, TopicPartition,
+};
 use crate::error::{Error, Kind};
 
 pub(super) type Driver = StreamConsumer<Rebalances>;
@@ -52,7 +54,7 @@ pub struct Subscriber {
 struct Beginning {
     partitions: Vec<TopicPartition>,
     /// Outlives a poll that is cancelled; `None` after it failed.
-    task: Option<JoinHandle<Result<(), Error>>>,
+    task: Option<JoinHandle<Result<Vec<Option<Committed>>, Error>>>,
 }
 
 impl Subscriber {
@@ -152,19 +154,18 @@ impl Subscriber {
             let wanted = partitions.clone();
             spawn_blocking(move || begin(&driver, &wanted, start))
         });
-        let begun = task.await;
-        if !matches!(begun, Ok(Ok(()))) {
+        let begun = task.await.map_err(interrupted("poll")).flatten();
+        let Ok(committed) = begun else {
             if let Some(beginning) = &mut self.beginning {
                 beginning.task = None;
             }
-            return begun.map_err(interrupted("poll"))?.map(|()| None);
-        }
+            return begun.map(|_| None);
+        };
         let begun = self.beginning.take().map(|begun| begun.partitions);
-        let begun = begun.into_iter().flatten();
-        Ok(some(
-            begun.map(|partition| self.assigned(partition)).collect(),
-            Polled::Assigned,
-        ))
+        let begun = begun.into_iter().flatten().zip(committed);
+        let assigned =
+            begun.map(|(partition, committed)| Assigned::new(self.assigned(partition), committed));
+        Ok(some(assigned.collect(), Polled::Assigned))
     }
 
     /// Gives up everything after a silence, as the group may have done already, and joins again.
@@ -241,23 +242,34 @@ impl Subscriber {
     /// Begins to commit; `None` when there is nothing to commit.
     fn begin_commit(
         &self,
-        next: &[(Assignment, u64)],
+        commits: &[Commit],
     ) -> Result<Option<oneshot::Receiver<Result<(), Error>>>, Error> {
-        let ended = next.iter().find(|(one, _)| !self.is_ours(one));
-        if let Some((ended, _)) = ended {
-            return Err(Self::fenced(ended, "commit"));
+        check_metadata(BACKEND, self.metadata_limit(), commits)?;
+        let ended = commits.iter().find(|one| !self.is_ours(&one.assignment));
+        if let Some(ended) = ended {
+            return Err(Self::fenced(&ended.assignment, "commit"));
         }
-        if next.is_empty() {
+        if commits.is_empty() {
             return Ok(None);
         }
         let mut offsets = TopicPartitionList::new();
-        for (Assignment { partition, .. }, offset) in next {
-            let offset = Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX));
-            offsets
-                .add_partition_offset(&partition.topic, number(partition), offset)
-                .map_err(error("commit"))?;
+        for Commit {
+            assignment: Assignment { partition, .. },
+            committed,
+        } in commits
+        {
+            let mut entry = offsets.add_partition(&partition.topic, number(partition));
+            let next = Offset::Offset(i64::try_from(committed.next).unwrap_or(i64::MAX));
+            entry.set_offset(next).map_err(error("commit"))?;
+            if let Some(metadata) = &committed.metadata {
+                entry.set_metadata(&**metadata);
+            }
         }
         commit::begin(Arc::clone(self.driver("commit")?), offsets).map(Some)
+    }
+
+    fn metadata_limit(&self) -> usize {
+        usize::try_from(self.settings.max_metadata).unwrap_or(usize::MAX)
     }
 
     /// `message` as a record, unless its partition is not ours any more.
@@ -359,15 +371,19 @@ impl broker::Subscriber for Subscriber {
 
     fn commit(
         &mut self,
-        next: &[(Assignment, u64)],
+        commits: &[Commit],
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        let begun = self.begin_commit(next);
+        let begun = self.begin_commit(commits);
         async move {
             match begun? {
                 Some(answer) => answer.await.map_err(interrupted("commit"))?,
                 None => Ok(()),
             }
         }
+    }
+
+    fn max_metadata(&self) -> usize {
+        self.metadata_limit()
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {
@@ -469,8 +485,8 @@ fn is_silence(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::PollExceeded)
 }
 
-fn some(assignments: Vec<Assignment>, polled: fn(Vec<Assignment>) -> Polled) -> Option<Polled> {
-    (!assignments.is_empty()).then(|| polled(assignments))
+fn some<T>(partitions: Vec<T>, polled: fn(Vec<T>) -> Polled) -> Option<Polled> {
+    (!partitions.is_empty()).then(|| polled(partitions))
 }
 
 impl fmt::Debug for Subscriber {

@@ -28,7 +28,7 @@ const BACKEND: &str = "memory";
 /// ```
 /// use std::num::{NonZeroU32, NonZeroUsize};
 ///
-/// use bowline::broker::{Memory, Polled, Publisher, Record, Start, Subscriber, Topics};
+/// use bowline::broker::{Commit, Memory, Polled, Publisher, Record, Start, Subscriber, Topics};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), bowline::Error> {
@@ -45,7 +45,8 @@ const BACKEND: &str = "memory";
 /// let Polled::Records(records) = subscriber.poll(max).await? else { unreachable!() };
 /// assert_eq!(records[0].record.payload.as_deref(), Some(&b"created"[..]));
 ///
-/// subscriber.commit(&[(records[0].assignment(), records[0].position.offset + 1)]).await?;
+/// let done = Commit::new(records[0].assignment(), records[0].position.offset + 1);
+/// subscriber.commit(&[done]).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -173,7 +174,7 @@ mod tests {
     use tokio::time;
 
     use super::*;
-    use crate::broker::{Polled, Start, Subscriber};
+    use crate::broker::{Commit, Polled, Start, Subscriber};
     use crate::clock::ManualClock;
     use crate::error::Kind;
 
@@ -209,12 +210,13 @@ mod tests {
         let waited = start.elapsed();
         assert!(waited > Memory::DEFAULT_SESSION_TIMEOUT, "{waited:?}");
         assert!(waited < Memory::DEFAULT_SESSION_TIMEOUT * 2, "{waited:?}");
-        assert!(first[0].epoch < second[0].epoch);
+        let ended = first[0].assignment.clone();
+        assert!(ended.epoch < second[0].assignment.epoch);
 
-        let late = silent.commit(&[(first[0].clone(), 1)]).await;
+        let late = silent.commit(&[Commit::new(ended.clone(), 1)]).await;
         assert_eq!(late.expect_err("replaced").kind(), Kind::Fenced);
         let polled = silent.poll(MAX).await.expect("polled");
-        assert!(matches!(polled, Polled::Lost(lost) if lost == first));
+        assert!(matches!(polled, Polled::Lost(lost) if lost == [ended]));
     }
 
     #[tokio::test(start_paused = true)]

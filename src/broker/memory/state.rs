@@ -10,8 +10,10 @@ use super::{BACKEND, millis_since};
 use crate::broker::admission::{self, Admission};
 use crate::broker::group::{Group, Member};
 use crate::broker::holdings::{Claims, Cursor, fenced};
+use crate::broker::membership::{MAX_METADATA, check_metadata};
 use crate::broker::{
-    Appended, Assignment, Created, Position, PublishError, Received, Record, Start, TopicPartition,
+    Appended, Assignment, Commit, Committed, Created, Position, PublishError, Received, Record,
+    Start, TopicPartition,
 };
 use crate::error::Error;
 
@@ -40,7 +42,7 @@ struct Stored {
 #[derive(Debug, Default)]
 struct Shares {
     group: Group,
-    committed: HashMap<TopicPartition, u64>,
+    committed: HashMap<TopicPartition, Committed>,
 }
 
 impl State {
@@ -153,21 +155,20 @@ impl State {
         })
     }
 
-    /// Where `group` starts in `partition`. The end of the log is noted as committed, so that the
-    /// next owner starts at the same place.
-    pub(super) fn start(&mut self, group: &str, partition: &TopicPartition, start: Start) -> u64 {
+    /// How far `group` has come in `partition`. The end of the log is noted as committed when that is
+    /// where it starts, so that the next owner starts at the same place.
+    pub(super) fn committed(
+        &mut self,
+        group: &str,
+        partition: &TopicPartition,
+        start: Start,
+    ) -> Option<Committed> {
         let end = self.log(partition).len() as u64;
-        let Some(shares) = self.groups.get_mut(group) else {
-            return 0;
-        };
-        match (shares.committed.get(partition), start) {
-            (Some(next), _) => *next,
-            (None, Start::Earliest) => 0,
-            (None, Start::Latest) => {
-                shares.committed.insert(partition.clone(), end);
-                end
-            }
+        let committed = &mut self.groups.get_mut(group)?.committed;
+        if start == Start::Latest && !committed.contains_key(partition) {
+            committed.insert(partition.clone(), Committed::new(end));
         }
+        committed.get(partition).cloned()
     }
 
     pub(super) fn owns(
@@ -187,16 +188,18 @@ impl State {
         &mut self,
         group: &str,
         id: Uuid,
-        next: &[(Assignment, u64)],
+        commits: &[Commit],
     ) -> Result<(), Error> {
-        for (assignment, _) in next {
-            self.owns(group, id, assignment, "commit")?;
+        check_metadata(BACKEND, MAX_METADATA, commits)?;
+        for commit in commits {
+            self.owns(group, id, &commit.assignment, "commit")?;
         }
         if let Some(shares) = self.groups.get_mut(group) {
-            let next = next
-                .iter()
-                .map(|(assignment, next)| (assignment.partition.clone(), *next));
-            shares.committed.extend(next);
+            let commits = commits.iter().map(|commit| {
+                let partition = commit.assignment.partition.clone();
+                (partition, commit.committed.clone())
+            });
+            shares.committed.extend(commits);
         }
         Ok(())
     }

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::state::State;
 use super::{BACKEND, Shared};
 use crate::broker::holdings::{Change, Holdings, fenced};
-use crate::broker::membership::{self, Membership, not_subscribed};
-use crate::broker::{Assignment, Polled, Start, Subscriber, TopicPartition};
+use crate::broker::membership::{self, MAX_METADATA, Membership, not_subscribed};
+use crate::broker::{Assigned, Assignment, Commit, Polled, Start, Subscriber, TopicPartition};
 use crate::error::Error;
 
 /// A member of a group of a [`Memory`](super::Memory) broker.
@@ -57,11 +57,14 @@ impl MemorySubscriber {
             Some(Change::Lost(lost)) => Some(Polled::Lost(lost)),
             Some(Change::Revoking(revoking)) => Some(Polled::Revoking(revoking)),
             Some(Change::New(new)) => {
-                for assignment in &new {
-                    let next = state.start(&member.group, &assignment.partition, member.start);
-                    self.holdings.assign(assignment, next);
-                }
-                Some(Polled::Assigned(new))
+                let assigned = new.into_iter().map(|assignment| {
+                    let partition = &assignment.partition;
+                    let committed = state.committed(&member.group, partition, member.start);
+                    let next = committed.as_ref().map_or(0, |committed| committed.next);
+                    self.holdings.assign(&assignment, next);
+                    Assigned::new(assignment, committed)
+                });
+                Some(Polled::Assigned(assigned.collect()))
             }
             None if !is_member => {
                 join(&mut state, member, self.timeout)?;
@@ -113,13 +116,20 @@ impl Subscriber for MemorySubscriber {
 
     fn commit(
         &mut self,
-        next: &[(Assignment, u64)],
+        commits: &[Commit],
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let member = self.membership.as_ref();
         let member = member.ok_or_else(|| not_subscribed(BACKEND, "commit"));
-        let committed =
-            member.and_then(|member| self.shared.state().commit(&member.group, member.id, next));
+        let committed = member.and_then(|member| {
+            self.shared
+                .state()
+                .commit(&member.group, member.id, commits)
+        });
         ready(committed)
+    }
+
+    fn max_metadata(&self) -> usize {
+        MAX_METADATA
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {

@@ -49,7 +49,7 @@ const READERS: u32 = 4;
 /// ```
 /// use std::num::{NonZeroU32, NonZeroUsize};
 ///
-/// use bowline::broker::{Polled, Publisher, Record, Sqlite, Start, Subscriber, Topics};
+/// use bowline::broker::{Commit, Polled, Publisher, Record, Sqlite, Start, Subscriber, Topics};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -65,7 +65,8 @@ const READERS: u32 = 4;
 /// let max = NonZeroUsize::MIN;
 /// assert!(matches!(subscriber.poll(max).await?, Polled::Assigned(mine) if mine.len() == 1));
 /// let Polled::Records(records) = subscriber.poll(max).await? else { unreachable!() };
-/// subscriber.commit(&[(records[0].assignment(), records[0].position.offset + 1)]).await?;
+/// let done = Commit::new(records[0].assignment(), records[0].position.offset + 1);
+/// subscriber.commit(&[done]).await?;
 /// subscriber.close().await?;
 /// # Ok(())
 /// # }

@@ -58,12 +58,13 @@ pub(super) const OWNS: &str = "SELECT 1 FROM bowline_broker_claim \
 
 /// Changes nothing once the assignment has ended.
 pub(super) const COMMIT: &str = "INSERT INTO bowline_broker_commit \
-     (group_name, topic, partition, next_offset) \
-     SELECT group_name, topic, partition, $6 FROM bowline_broker_claim \
+     (group_name, topic, partition, next_offset, metadata) \
+     SELECT group_name, topic, partition, $6, $7 FROM bowline_broker_claim \
      WHERE group_name = $1 AND topic = $2 AND partition = $3 AND owner = $4 AND epoch = $5 \
-     ON CONFLICT (group_name, topic, partition) DO UPDATE SET next_offset = excluded.next_offset";
+     ON CONFLICT (group_name, topic, partition) DO UPDATE \
+     SET next_offset = excluded.next_offset, metadata = excluded.metadata";
 
-pub(super) const COMMITTED: &str = "SELECT next_offset FROM bowline_broker_commit \
+pub(super) const COMMITTED: &str = "SELECT next_offset, metadata FROM bowline_broker_commit \
      WHERE group_name = $1 AND topic = $2 AND partition = $3";
 
 /// Commits the end of the partition, unless something was committed before.

@@ -15,8 +15,10 @@ use super::read::{self, Ends};
 use super::{Shared, groups, queries};
 use crate::broker::group::{Group, Member};
 use crate::broker::holdings::{Change, Claims, Holdings, fenced};
-use crate::broker::membership::{self, Membership, not_subscribed};
-use crate::broker::{Assignment, Polled, Received, Start, Subscriber, TopicPartition};
+use crate::broker::membership::{self, MAX_METADATA, Membership, check_metadata, not_subscribed};
+use crate::broker::{
+    Assigned, Assignment, Commit, Committed, Polled, Received, Start, Subscriber, TopicPartition,
+};
 use crate::driver::sqlite::{self, BACKEND, BEGIN};
 use crate::error::{Error, Kind};
 
@@ -136,7 +138,7 @@ impl SqliteSubscriber {
     async fn assign(&mut self, new: Vec<Assignment>) -> Result<Polled, Error> {
         let error = sqlite::error("poll");
         let member = self.member("poll")?;
-        let mut starts = Vec::with_capacity(new.len());
+        let mut found = Vec::with_capacity(new.len());
         if member.start == Start::Latest {
             let mut tx = self.shared.writer.begin_with(BEGIN).await.map_err(&error)?;
             for assignment in &new {
@@ -149,16 +151,22 @@ impl SqliteSubscriber {
         }
         for assignment in &new {
             let committed = bind(queries::COMMITTED, &member.group, &assignment.partition)
-                .try_map(|row: SqliteRow| row.try_get::<i64, _>(0))
+                .try_map(|row: SqliteRow| {
+                    let mut committed = Committed::new(row.try_get::<i64, _>(0)?.cast_unsigned());
+                    committed.metadata = row.try_get::<Option<String>, _>(1)?.map(Arc::from);
+                    Ok(committed)
+                })
                 .fetch_optional(&self.shared.readers)
                 .await
                 .map_err(&error)?;
-            starts.push(committed.unwrap_or(0).cast_unsigned());
+            found.push(committed);
         }
-        for (assignment, next) in new.iter().zip(starts) {
-            self.holdings.assign(assignment, next);
-        }
-        Ok(Polled::Assigned(new))
+        let assigned = new.into_iter().zip(found).map(|(assignment, committed)| {
+            let next = committed.as_ref().map_or(0, |committed| committed.next);
+            self.holdings.assign(&assignment, next);
+            Assigned::new(assignment, committed)
+        });
+        Ok(Polled::Assigned(assigned.collect()))
     }
 
     /// At most `max` records of the partitions that are ours.
@@ -236,23 +244,30 @@ impl Subscriber for SqliteSubscriber {
 
     fn commit(
         &mut self,
-        next: &[(Assignment, u64)],
+        commits: &[Commit],
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let member = self.member("commit");
         let member = member.map(|member| (Arc::clone(&member.group), member.id));
-        let (shared, next) = (Arc::clone(&self.shared), next.to_vec());
+        let checked = check_metadata(BACKEND, MAX_METADATA, commits);
+        let (shared, commits) = (Arc::clone(&self.shared), commits.to_vec());
         async move {
             let (group, id) = member?;
-            if next.is_empty() {
+            checked?;
+            if commits.is_empty() {
                 return Ok(());
             }
             let error = sqlite::error("commit");
             let mut tx = shared.writer.begin_with(BEGIN).await.map_err(&error)?;
-            for (assignment, next) in &next {
+            for Commit {
+                assignment,
+                committed,
+            } in &commits
+            {
                 let done = bind(queries::COMMIT, &group, &assignment.partition)
                     .bind(id)
                     .bind(assignment.epoch.cast_signed())
-                    .bind(i64::try_from(*next).unwrap_or(i64::MAX))
+                    .bind(i64::try_from(committed.next).unwrap_or(i64::MAX))
+                    .bind(committed.metadata.as_deref())
                     .execute(&mut *tx)
                     .await
                     .map_err(&error)?;
@@ -262,6 +277,10 @@ impl Subscriber for SqliteSubscriber {
             }
             tx.commit().await.map_err(&error)
         }
+    }
+
+    fn max_metadata(&self) -> usize {
+        MAX_METADATA
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {

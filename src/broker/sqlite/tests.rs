@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use tempfile::TempDir;
 
 use super::*;
-use crate::broker::{Assignment, Polled, SendStatus, Start, Subscriber};
+use crate::broker::{Assignment, Commit, Polled, SendStatus, Start, Subscriber};
 
 const MAX: NonZeroUsize = NonZeroUsize::new(10).expect("not zero");
 
@@ -31,7 +31,7 @@ async fn joined(broker: &Sqlite) -> SqliteSubscriber {
 
 async fn assigned(subscriber: &mut SqliteSubscriber) -> Assignment {
     match subscriber.poll(MAX).await {
-        Ok(Polled::Assigned(mut mine)) => mine.remove(0),
+        Ok(Polled::Assigned(mut mine)) => mine.remove(0).assignment,
         other => panic!("expected an assignment: {other:?}"),
     }
 }
@@ -62,7 +62,7 @@ async fn records_and_commits_are_there_after_a_restart() {
     let assignment = assigned(&mut subscriber).await;
     assert_eq!(read(&mut subscriber).await, ["a", "b"]);
     subscriber
-        .commit(&[(assignment.clone(), 1)])
+        .commit(&[Commit::new(assignment.clone(), 1)])
         .await
         .expect("ours");
     subscriber.close().await.expect("closed");
@@ -116,7 +116,10 @@ async fn a_dead_member_is_replaced_though_the_clock_went_back() {
     let mut member = joined(&broker).await;
     let taken = time::timeout(Duration::from_secs(30), assigned(&mut member)).await;
     assert!(taken.expect("replaced").epoch > ended.epoch);
-    let late = dead.commit(&[(ended, 1)]).await.expect_err("replaced");
+    let late = dead
+        .commit(&[Commit::new(ended, 1)])
+        .await
+        .expect_err("replaced");
     assert_eq!(late.kind(), Kind::Fenced);
 }
 
@@ -188,7 +191,7 @@ async fn cancelled_heartbeats_leave_no_transaction_open() {
                     assert!(received.position.offset <= next, "a record was skipped");
                     next = next.max(received.position.offset + 1);
                 }
-                let commit = (records[0].assignment(), next);
+                let commit = Commit::new(records[0].assignment(), next);
                 if let Err(error) = subscriber.commit(&[commit]).await {
                     assert_eq!(error.kind(), Kind::Fenced);
                 }

@@ -47,9 +47,9 @@ where
 
     fn polled(&mut self, polled: Polled) {
         match polled {
-            Polled::Assigned(assignments) => {
-                for assignment in assignments {
-                    self.assign(assignment);
+            Polled::Assigned(assigned) => {
+                for assigned in assigned {
+                    self.assign(assigned.assignment);
                 }
             }
             Polled::Records(records) => {

@@ -24,7 +24,7 @@ use self::progress::Flow;
 use self::worker::Done;
 use super::{Config, Status};
 use crate::backoff::{Backoff, Delays};
-use crate::broker::{Assignment, Delivery, Polled, Start, Subscriber};
+use crate::broker::{Assignment, Commit, Delivery, Polled, Start, Subscriber};
 use crate::error::{BoxError, Chain, Error};
 use crate::shutdown::Token;
 
@@ -54,16 +54,13 @@ pub(super) struct Runtime<S, H> {
     /// The one commit that waits for the broker's answer.
     flight: Option<Flight>,
     /// Commits to begin one after the other once it has come.
-    queued: VecDeque<Next>,
+    queued: VecDeque<Vec<Commit>>,
     polling: Polling,
 }
 
-/// For each assignment, the offset of the next record to read.
-type Next = Vec<(Assignment, u64)>;
-
 /// A commit on its way. Polling goes on meanwhile.
 struct Flight {
-    next: Next,
+    commits: Vec<Commit>,
     answer: Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>,
 }
 

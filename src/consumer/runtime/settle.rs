@@ -2,7 +2,7 @@ use tokio::time::{Instant, sleep_until};
 use tower::Service;
 
 use super::{Flight, Runtime};
-use crate::broker::{Assignment, Delivery, Subscriber};
+use crate::broker::{Assignment, Commit, Delivery, Subscriber};
 use crate::error::{BoxError, Chain, Error, Kind};
 
 /// What is owed to the broker: commits, and partitions to give back.
@@ -33,17 +33,18 @@ where
             self.commits.settled();
             return;
         }
-        let next = self.queued.pop_front().unwrap_or_else(|| {
+        let commits = self.queued.pop_front().unwrap_or_else(|| {
             let lanes = self.lanes.iter();
-            let next = lanes.filter_map(|(assignment, lane)| {
-                Some((assignment.clone(), lane.progress.uncommitted()?))
+            let commits = lanes.filter_map(|(assignment, lane)| {
+                let next = lane.progress.uncommitted()?;
+                Some(Commit::new(assignment.clone(), next))
             });
-            next.collect()
+            commits.collect()
         });
         self.commits.begun();
-        if !next.is_empty() {
-            let answer = Box::pin(self.subscriber.commit(&next));
-            self.flight = Some(Flight { next, answer });
+        if !commits.is_empty() {
+            let answer = Box::pin(self.subscriber.commit(&commits));
+            self.flight = Some(Flight { commits, answer });
         }
     }
 
@@ -51,20 +52,20 @@ where
     ///
     /// Fails only when the subscriber is of no use any more.
     pub(super) fn commit_answered(&mut self, answer: Result<(), Error>) -> Result<(), Error> {
-        let Some(Flight { next, .. }) = self.flight.take() else {
+        let Some(Flight { commits, .. }) = self.flight.take() else {
             return Ok(());
         };
         match answer {
             Ok(()) => {
-                self.committed(&next);
+                self.committed(&commits);
                 self.commits.settled();
             }
             // One of several assignments has ended, and nobody says which.
-            Err(error) if error.kind() == Kind::Fenced && next.len() > 1 => {
-                self.queued.extend(next.into_iter().map(|one| vec![one]));
+            Err(error) if error.kind() == Kind::Fenced && commits.len() > 1 => {
+                self.queued.extend(commits.into_iter().map(|one| vec![one]));
             }
             Err(error) if error.kind() == Kind::Fenced => {
-                for (assignment, _) in &next {
+                for Commit { assignment, .. } in &commits {
                     tracing::warn!(group = %self.group, partition = %assignment.partition,
                         "results came after the assignment ended, they are dropped");
                     self.remove(assignment);
@@ -114,10 +115,10 @@ where
         }
     }
 
-    fn committed(&mut self, next: &[(Assignment, u64)]) {
-        for (assignment, next) in next {
-            if let Some(lane) = self.lanes.get_mut(assignment) {
-                lane.progress.committed(*next);
+    fn committed(&mut self, commits: &[Commit]) {
+        for commit in commits {
+            if let Some(lane) = self.lanes.get_mut(&commit.assignment) {
+                lane.progress.committed(commit.committed.next);
             }
         }
         self.status.committed();

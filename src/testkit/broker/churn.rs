@@ -10,7 +10,7 @@ use tokio::time::{self, Instant};
 
 use super::{Harness, numbered, publish, topic, unique};
 use crate::broker::{
-    Appended, Assignment, Polled, Position, Received, Start, Subscriber, TopicPartition,
+    Appended, Commit, Polled, Position, Received, Start, Subscriber, TopicPartition,
 };
 use crate::error::{Chain, Error, Kind};
 
@@ -168,8 +168,8 @@ async fn work<S: Subscriber>(
     }
 }
 
-fn next(received: &Received) -> (Assignment, u64) {
-    (received.assignment(), received.position.offset + 1)
+fn next(received: &Received) -> Commit {
+    Commit::new(received.assignment(), received.position.offset + 1)
 }
 
 fn allow(kinds: &[Kind], result: Result<(), Error>) {

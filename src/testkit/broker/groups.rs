@@ -1,6 +1,6 @@
 use super::member::both;
 use super::{Harness, Member, into_partition, numbered, publish, topic, unique};
-use crate::broker::{Assignment, Record, Start, Subscriber};
+use crate::broker::{Assignment, Commit, Committed, Record, Start, Subscriber};
 use crate::error::Kind;
 
 /// Two groups do not disturb each other.
@@ -94,7 +94,7 @@ pub async fn an_ended_assignment_stays_ended<H: Harness>(harness: &H) {
     b.subscriber.close().await.expect("closed");
     a.own(2).await;
     let (ended, _) = a.released[0].clone();
-    let error = a.subscriber.commit(&[(ended.clone(), 2)]).await;
+    let error = a.subscriber.commit(&[Commit::new(ended.clone(), 2)]).await;
     assert_eq!(error.expect_err("it has ended").kind(), Kind::Fenced);
     let error = a.seek(&ended, 0).await;
     assert_eq!(error.expect_err("it has ended").kind(), Kind::Fenced);
@@ -113,7 +113,7 @@ pub async fn a_late_commit_is_fenced<H: Harness>(harness: &H) {
     let next = member.records[2].position.offset;
     let committed = member
         .subscriber
-        .commit(&[(member.assignment(0), next)])
+        .commit(&[Commit::new(member.assignment(0), next)])
         .await;
     committed.expect("the assignment stands");
 
@@ -164,7 +164,7 @@ pub async fn a_commit_with_one_ended_assignment_changes_nothing<H: Harness>(harn
     let ended = Assignment::new(other.partition, other.epoch.wrapping_sub(1));
     let error = member
         .subscriber
-        .commit(&[(ours, next[0]), (ended, next[1])])
+        .commit(&[Commit::new(ours, next[0]), Commit::new(ended, next[1])])
         .await
         .expect_err("one assignment has ended");
     assert_eq!(error.kind(), Kind::Fenced);
@@ -172,6 +172,50 @@ pub async fn a_commit_with_one_ended_assignment_changes_nothing<H: Harness>(harn
 
     let mut next = Member::alone(harness, &group, &topic, Start::Earliest, 2).await;
     next.read(4).await;
+}
+
+/// What a member commits besides the position comes back to the next owner, as it was, until the next
+/// commit; what is too long is refused, and changes nothing.
+pub async fn metadata_comes_back_with_the_partition<H: Harness>(harness: &H) {
+    let (topic, group) = (topic(harness, 1).await, unique("group"));
+    publish(harness, numbered(&topic, 0, 5)).await;
+    let mut first = Member::alone(harness, &group, &topic, Start::Earliest, 1).await;
+    assert_eq!(first.found.values().collect::<Vec<_>>(), [&None]);
+    first.read(5).await;
+    let next = first.records[1].position.offset;
+    let most = first.subscriber.max_metadata();
+    let longest = "\u{e9}".repeat(most / 2);
+    let commit = |next, metadata: &str| {
+        let commit = Commit::new(first.records[0].assignment(), next);
+        [commit.with_metadata(metadata)]
+    };
+    let (good, bad) = (
+        commit(next, &longest),
+        commit(next + 1, &format!("{longest}ab")),
+    );
+    let committed = first.subscriber.commit(&good).await;
+    committed.expect("it is as long as it may be");
+    let error = first.subscriber.commit(&bad).await;
+    assert_eq!(error.expect_err("too long").kind(), Kind::TooLarge);
+    first.subscriber.close().await.expect("closed");
+
+    let mut second = Member::alone(harness, &group, &topic, Start::Earliest, 1).await;
+    let wanted = Committed::new(next).with_metadata(longest);
+    assert_eq!(second.found.values().collect::<Vec<_>>(), [&Some(wanted)]);
+    second.read(1).await;
+    assert_eq!(
+        second.numbers()[0],
+        1,
+        "the refused commit moved the position"
+    );
+    let commit = Commit::new(second.assignment(0), next);
+    let committed = second.subscriber.commit(&[commit]).await;
+    committed.expect("the assignment stands");
+    second.subscriber.close().await.expect("closed");
+
+    let third = Member::alone(harness, &group, &topic, Start::Earliest, 1).await;
+    let wanted = Some(Committed::new(next));
+    assert_eq!(third.found.values().collect::<Vec<_>>(), [&wanted]);
 }
 
 /// Puts the first record into partition 0, the second into 1 and so on.

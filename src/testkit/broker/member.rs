@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::time::{self, Instant};
 
 use super::{Harness, number};
-use crate::broker::{Assignment, Polled, Received, Start, Subscriber, TopicPartition};
+use crate::broker::{
+    Assigned, Assignment, Commit, Committed, Polled, Received, Start, Subscriber, TopicPartition,
+};
 use crate::error::{Chain, Error};
 
 /// How long a case waits before it calls the broker stuck.
@@ -20,6 +22,8 @@ const TURN: Duration = Duration::from_millis(50);
 pub(super) struct Member<S> {
     pub(super) subscriber: S,
     pub(super) owned: BTreeMap<TopicPartition, Assignment>,
+    /// How far the group had come when the partition was assigned.
+    pub(super) found: BTreeMap<TopicPartition, Option<Committed>>,
     /// Everything it was ever assigned.
     given: HashSet<Assignment>,
     /// The offsets that may come next at the earliest.
@@ -50,6 +54,7 @@ impl<S: Subscriber> Member<S> {
         Self {
             subscriber,
             owned: BTreeMap::new(),
+            found: BTreeMap::new(),
             given: HashSet::new(),
             expected: BTreeMap::new(),
             records: Vec::new(),
@@ -122,7 +127,7 @@ impl<S: Subscriber> Member<S> {
         let next: Vec<_> = self
             .owned
             .values()
-            .filter_map(|owned| Some((owned.clone(), self.next(owned)?)))
+            .filter_map(|owned| Some(Commit::new(owned.clone(), self.next(owned)?)))
             .collect();
         self.subscriber.commit(&next).await
     }
@@ -163,7 +168,12 @@ impl<S: Subscriber> Member<S> {
         match polled {
             Polled::Assigned(new) => {
                 assert!(!new.is_empty(), "nothing was assigned");
-                for new in new {
+                for Assigned {
+                    assignment: new,
+                    committed,
+                } in new
+                {
+                    self.found.insert(new.partition.clone(), committed);
                     assert!(self.given.insert(new.clone()), "an epoch came twice");
                     let old = self.owned.insert(new.partition.clone(), new);
                     assert_eq!(old, None, "assigned while owned");
@@ -200,7 +210,8 @@ impl<S: Subscriber> Member<S> {
             self.forget(revoking);
             let next = self.next(revoking).filter(|_| self.commits_on_release);
             if let Some(next) = next {
-                let committed = self.subscriber.commit(&[(revoking.clone(), next)]).await;
+                let commit = Commit::new(revoking.clone(), next);
+                let committed = self.subscriber.commit(&[commit]).await;
                 committed.expect("what is being revoked can be committed");
             }
             self.released.push((revoking.clone(), next));

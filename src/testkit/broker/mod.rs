@@ -61,7 +61,7 @@ pub use self::groups::{
     a_commit_with_one_ended_assignment_changes_nothing, a_joining_member_gets_its_share,
     a_late_commit_is_fenced, a_member_that_closes_is_replaced, a_silent_member_learns_of_its_loss,
     an_ended_assignment_stays_ended, each_group_gets_everything,
-    released_partitions_go_on_from_the_commit,
+    metadata_comes_back_with_the_partition, released_partitions_go_on_from_the_commit,
 };
 use self::member::Member;
 pub use self::publishing::{
@@ -143,6 +143,7 @@ macro_rules! broker_conformance {
             latest_is_kept_after_a_crash
             latest_starts_with_the_next
             members_come_and_go
+            metadata_comes_back_with_the_partition
             no_poll_gives_more_than_asked
             released_partitions_go_on_from_the_commit
             results_come_in_the_order_of_the_batch

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time;
 
 use super::{Harness, Member, into_partition, numbered, publish, record, topic, unique};
-use crate::broker::{Assignment, Polled, Publisher, Record, Start, Subscriber};
+use crate::broker::{Assignment, Commit, Polled, Publisher, Record, Start, Subscriber};
 use crate::error::Kind;
 use crate::message::{Message, TraceContext};
 
@@ -127,7 +127,10 @@ pub async fn committed_records_do_not_come_again<H: Harness>(harness: &H) {
     member.read(10).await;
     let assignment = member.assignment(0);
     let next = member.records[6].position.offset;
-    let committed = member.subscriber.commit(&[(assignment, next)]).await;
+    let committed = member
+        .subscriber
+        .commit(&[Commit::new(assignment, next)])
+        .await;
     committed.expect("the assignment stands");
     member.subscriber.close().await.expect("closed");
 
@@ -145,7 +148,10 @@ pub async fn a_crashed_member_leaves_uncommitted_records<H: Harness>(harness: &H
     member.read(6).await;
     let assignment = member.assignment(0);
     let next = member.records[2].position.offset;
-    let committed = member.subscriber.commit(&[(assignment, next)]).await;
+    let committed = member
+        .subscriber
+        .commit(&[Commit::new(assignment, next)])
+        .await;
     committed.expect("the assignment stands");
     harness.crash(member.subscriber);
 

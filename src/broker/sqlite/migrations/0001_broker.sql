@@ -62,5 +62,6 @@ CREATE TABLE bowline_broker_commit (
     topic       TEXT NOT NULL,
     partition   INTEGER NOT NULL,
     next_offset INTEGER NOT NULL,
+    metadata    TEXT,
     PRIMARY KEY (group_name, topic, partition)
 ) STRICT, WITHOUT ROWID;
