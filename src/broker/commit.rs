@@ -63,6 +63,15 @@ impl Commit {
         }
     }
 
+    /// The group has come as far in `assignment` as `committed` says.
+    #[must_use]
+    pub fn of(assignment: Assignment, committed: Committed) -> Self {
+        Self {
+            assignment,
+            committed,
+        }
+    }
+
     /// Sets what the group wants to know besides.
     #[must_use]
     pub fn with_metadata(mut self, metadata: impl Into<Arc<str>>) -> Self {

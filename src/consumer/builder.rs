@@ -3,7 +3,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Config, Consumer, Status};
+use super::{Config, Consumer, Order, Status};
 use crate::backoff::Backoff;
 use crate::broker::Start;
 use crate::config::{ConfigError, Problems};
@@ -54,6 +54,30 @@ impl<S, H> Builder<S, H> {
     /// Sets all of the configuration, e.g. as read from a file.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Sets [`Config::order`], [`Order::Key`] unless set.
+    pub fn with_order(mut self, order: Order) -> Self {
+        self.config.order = order;
+        self
+    }
+
+    /// Sets [`Config::concurrency`], [`Config::DEFAULT_CONCURRENCY`] unless set.
+    pub fn with_concurrency(mut self, records: NonZeroUsize) -> Self {
+        self.config.concurrency = records;
+        self
+    }
+
+    /// Sets [`Config::window`], [`Config::DEFAULT_WINDOW`] unless set.
+    pub fn with_window(mut self, records: NonZeroUsize) -> Self {
+        self.config.window = records;
+        self
+    }
+
+    /// Sets [`Config::deadline`], none unless set.
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.config.deadline = Some(deadline);
         self
     }
 

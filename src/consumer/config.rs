@@ -6,14 +6,38 @@ use serde::{Deserialize, Serialize};
 use crate::backoff::Backoff;
 use crate::config::{Problems, duration};
 
+/// What keeps its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(clippy::exhaustive_enums, reason = "the three ways there are")]
+pub enum Order {
+    /// Records of one partition with the same key; those without a key have no order.
+    #[default]
+    Key,
+    /// Nothing.
+    None,
+    /// Records of one partition.
+    Partition,
+}
+
 /// How a consumer works. In a file every field may be left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
-    /// How many records of one partition may wait before the partition is paused. Also the most that
-    /// one poll asks for, so that up to one less than twice as many can be in memory.
+    /// What keeps its order.
+    pub order: Order,
+    /// How many records are with the handler at once, at most.
+    pub concurrency: NonZeroUsize,
+    /// How many records of one partition may wait or run before the partition is paused. Also the most
+    /// that one poll asks for, so that up to one less than twice as many can be in memory.
     pub queue: NonZeroUsize,
+    /// How many records of one partition may have come after the oldest that is not done, done or not,
+    /// before the partition is paused: bounds what one record that fails again and again can pile up.
+    pub window: NonZeroUsize,
+    /// How long the handler may take for one record; as long as it likes when `None`.
+    #[serde(with = "duration::option")]
+    pub deadline: Option<Duration>,
     /// How long a finished record may wait to be committed with others.
     #[serde(with = "duration")]
     pub commit_interval: Duration,
@@ -25,9 +49,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// 128 records: enough to keep a handler busy between two polls, little to read again after a
-    /// rebalance.
-    pub const DEFAULT_QUEUE: NonZeroUsize = NonZeroUsize::new(128).unwrap();
+    /// 64 at once: hides the waits of a handler that asks a database or a service, and overruns
+    /// neither.
+    pub const DEFAULT_CONCURRENCY: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+    /// 1,024 records: keys differ enough among so many to keep all of the concurrency busy.
+    pub const DEFAULT_QUEUE: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
+    /// 16,384 records: what is done among them fits into Kafka's 4 KiB of metadata, whatever the order.
+    pub const DEFAULT_WINDOW: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
     /// 100 ms: at most a tenth of a second of work is repeated after a crash, for ten commits a
     /// second at most.
     pub const DEFAULT_COMMIT_INTERVAL: Duration = Duration::from_millis(100);
@@ -53,6 +81,18 @@ impl Config {
             let allowed = format!("at most {}", duration::format(max));
             problems.check(value <= max, field, duration::format(value), allowed);
         }
+        problems.check(
+            self.window >= self.queue,
+            "window",
+            self.window,
+            "at least the queue",
+        );
+        problems.check(
+            self.deadline.is_none_or(|deadline| !deadline.is_zero()),
+            "deadline",
+            "0s",
+            "longer than nothing",
+        );
         self.backoff.check("backoff", problems);
     }
 }
@@ -60,7 +100,11 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            order: Order::default(),
+            concurrency: Self::DEFAULT_CONCURRENCY,
             queue: Self::DEFAULT_QUEUE,
+            window: Self::DEFAULT_WINDOW,
+            deadline: None,
             commit_interval: Self::DEFAULT_COMMIT_INTERVAL,
             drain_timeout: Self::DEFAULT_DRAIN_TIMEOUT,
             backoff: Backoff::default(),

@@ -1,4 +1,4 @@
-//! Handles the records of topics in order, and commits only what is done.
+//! Handles the records of topics, in order by key and otherwise at once, and commits only what is done.
 //!
 //! # The problem
 //!
@@ -10,23 +10,30 @@
 //!
 //! # How it decides
 //!
-//! 1. The records of a partition are handled one after the other in offset order; partitions run in
-//!    parallel, each on a task of its own with a clone of the handler.
-//! 2. A record is done when the handler returns `Ok`. The position to commit is the offset after the
-//!    last one done, per assignment; gaps between offsets do not matter.
-//! 3. A record that fails, or whose handler panics, is tried again for ever after growing, jittered
-//!    delays, and after [`Rejected::retry_after`](crate::error::Rejected::retry_after) at the
-//!    earliest. It holds up its partition and no other. It is never skipped: wrap the handler in a
+//! 1. At most [`Config::concurrency`] records are with the handler at once, however many partitions
+//!    there are. What keeps its order is for [`Config::order`] to say: by default the records of one
+//!    partition with the same key. A later one of the key begins when the earlier one is done; records
+//!    without a key have no order.
+//! 2. A record is done when the handler returns `Ok`. The watermark of an assignment is the offset of
+//!    its first record that is not done, or the offset after the last one; gaps between offsets do not
+//!    matter. It is committed together with what is done beyond it, as metadata: after a restart those
+//!    records are not handled again. Metadata that is longer than the broker takes is cut, and what was
+//!    cut off is handled again.
+//! 3. A record that fails, panics, or takes longer than [`Config::deadline`], is tried again for ever
+//!    after growing, jittered delays, and after
+//!    [`Rejected::retry_after`](crate::error::Rejected::retry_after) at the earliest. It holds up its
+//!    key and no other, and takes no room while it waits. It is never skipped: wrap the handler in a
 //!    dead-letter layer to have it put aside, which counts as done once the letter is stored.
 //! 4. A record that cannot be read as a message goes to the handler like any other.
 //! 5. A record that was redriven for another group ([`REDRIVE_GROUP`]) is done unhandled.
 //! 6. A commit is made [`Config::commit_interval`] after the first record that is not committed,
-//!    after 1000 records, before partitions are released and at the end. One at a time is on its way;
+//!    after 1,000 records, before partitions are released and at the end. One at a time is on its way;
 //!    polling and handling go on meanwhile. One that fails transiently is made again; one that is
 //!    fenced ends the assignment it was for.
-//! 7. A partition with [`Config::queue`] records waiting is paused until half of them are done.
-//!    Polling goes on, so the membership is kept however long a handler takes.
-//! 8. When partitions are revoked no record of them is begun; the running one may finish within
+//! 7. A partition is paused while [`Config::queue`] of its records wait or run, or [`Config::window`]
+//!    have come after the oldest that is not done, and goes on at half of that. Polling goes on, so the
+//!    membership is kept however long a handler takes.
+//! 8. When partitions are revoked no record of them is begun; the running ones may finish within
 //!    [`Config::drain_timeout`], then what is done is committed and the partitions are released.
 //!    What comes later is ignored.
 //! 9. When partitions are lost their handlers are cancelled and nothing is committed for them.
@@ -37,7 +44,7 @@
 //! # When not to use it
 //!
 //! To read a topic from a chosen offset, or by every instance rather than once per group: use the
-//! [`Subscriber`] itself. A handler that takes minutes holds up its partition for minutes: let it
+//! [`Subscriber`] itself. A handler that takes minutes holds up its key for minutes: let it
 //! note the work and do it elsewhere.
 //!
 //! # Order in a stack
@@ -51,17 +58,22 @@
 //!
 //! - At least once: no record is committed before it is done. After a crash what was done since the
 //!   last commit is done again, so handlers are idempotent or behind an idempotency layer.
-//! - In order per partition, repeats included: a repeat starts at the committed position.
+//! - In order per key, or per partition if so told, also through failures. After a restart what was not
+//!   committed is handled again, each key from its first such record on.
 //! - A handler that ignores cancellation and outlives the drain timeout may overlap with the next
 //!   owner of its partition; only an idempotent effect is safe from that.
-//! - Clones of the handler share what its layers share; a service that panicked is replaced by a
-//!   clone of the original.
+//! - There is one clone of the handler for each thread of the runtime, and clones share what their
+//!   layers share; a service that panicked is replaced by a clone of the original.
 //!
 //! # Defaults
 //!
 //! | setting | default | range |
 //! |---|---|---|
-//! | [`queue`](Config::queue) | 128 records per partition | from 1 |
+//! | [`order`](Config::order) | by key | |
+//! | [`concurrency`](Config::concurrency) | 64 records | from 1 |
+//! | [`queue`](Config::queue) | 1,024 records per partition | from 1 |
+//! | [`window`](Config::window) | 16,384 records per partition | from the queue |
+//! | [`deadline`](Config::deadline) | none | above 0 |
 //! | [`commit_interval`](Config::commit_interval) | 100 ms | 0 to 1 min |
 //! | [`drain_timeout`](Config::drain_timeout) | 10 s | 0 to 1 h |
 //! | [`backoff`](Config::backoff) | 50 ms, doubling, at most 20 s, full jitter | [`Backoff::check`](crate::backoff::Backoff::check) |
@@ -72,7 +84,7 @@
 //! | what | level | fields |
 //! |---|---|---|
 //! | span `bowline.consumer.deliver`, one per record | info | `group`, `topic`, `partition`, `offset`, `message_id`, `trace_id` |
-//! | a handler failed | warn | `error` with its causes, `retry_in` |
+//! | a handler failed | warn | `group`, `position`, `attempts`, `error` with its causes, `retry_in` |
 //! | joining, polling or a commit failed, and is tried again | warn | `group`, `error`, `retry_in` |
 //! | a partition was assigned | debug | `group`, `partition` |
 //! | partitions revoked, lost | info, warn | `group`, `partitions` |
@@ -80,6 +92,7 @@
 //! | partitions could not be released | warn | `group`, `error` |
 //! | the broker failed while draining | warn | `group`, `error` |
 //! | handlers did not finish in time | warn | `group`, `overdue` |
+//! | a broker refused metadata | warn | `group`, `error` |
 //! | the group could not be left | warn | `group`, `error` |
 //! | the last commit and leaving took too long | warn | `group` |
 //! | a cancelled handler panicked | warn | `error` |
@@ -153,7 +166,7 @@ use crate::error::{BoxError, Error};
 use crate::shutdown::Token;
 
 pub use builder::Builder;
-pub use config::Config;
+pub use config::{Config, Order};
 pub use handlers::{Handlers, HandlersFuture, Unknown};
 pub use status::{PartitionStatus, Snapshot, Status};
 
@@ -204,7 +217,7 @@ impl<S, H> Consumer<S, H> {
         let _ended = self.status.until_ended();
         Runtime::new(
             self.subscriber,
-            self.handler,
+            &self.handler,
             self.group,
             self.config,
             self.status,

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,9 +35,9 @@ pub struct PartitionStatus {
     pub partition: TopicPartition,
     /// How many records wait or run.
     pub backlog: usize,
-    /// Whether a handler is running.
-    pub running: bool,
-    /// How many attempts of the current record have failed; above 0 the partition is held up.
+    /// How many records are with the handler.
+    pub running: usize,
+    /// How many attempts have failed of records that are not done yet; above 0 some key waits.
     pub failed_attempts: u32,
 }
 
@@ -53,7 +53,7 @@ struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct Gauge {
     backlog: AtomicUsize,
-    running: AtomicBool,
+    running: AtomicUsize,
     failed: AtomicU32,
 }
 
@@ -109,10 +109,11 @@ impl Status {
         UntilEnded(self.clone())
     }
 
-    pub(super) fn record_done(&self, gauge: &Gauge) {
+    /// A record is done, after so many `failures`.
+    pub(super) fn record_done(&self, gauge: &Gauge, failures: u32) {
         self.0.done.fetch_add(1, Ordering::Relaxed);
         gauge.backlog.fetch_sub(1, Ordering::Relaxed);
-        gauge.failed.store(0, Ordering::Relaxed);
+        gauge.failed.fetch_sub(failures, Ordering::Relaxed);
     }
 
     pub(super) fn attempt_failed(&self, gauge: &Gauge) {
@@ -125,7 +126,7 @@ impl Snapshot {
     /// How many handlers are running.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.partitions.iter().filter(|one| one.running).count()
+        self.partitions.iter().map(|one| one.running).sum()
     }
 }
 
@@ -134,8 +135,12 @@ impl Gauge {
         self.backlog.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn running(&self, running: bool) {
-        self.running.store(running, Ordering::Relaxed);
+    pub(super) fn started(&self) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn returned(&self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

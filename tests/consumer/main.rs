@@ -4,6 +4,7 @@
 
 mod broker_errors;
 mod handlers;
+mod keys;
 mod memory;
 mod order;
 mod rebalance;

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use bowline::Error;
 use bowline::broker::{
-    Assigned, Assignment, Commit, Delivery, Polled, Position, Received, Record, Start, Subscriber,
-    TopicPartition,
+    Assigned, Assignment, Commit, Committed, Delivery, Polled, Position, Received, Record, Start,
+    Subscriber, TopicPartition,
 };
-use bowline::consumer::{Consumer, Status};
+use bowline::consumer::{Builder, Consumer, Order, Status};
 use bowline::error::{BoxError, Kind};
 use bowline::message::Message;
 use bowline::shutdown::Shutdown;
@@ -37,6 +37,7 @@ pub(crate) enum Call {
 struct State {
     steps: VecDeque<Result<Polled, Error>>,
     owned: BTreeMap<TopicPartition, u64>,
+    committed: BTreeMap<u32, Committed>,
     paused: BTreeSet<TopicPartition>,
     commit_errors: VecDeque<Error>,
     /// Commits wait for it, if there is one.
@@ -74,6 +75,14 @@ impl Script {
             .push_back(Ok(Polled::Assigned(assigned.collect())));
         drop(state);
         self.0.1.notify_one();
+    }
+
+    /// As [`assign`](Self::assign), where the group had come as far as `committed`.
+    pub(crate) fn assign_at(&self, partition: u32, epoch: u64, committed: Committed) {
+        let assignment = Assignment::new(at(partition), epoch);
+        self.state().owned.insert(at(partition), epoch);
+        let assigned = Assigned::new(assignment, Some(committed));
+        self.step(Ok(Polled::Assigned(vec![assigned])));
     }
 
     pub(crate) fn revoke(&self, partitions: &[(u32, u64)]) {
@@ -146,6 +155,11 @@ impl Script {
             .collect()
     }
 
+    /// What was committed last for a partition.
+    pub(crate) fn committed(&self, partition: u32) -> Option<Committed> {
+        self.state().committed.get(&partition).cloned()
+    }
+
     pub(crate) fn is_paused(&self, partition: u32) -> bool {
         self.state().paused.contains(&at(partition))
     }
@@ -196,6 +210,13 @@ impl Scripted {
         if commits.iter().any(|one| !state.owns(&one.assignment)) {
             return Err(Error::new(Kind::Fenced, "script", "commit"));
         }
+        let latest: Vec<_> = commits
+            .iter()
+            .map(|one| {
+                let partition = one.assignment.partition.partition;
+                (partition, one.committed.clone())
+            })
+            .collect();
         let mut commits: Vec<_> = commits
             .iter()
             .map(|one| {
@@ -207,6 +228,7 @@ impl Scripted {
             .collect();
         commits.sort_unstable();
         state.calls.push(Call::Commit(commits));
+        state.committed.extend(latest);
         Ok(())
     }
 }
@@ -283,21 +305,38 @@ pub(crate) struct Running {
     pub(crate) ended: JoinHandle<Result<(), Error>>,
 }
 
-/// Runs a consumer of `script` with a queue of 4 records and a drain timeout of 10 s.
+/// Runs a consumer of `script`, in order per partition, with a queue of 4 records and a drain timeout
+/// of 10 s.
 pub(crate) fn run<H>(script: &Script, handler: H) -> Running
 where
     H: Service<Delivery, Response = ()> + Clone + Send + 'static,
     H::Error: Into<BoxError>,
     H::Future: Send + 'static,
 {
+    run_with(script, handler, |builder| {
+        builder
+            .with_order(Order::Partition)
+            .with_queue(NonZeroUsize::new(4).unwrap())
+            .with_drain_timeout(Duration::from_secs(10))
+    })
+}
+
+/// Runs a consumer of `script` as `set` says.
+pub(crate) fn run_with<H>(
+    script: &Script,
+    handler: H,
+    set: impl FnOnce(Builder<Scripted, H>) -> Builder<Scripted, H>,
+) -> Running
+where
+    H: Service<Delivery, Response = ()> + Clone + Send + 'static,
+    H::Error: Into<BoxError>,
+    H::Future: Send + 'static,
+{
     let shutdown = Shutdown::new();
-    let consumer = Consumer::builder(script.subscriber(), handler)
+    let builder = Consumer::builder(script.subscriber(), handler)
         .group(GROUP)
-        .topics([TOPIC])
-        .with_queue(NonZeroUsize::new(4).unwrap())
-        .with_drain_timeout(Duration::from_secs(10))
-        .build()
-        .unwrap();
+        .topics([TOPIC]);
+    let consumer = set(builder).build().unwrap();
     Running {
         status: consumer.status(),
         ended: tokio::spawn(consumer.run(shutdown.token())),

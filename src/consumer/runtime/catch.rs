@@ -61,7 +61,7 @@ impl<F> PinnedDrop for CatchPanic<F> {
 }
 
 impl Panicked {
-    fn new(payload: &(dyn Any + Send)) -> Self {
+    pub(super) fn new(payload: &(dyn Any + Send)) -> Self {
         let text = payload
             .downcast_ref::<&str>()
             .copied()

@@ -34,13 +34,15 @@ impl Commits {
         self.due
     }
 
-    /// A record is done.
-    pub(super) fn record_done(&mut self) {
-        self.uncommitted = self.uncommitted.saturating_add(1);
-        if self.due.is_none() {
-            self.due = Some(Instant::now() + self.interval);
-        } else if self.uncommitted == Self::MAX_UNCOMMITTED && self.failing.is_none() {
+    /// Records are done.
+    pub(super) fn records_done(&mut self, records: u32) {
+        let before = self.uncommitted;
+        self.uncommitted = before.saturating_add(records);
+        let many = before < Self::MAX_UNCOMMITTED && self.uncommitted >= Self::MAX_UNCOMMITTED;
+        if many && self.failing.is_none() {
             self.due = Some(Instant::now());
+        } else if self.due.is_none() {
+            self.due = Some(Instant::now() + self.interval);
         }
     }
 

@@ -1,72 +1,159 @@
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::progress::{Flow, Progress};
-use crate::broker::Received;
+use super::offsets::{Number, Offsets};
+use crate::broker::{Assigned, Assignment, Commit, Committed};
+use crate::consumer::Config;
 use crate::consumer::status::Gauge;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, Token};
 
-/// The consumer's side of one assignment and its worker. Dropping it aborts the worker.
+/// Tells an assignment from all others that this consumer ever had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct LaneId(pub(super) u64);
+
+/// One assignment: what of it is in hand, done and committed. Dropping it cancels what runs.
 #[derive(Debug)]
 pub(super) struct Lane {
-    pub(super) progress: Progress,
-    queue: UnboundedSender<Received>,
-    gauge: Arc<Gauge>,
-    stop: Shutdown,
-    worker: AbortHandle,
-    /// Set once the worker was told to stop: when it is stopped the hard way.
+    pub(super) assignment: Assignment,
+    pub(super) gauge: Arc<Gauge>,
+    offsets: Offsets,
+    /// Records that wait or run.
+    in_hand: usize,
+    running: usize,
+    paused: bool,
+    /// What the broker has.
+    committed: Option<Committed>,
+    /// Counts what may change what is to be committed, and how much of that was committed.
+    version: u64,
+    committed_version: u64,
+    cancel: Shutdown,
+    /// Set once no more of it is to begin: when what runs is cancelled.
     deadline: Option<Instant>,
 }
 
+/// What to tell the subscriber about a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    Pause,
+    Resume,
+}
+
 impl Lane {
-    pub(super) fn new(
-        queue: UnboundedSender<Received>,
-        gauge: Arc<Gauge>,
-        stop: Shutdown,
-        worker: AbortHandle,
-    ) -> Self {
+    pub(super) fn new(assigned: Assigned, gauge: Arc<Gauge>) -> Self {
+        let Assigned {
+            assignment,
+            committed,
+            ..
+        } = assigned;
         Self {
-            progress: Progress::default(),
-            queue,
+            assignment,
             gauge,
-            stop,
-            worker,
+            offsets: Offsets::new(committed.as_ref()),
+            in_hand: 0,
+            running: 0,
+            paused: false,
+            committed,
+            version: 0,
+            committed_version: 0,
+            cancel: Shutdown::new(),
             deadline: None,
         }
     }
 
-    /// Hands a record to the worker. A lane that was stopped takes none: the record comes again to
-    /// whoever owns the partition next.
-    pub(super) fn push(&mut self, received: Received) {
-        if self.deadline.is_some() {
-            return;
-        }
-        self.progress.queued();
-        self.gauge.queued();
-        // A worker that ended untold ends the consumer, so nothing is lost here.
-        drop(self.queue.send(received));
-    }
-
-    /// How the partition is to flow from now on, if otherwise than before. One that was stopped stays
-    /// paused.
-    pub(super) fn flow(&mut self, queue: NonZeroUsize) -> Option<Flow> {
+    /// A record came; `None` when it needs no handling: it was done before, or the lane was stopped and
+    /// it comes again to whoever owns the partition next.
+    pub(super) fn begin(&mut self, offset: u64) -> Option<Number> {
         if self.is_stopped() {
             return None;
         }
-        self.progress.flow(queue)
+        let number = self.offsets.begin(offset);
+        match number {
+            Some(_) => {
+                self.in_hand += 1;
+                self.gauge.queued();
+            }
+            None => self.version += 1,
+        }
+        number
     }
 
-    /// Lets the running record finish until `deadline`, and none begin. The first call decides.
+    /// A record is with the handler now.
+    pub(super) fn started(&mut self) {
+        self.running += 1;
+        self.gauge.started();
+    }
+
+    /// A record is not with the handler any more.
+    pub(super) fn returned(&mut self) {
+        self.running = self.running.saturating_sub(1);
+        self.gauge.returned();
+    }
+
+    /// A record is done.
+    pub(super) fn done(&mut self, number: Number) {
+        self.offsets.done(number);
+        self.in_hand = self.in_hand.saturating_sub(1);
+        self.version += 1;
+    }
+
+    /// How the partition is to flow from now on, if otherwise than before: it pauses at the limits and
+    /// resumes at half of them, so that it does not switch with every record. One that was stopped
+    /// stays paused.
+    pub(super) fn flow(&mut self, config: &Config) -> Option<Flow> {
+        if self.is_stopped() {
+            return None;
+        }
+        let (queue, window) = (config.queue.get(), config.window.get());
+        let ahead = self.offsets.ahead();
+        if !self.paused && (self.in_hand >= queue || ahead >= window) {
+            self.paused = true;
+            return Some(Flow::Pause);
+        }
+        if self.paused && self.in_hand <= queue / 2 && ahead <= window / 2 {
+            self.paused = false;
+            return Some(Flow::Resume);
+        }
+        None
+    }
+
+    /// Whether something may have to be committed.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.version != self.committed_version
+    }
+
+    /// What is to be committed, and which version that is; `None` when the broker has it already.
+    pub(super) fn owed(&mut self, max_metadata: usize) -> Option<(u64, Commit)> {
+        if !self.is_dirty() {
+            return None;
+        }
+        let committed = self.offsets.committed(max_metadata);
+        if committed == self.committed {
+            self.committed_version = self.version;
+            return None;
+        }
+        let assignment = self.assignment.clone();
+        let commit = committed.map(|committed| Commit::of(assignment, committed))?;
+        Some((self.version, commit))
+    }
+
+    /// The broker has `committed`, as it was at `version`.
+    pub(super) fn committed(&mut self, version: u64, committed: Committed) {
+        self.committed_version = self.committed_version.max(version);
+        self.committed = Some(committed);
+    }
+
+    /// Hears when what runs is to be cancelled.
+    pub(super) fn cancelled(&self) -> Token {
+        self.cancel.token()
+    }
+
+    /// Lets what runs finish until `deadline`. The first call decides.
     pub(super) fn stop(&mut self, deadline: Instant) {
-        self.stop.trigger();
         self.deadline.get_or_insert(deadline);
     }
 
-    /// When it is stopped the hard way, if it was told to stop.
+    /// When what runs is cancelled, if it was stopped.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
@@ -75,13 +162,13 @@ impl Lane {
         self.deadline.is_some()
     }
 
-    pub(super) fn is_finished(&self) -> bool {
-        self.worker.is_finished()
+    pub(super) fn is_idle(&self) -> bool {
+        self.running == 0
     }
 
-    /// Whether the worker has ended or had all its time.
+    /// Whether nothing runs or it has had all its time.
     pub(super) fn is_drained(&self, now: Instant) -> bool {
-        self.is_finished() || self.is_overdue(now)
+        self.is_idle() || self.is_overdue(now)
     }
 
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
@@ -91,6 +178,77 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        self.worker.abort();
+        self.cancel.trigger();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::broker::TopicPartition;
+
+    fn lane() -> Lane {
+        let assignment = Assignment::new(TopicPartition::new("tasks", 0), 1);
+        Lane::new(Assigned::new(assignment, None), Arc::default())
+    }
+
+    #[test]
+    fn it_pauses_when_full_and_resumes_at_half() {
+        let config = Config {
+            queue: NonZeroUsize::new(4).unwrap(),
+            ..Config::default()
+        };
+        let mut lane = lane();
+        let (mut flows, mut numbers) = (Vec::new(), Vec::new());
+        for offset in 0..5 {
+            numbers.push(lane.begin(offset).unwrap());
+            flows.push(lane.flow(&config));
+        }
+        for number in numbers {
+            lane.done(number);
+            flows.push(lane.flow(&config));
+        }
+        let mut wanted = vec![None; 10];
+        wanted[3] = Some(Flow::Pause);
+        wanted[7] = Some(Flow::Resume);
+        assert_eq!(flows, wanted);
+    }
+
+    #[test]
+    fn one_record_that_is_not_done_bounds_how_far_the_others_go() {
+        let config = Config {
+            window: NonZeroUsize::new(6).unwrap(),
+            ..Config::default()
+        };
+        let mut lane = lane();
+        let stuck = lane.begin(0).unwrap();
+        for offset in 1..5 {
+            let number = lane.begin(offset).unwrap();
+            lane.done(number);
+            assert_eq!(lane.flow(&config), None);
+        }
+        let number = lane.begin(5).unwrap();
+        assert_eq!(lane.flow(&config), Some(Flow::Pause));
+        lane.done(number);
+        assert_eq!(lane.flow(&config), None);
+        lane.done(stuck);
+        assert_eq!(lane.flow(&config), Some(Flow::Resume));
+    }
+
+    #[test]
+    fn a_late_commit_does_not_hide_what_was_done_since() {
+        let mut lane = lane();
+        assert!(lane.owed(4096).is_none());
+        let numbers = [0, 1].map(|offset| lane.begin(offset).unwrap());
+        lane.done(numbers[0]);
+        let (version, commit) = lane.owed(4096).expect("one is done");
+        lane.done(numbers[1]);
+        lane.committed(version, commit.committed);
+        let (version, commit) = lane.owed(4096).expect("one more is done");
+        assert_eq!(commit.committed.next, 2);
+        lane.committed(version, commit.committed);
+        assert!(!lane.is_dirty());
     }
 }

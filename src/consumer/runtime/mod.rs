@@ -1,27 +1,25 @@
 mod catch;
 mod commits;
+mod done;
 mod events;
+mod executor;
 mod lane;
-mod progress;
+mod offsets;
+mod scheduler;
 mod settle;
-mod worker;
+mod work;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::{self, Future};
-use std::num::NonZeroUsize;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::task::{JoinError, JoinSet};
 use tokio::time::{self, Instant};
 use tower::Service;
 
-use self::commits::Commits;
-use self::lane::Lane;
-use self::progress::Flow;
-use self::worker::Done;
+use self::lane::{Lane, LaneId};
+use self::work::{Flows, Report, Work};
 use super::{Config, Status};
 use crate::backoff::{Backoff, Delays};
 use crate::broker::{Assignment, Commit, Delivery, Polled, Start, Subscriber};
@@ -37,30 +35,33 @@ const BROKER_BACKOFF: Backoff =
 /// hold up the end of a process.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The loop that a consumer is: it alone talks to the subscriber, workers do the rest.
-pub(super) struct Runtime<S, H> {
+/// The loop that a consumer is: it alone talks to the subscriber, executors handle the records.
+pub(super) struct Runtime<S> {
     subscriber: S,
-    handler: H,
     group: Arc<str>,
-    config: Config,
-    status: Status,
-    lanes: HashMap<Assignment, Lane>,
+    work: Work,
     /// Revoked partitions that have not been released yet.
     revoked: Vec<Assignment>,
-    workers: JoinSet<()>,
-    report: UnboundedSender<Done>,
-    reports: UnboundedReceiver<Done>,
-    commits: Commits,
     /// The one commit that waits for the broker's answer.
     flight: Option<Flight>,
     /// Commits to begin one after the other once it has come.
-    queued: VecDeque<Vec<Commit>>,
+    queued: VecDeque<Vec<Owed>>,
+    /// The longest metadata that the broker takes.
+    max_metadata: usize,
     polling: Polling,
+}
+
+/// A commit, and what it stands for.
+#[derive(Debug)]
+struct Owed {
+    lane: LaneId,
+    version: u64,
+    commit: Commit,
 }
 
 /// A commit on its way. Polling goes on meanwhile.
 struct Flight {
-    commits: Vec<Commit>,
+    owed: Vec<Owed>,
     answer: Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>,
 }
 
@@ -78,38 +79,30 @@ enum Wake {
     Time,
     Polled(Result<Polled, Error>),
     Committed(Result<(), Error>),
-    /// What was done changes how a partition is to flow.
-    Flow(Assignment, Flow),
-    Ended(Result<(), JoinError>),
+    /// What was done changes how partitions are to flow.
+    Flows(Flows),
+    Broken(Error),
 }
 
-impl<S, H> Runtime<S, H>
-where
-    S: Subscriber,
-    H: Service<Delivery, Response = ()> + Clone + Send + 'static,
-    H::Error: Into<BoxError>,
-    H::Future: Send + 'static,
-{
-    pub(super) fn new(
+impl<S: Subscriber> Runtime<S> {
+    pub(super) fn new<H>(
         subscriber: S,
-        handler: H,
+        handler: &H,
         group: Arc<str>,
         config: Config,
         status: Status,
-    ) -> Self {
-        let (report, reports) = mpsc::unbounded_channel();
+    ) -> Self
+    where
+        H: Service<Delivery, Response = ()> + Clone + Send + 'static,
+        H::Error: Into<BoxError>,
+        H::Future: Send + 'static,
+    {
         Self {
+            max_metadata: subscriber.max_metadata(),
             subscriber,
-            handler,
+            work: Work::new(handler, Arc::clone(&group), config, status),
             group,
-            commits: Commits::new(config.commit_interval),
-            config,
-            status,
-            lanes: HashMap::new(),
             revoked: Vec::new(),
-            workers: JoinSet::new(),
-            report,
-            reports,
             flight: None,
             queued: VecDeque::new(),
             polling: Polling::Ready,
@@ -153,7 +146,7 @@ where
     /// Works until told to stop, or until the subscriber is of no use any more.
     async fn consume(&mut self, token: &Token) -> Result<(), Error> {
         loop {
-            let until = self.next_deadline();
+            let until = self.work.next_due();
             match self.wait(token.stopped(), until).await {
                 Wake::Stopped => return Ok(()),
                 wake => self.handle(wake)?,
@@ -164,10 +157,10 @@ where
 
     /// Lets running records finish for as long as they may. The membership is kept meanwhile.
     async fn drain(&mut self) {
-        let deadline = Instant::now() + self.config.drain_timeout;
+        let deadline = Instant::now() + self.work.config.drain_timeout;
         self.stop_lanes(deadline);
-        while !self.is_drained() {
-            let until = self.next_deadline();
+        while !self.work.is_drained() {
+            let until = self.work.next_due();
             let wake = self.wait(future::pending(), until).await;
             let result = self.handle(wake);
             if result.is_ok() {
@@ -186,7 +179,7 @@ where
     /// The same without a broker.
     async fn drain_alone(&mut self, deadline: Instant) {
         self.polling = Polling::Ended;
-        while !self.is_drained() {
+        while !self.work.is_drained() {
             let wake = self.wait(future::pending(), Some(deadline)).await;
             if let Err(error) = self.handle(wake) {
                 tracing::warn!(group = %self.group, error = %Chain(&error), "drains on");
@@ -195,31 +188,25 @@ where
     }
 
     fn stop_lanes(&mut self, deadline: Instant) {
-        for (assignment, lane) in &mut self.lanes {
-            if !lane.is_stopped() {
-                lane.stop(deadline);
-                self.subscriber.pause(&assignment.partition);
+        let lanes: Vec<_> = self.work.lanes.keys().copied().collect();
+        for id in lanes {
+            if self.work.stop(id, deadline)
+                && let Some(lane) = self.work.lanes.get(&id)
+            {
+                self.subscriber.pause(&lane.assignment.partition);
             }
         }
     }
 
-    fn is_drained(&self) -> bool {
-        let now = Instant::now();
-        self.lanes.values().all(|lane| lane.is_drained(now))
-    }
-
     async fn close(mut self) {
-        self.take_reports();
+        drop(self.work.take_reports());
         let group = Arc::clone(&self.group);
-        let overdue = self
-            .lanes
-            .values()
-            .filter(|lane| !lane.is_finished())
-            .count();
+        let lanes = self.work.lanes.values();
+        let overdue = lanes.filter(|lane| !lane.is_idle()).count();
         if overdue > 0 {
             tracing::warn!(%group, overdue, "handlers did not finish in time, their records come again");
         }
-        self.workers.abort_all();
+        self.work.abort();
         let closed = time::timeout(CLOSE_TIMEOUT, async {
             if let Err(error) = self.commit_all().await {
                 tracing::warn!(%group, error = %Chain(&error), "the last commit failed");
@@ -244,21 +231,18 @@ where
         let Self {
             subscriber,
             polling,
-            config,
-            reports,
-            workers,
-            lanes,
-            commits,
+            work,
             flight,
             ..
         } = self;
+        let queue = work.config.queue;
         let poll = async {
             match polling {
                 Polling::Ready => {}
                 Polling::Failing(until, _) => time::sleep_until(*until).await,
                 Polling::Ended => future::pending().await,
             }
-            subscriber.poll(config.queue).await
+            subscriber.poll(queue).await
         };
         let timer = async {
             match until {
@@ -280,37 +264,19 @@ where
                 () = &mut timer => return Wake::Time,
                 polled = &mut poll => return Wake::Polled(polled),
                 answer = &mut answer => return Wake::Committed(answer),
-                Some(ended) = workers.join_next() => return Wake::Ended(ended),
-                Some(done) = reports.recv() => {
-                    let due = commits.due();
-                    let flow = note(lanes, commits, config.queue, &done);
-                    if let Some(flow) = flow {
-                        return Wake::Flow(done.assignment, flow);
+                report = work.report() => {
+                    let flows = match report {
+                        Report::Ended(ended) => work.note(ended),
+                        Report::Broken(error) => return Wake::Broken(error),
+                    };
+                    if !flows.is_empty() {
+                        return Wake::Flows(flows);
                     }
-                    if commits.due() != due {
+                    if work.next_due() != until || work.has_drained() {
                         return Wake::Time;
                     }
                 }
             }
         }
     }
-
-    fn next_deadline(&self) -> Option<Instant> {
-        let stopping = self.lanes.values().filter_map(Lane::deadline);
-        stopping.chain(self.commits.due()).min()
-    }
-}
-
-/// Takes in that a record is done; says when its partition is to flow otherwise. A result that comes
-/// after its assignment ended is nobody's business any more.
-fn note(
-    lanes: &mut HashMap<Assignment, Lane>,
-    commits: &mut Commits,
-    queue: NonZeroUsize,
-    done: &Done,
-) -> Option<Flow> {
-    let lane = lanes.get_mut(&done.assignment)?;
-    lane.progress.done(done.offset);
-    commits.record_done();
-    lane.flow(queue)
 }

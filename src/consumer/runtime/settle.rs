@@ -1,75 +1,85 @@
 use tokio::time::{Instant, sleep_until};
-use tower::Service;
 
-use super::{Flight, Runtime};
-use crate::broker::{Assignment, Commit, Delivery, Subscriber};
-use crate::error::{BoxError, Chain, Error, Kind};
+use super::{Flight, Lane, Owed, Runtime};
+use crate::broker::{Assignment, Commit, Subscriber};
+use crate::error::{Chain, Error, Kind};
 
 /// What is owed to the broker: commits, and partitions to give back.
-impl<S, H> Runtime<S, H>
-where
-    S: Subscriber,
-    H: Service<Delivery, Response = ()> + Clone + Send + 'static,
-    H::Error: Into<BoxError>,
-    H::Future: Send + 'static,
-{
+impl<S: Subscriber> Runtime<S> {
     /// Begins to commit when it is time to, and releases revoked partitions that are drained.
     pub(super) async fn settle(&mut self) {
+        let flows = self.work.take_reports();
+        self.set_flows(flows);
         let now = Instant::now();
-        // Which workers have ended is asked first: what they reported is then in the channel.
         let drained = self.drained(now);
-        self.take_reports();
-        let is_due = self.commits.due().is_some_and(|due| due <= now);
-        if is_due || (!drained.is_empty() && !self.commits.is_waiting(now)) {
+        let commits = &self.work.commits;
+        let is_due = commits.due().is_some_and(|due| due <= now);
+        if is_due || (!drained.is_empty() && !commits.is_waiting(now)) {
             self.begin_commit();
         }
         self.release(drained, now).await;
     }
 
-    /// Begins to commit every watermark that is not, unless a commit is on its way.
+    /// Begins to commit everything that is not, unless a commit is on its way.
     fn begin_commit(&mut self) {
         if self.flight.is_some() {
             // Its answer decides what is due next.
-            self.commits.settled();
+            self.work.commits.settled();
             return;
         }
-        let commits = self.queued.pop_front().unwrap_or_else(|| {
-            let lanes = self.lanes.iter();
-            let commits = lanes.filter_map(|(assignment, lane)| {
-                let next = lane.progress.uncommitted()?;
-                Some(Commit::new(assignment.clone(), next))
-            });
-            commits.collect()
-        });
-        self.commits.begun();
-        if !commits.is_empty() {
+        let owed = self.queued.pop_front().unwrap_or_else(|| self.owed());
+        self.work.commits.begun();
+        if !owed.is_empty() {
+            let commits: Vec<_> = owed.iter().map(|owed| owed.commit.clone()).collect();
             let answer = Box::pin(self.subscriber.commit(&commits));
-            self.flight = Some(Flight { commits, answer });
+            self.flight = Some(Flight { owed, answer });
         }
+    }
+
+    fn owed(&mut self) -> Vec<Owed> {
+        let max_metadata = self.max_metadata;
+        let lanes = self.work.lanes.iter_mut();
+        let owed = lanes.filter_map(|(id, lane)| {
+            let (version, commit) = lane.owed(max_metadata)?;
+            let lane = *id;
+            Some(Owed {
+                lane,
+                version,
+                commit,
+            })
+        });
+        owed.collect()
     }
 
     /// Takes in the broker's answer. When it cannot now, it is tried again later.
     ///
     /// Fails only when the subscriber is of no use any more.
     pub(super) fn commit_answered(&mut self, answer: Result<(), Error>) -> Result<(), Error> {
-        let Some(Flight { commits, .. }) = self.flight.take() else {
+        let Some(Flight { owed, .. }) = self.flight.take() else {
             return Ok(());
         };
         match answer {
             Ok(()) => {
-                self.committed(&commits);
-                self.commits.settled();
+                self.committed(owed);
+                self.work.commits.settled();
             }
             // One of several assignments has ended, and nobody says which.
-            Err(error) if error.kind() == Kind::Fenced && commits.len() > 1 => {
-                self.queued.extend(commits.into_iter().map(|one| vec![one]));
+            Err(error) if error.kind() == Kind::Fenced && owed.len() > 1 => {
+                self.queued.extend(owed.into_iter().map(|one| vec![one]));
             }
             Err(error) if error.kind() == Kind::Fenced => {
-                for Commit { assignment, .. } in &commits {
-                    tracing::warn!(group = %self.group, partition = %assignment.partition,
+                for Owed { lane, commit, .. } in owed {
+                    tracing::warn!(group = %self.group, partition = %commit.assignment.partition,
                         "results came after the assignment ended, they are dropped");
-                    self.remove(assignment);
+                    self.work.remove(lane);
                 }
+            }
+            // The broker takes less than it is said to. Positions matter more than what is beyond them.
+            Err(error) if error.kind() == Kind::TooLarge && self.max_metadata > 0 => {
+                tracing::warn!(group = %self.group, error = %Chain(&error),
+                    "commits go without metadata from now on");
+                self.max_metadata = 0;
+                self.queued.clear();
             }
             Err(error) if error.is_transient() => {
                 self.queued.clear();
@@ -85,14 +95,13 @@ where
             self.begin_commit();
         } else if self.owes_a_commit() {
             // What was done meanwhile.
-            self.commits.record_done();
+            self.work.commits.records_done(1);
         }
         Ok(())
     }
 
     fn owes_a_commit(&self) -> bool {
-        let mut lanes = self.lanes.values();
-        lanes.any(|lane| lane.progress.uncommitted().is_some())
+        self.work.lanes.values().any(Lane::is_dirty)
     }
 
     /// Commits everything and waits for it, also through transient failures.
@@ -105,8 +114,8 @@ where
                 return Ok(());
             } else {
                 let now = Instant::now();
-                if self.commits.is_waiting(now)
-                    && let Some(due) = self.commits.due()
+                if self.work.commits.is_waiting(now)
+                    && let Some(due) = self.work.commits.due()
                 {
                     sleep_until(due).await;
                 }
@@ -115,43 +124,48 @@ where
         }
     }
 
-    fn committed(&mut self, commits: &[Commit]) {
-        for commit in commits {
-            if let Some(lane) = self.lanes.get_mut(&commit.assignment) {
-                lane.progress.committed(commit.committed.next);
+    fn committed(&mut self, owed: Vec<Owed>) {
+        for Owed {
+            lane,
+            version,
+            commit: Commit { committed, .. },
+        } in owed
+        {
+            if let Some(lane) = self.work.lanes.get_mut(&lane) {
+                lane.committed(version, committed);
             }
         }
-        self.status.committed();
+        self.work.status.committed();
     }
 
     fn commit_failed(&mut self, error: &Error) {
-        let delay = self.commits.failed();
+        let delay = self.work.commits.failed();
         tracing::warn!(group = %self.group, error = %Chain(error), retry_in = ?delay, "cannot commit");
     }
 
     fn drained(&self, now: Instant) -> Vec<Assignment> {
-        self.revoked
-            .iter()
-            .filter(|revoked| {
-                let lane = self.lanes.get(revoked);
-                lane.is_none_or(|lane| lane.is_drained(now))
-            })
-            .cloned()
-            .collect()
+        let is_drained = |revoked: &&Assignment| {
+            let lane = self.work.find(revoked);
+            let lane = lane.and_then(|lane| self.work.lanes.get(&lane));
+            lane.is_none_or(|lane| lane.is_drained(now))
+        };
+        self.revoked.iter().filter(is_drained).cloned().collect()
     }
 
     /// Gives back those of `drained` that owe no commit, or have had all their time.
     async fn release(&mut self, mut drained: Vec<Assignment>, now: Instant) {
         drained.retain(|assignment| {
-            self.lanes
-                .get(assignment)
-                .is_none_or(|lane| lane.progress.uncommitted().is_none() || lane.is_overdue(now))
+            let lane = self.work.find(assignment);
+            let lane = lane.and_then(|lane| self.work.lanes.get(&lane));
+            lane.is_none_or(|lane| !lane.is_dirty() || lane.is_overdue(now))
         });
         if drained.is_empty() {
             return;
         }
         for assignment in &drained {
-            self.remove(assignment);
+            if let Some(lane) = self.work.find(assignment) {
+                self.work.remove(lane);
+            }
         }
         self.revoked.retain(|revoked| !drained.contains(revoked));
         // They are given up in any case; a broker that is gone for good says so at the next poll.
