@@ -44,6 +44,9 @@ const CHANCE: f64 = 2.0;
 const FASTER: f64 = 4.0;
 /// Times that differ by more than this factor are not the same.
 const QUEUE: f64 = 0.75;
+/// In seconds: what takes so much longer may just have missed a turn of the scheduler, or a line of
+/// the cache, and stands in no queue.
+const SHORT: f64 = 1e-6;
 /// Measuring takes at most one part in so many of the time.
 const RARE: u32 = 20;
 
@@ -59,11 +62,11 @@ impl Gradient {
 
 impl Baseline {
     /// How long calls may take, in seconds, when their mean is known but for `error`: longer than alone
-    /// by the tolerance, or by what may be chance if that is more.
+    /// by the tolerance, by what may be chance, or by what is too short to matter, whichever is most.
     pub(super) fn allowed(&self, gradient: &Gradient, error: f64) -> Option<f64> {
         let time = self.time?;
         let chance = CHANCE * self.error.hypot(error);
-        Some(time + chance.max(time * gradient.tolerance.value()))
+        Some(time + (time * gradient.tolerance.value()).max(chance).max(SHORT))
     }
 
     /// How long calls take alone.
@@ -98,12 +101,17 @@ impl Baseline {
         let Some(mean) = window.mean() else {
             return SAME;
         };
+        if mean <= 0.0 {
+            // The clock stands still. Nothing is as fast, and a queue of such calls would not show.
+            self.interrupt();
+            return SAME;
+        }
         if let Some(measuring) = self.measuring.take() {
-            let slower = self.time.is_some_and(|known| known < QUEUE * mean);
+            let slower = self.time.is_some_and(|known| differ(known, mean));
             self.believe(mean, window.error());
             self.highest = limit;
             self.plan(gradient, measuring.since, now);
-            if slower || mean < QUEUE * measuring.before {
+            if slower || differ(mean, measuring.before) {
                 // There may be a queue still: the next measurement, at a lower limit, will tell.
                 self.due = Some(now);
             }
@@ -136,7 +144,7 @@ impl Baseline {
     /// Toward the limit at which calls take as long as they may, when they take `mean` now.
     fn toward(&self, gradient: &Gradient, mean: f64, error: f64) -> f64 {
         let allowed = self.allowed(gradient, error).unwrap_or(mean);
-        let factor = allowed / mean.max(f64::MIN_POSITIVE);
+        let factor = allowed / mean;
         let may_be_chance = (allowed - mean).abs() <= CHANCE * error;
         if may_be_chance {
             factor.clamp(BY_CHANCE.recip(), BY_CHANCE)
@@ -171,4 +179,9 @@ impl Baseline {
         let wait = gradient.measure_every.mul_f64(0.75 + 0.5 * fastrand::f64());
         self.due = Some(after(now, wait.max(took.saturating_mul(RARE))));
     }
+}
+
+/// Whether a time is shorter than another by so much that they cannot be the same.
+fn differ(shorter: f64, longer: f64) -> bool {
+    shorter < QUEUE * longer && longer - shorter > SHORT
 }

@@ -22,8 +22,9 @@
 //!    A share of exactly `drop_rate` is no reason for a cut.
 //! 6. Else [`Algorithm::Gradient`] multiplies it by `(baseline + allowance) / mean latency`, by 1.1 at
 //!    most and 0.5 at least, and by 1.05 either way when the difference may be chance. The allowance is
-//!    [`tolerance`](Gradient::tolerance) of the baseline, or two standard errors of the two times if
-//!    that is more. In front of a service that works on `n` calls at once the limit comes to rest at
+//!    [`tolerance`](Gradient::tolerance) of the baseline, two standard errors of the two times, or a
+//!    microsecond, whichever is most. Calls that take no time at all, as under a clock that stands still,
+//!    move nothing. In front of a service that works on `n` calls at once the limit comes to rest at
 //!    `n × (1 + tolerance)`, and somewhat above when calls differ much in time. The next window opens when
 //!    calls have had the time to show the change. [`Algorithm::Aimd`] adds [`increase`](Aimd::increase).
 //! 7. Neither moves it when in no moment of the window at least half of it was used: traffic that does

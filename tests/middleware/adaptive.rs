@@ -59,6 +59,54 @@ async fn serial_traffic_leaves_the_limit_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_that_take_no_time_say_nothing_about_a_queue() {
+    let limit = gradient(20);
+    let busy = async |calls: u32, took, rounds| {
+        for _ in 0..rounds {
+            let calls = calls.min(limit.limit()) as usize;
+            burst(&limit, calls, took, Outcome::Success).await;
+            advance(WINDOW).await;
+        }
+    };
+    // Whether they need the limit or not.
+    busy(20, Duration::ZERO, 1_000).await;
+    busy(1, Duration::ZERO, 1_000).await;
+    let snapshot = limit.snapshot();
+    assert_eq!((snapshot.limit, snapshot.baseline), (20, None));
+    // Nor do they take away what others have shown, or what is being measured.
+    busy(4, SECOND, 100).await;
+    busy(20, Duration::ZERO, 1_000).await;
+    let snapshot = limit.snapshot();
+    assert_eq!((snapshot.limit, snapshot.baseline), (20, Some(SECOND)));
+    busy(u32::MAX, SECOND, 1).await;
+    while !limit.snapshot().measuring {
+        busy(u32::MAX, SECOND, 1).await;
+    }
+    let before = limit.limit();
+    busy(u32::MAX, Duration::ZERO, 1_000).await;
+    assert!(!limit.snapshot().measuring && limit.limit() > before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_too_short_to_tell_apart_are_no_queue() {
+    let limit = gradient(20);
+    let mut nanos = [1, 3, 2, 40, 7, 900, 25].into_iter().cycle();
+    // Alone they are the shortest that can be measured; together they take many times as long.
+    for _ in 0..100 {
+        burst(&limit, 1, Duration::from_nanos(1), Outcome::Success).await;
+        advance(WINDOW / 5).await;
+    }
+    assert_eq!(limit.snapshot().baseline, Some(Duration::from_nanos(1)));
+    for _ in 0..2_000 {
+        let took = Duration::from_nanos(nanos.next().unwrap_or(1));
+        let calls = limit.limit() as usize;
+        burst(&limit, calls, took, Outcome::Success).await;
+        advance(WINDOW).await;
+    }
+    assert!(limit.limit() >= 20, "{limit:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_limit_grows_when_at_least_half_of_it_is_used() {
     let limit = aimd(20);
     burst(&limit, 9, WINDOW, Outcome::Success).await;
