@@ -1,9 +1,17 @@
+use std::hint::spin_loop;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::thread::yield_now;
+use std::time::{Duration, Instant};
 
 use bowline::bulkhead::Bulkhead;
+use bowline::error::BoxError;
+use tokio_test::{assert_pending, task};
+use tower::{Layer as _, Service as _, service_fn};
+
+use super::SECOND;
 
 #[test]
 fn many_threads_never_exceed_the_limit_and_are_never_refused_below_it() {
@@ -74,4 +82,68 @@ async fn nobody_who_waits_is_forgotten_while_others_come_give_up_and_the_limit_c
 /// Polls once.
 async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+fn wait_for(flag: &AtomicBool) {
+    let mut looks = 0;
+    while !flag.load(Ordering::Acquire) {
+        looks += 1;
+        // Whoever is to set it may need this core for that.
+        if looks < 1_000 {
+            spin_loop()
+        } else {
+            yield_now()
+        }
+    }
+}
+
+/// Whose drop waits until a flag is set.
+struct Waits(Arc<AtomicBool>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        wait_for(&self.0);
+    }
+}
+
+/// A place that is given back twice is handed out twice, and two bulkheads are one then.
+#[tokio::test]
+async fn a_call_dropped_in_the_queue_with_the_last_handle_gives_the_bulkhead_back_once() {
+    let bulkhead = |limit| {
+        let builder = Bulkhead::builder("upstream").limit(limit).queue(1);
+        builder.max_wait(600 * SECOND).build().unwrap()
+    };
+    let began = Instant::now();
+    // A round takes some microseconds; the time is for a machine that has much else to do.
+    for round in 0..20_000u32 {
+        if began.elapsed() > SECOND / 2 {
+            break;
+        }
+        let last = bulkhead(1);
+        let permit = last.try_acquire().unwrap();
+        let inner = service_fn(|_: Waits| async { Ok::<_, BoxError>(()) });
+        let mut service = last.layer().layer(inner);
+        let ended = Arc::new(AtomicBool::new(false));
+        let mut queued = task::spawn(service.call(Waits(Arc::clone(&ended))));
+        assert_pending!(queued.poll());
+        drop((last, service));
+
+        let (there, go) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                there.store(true, Ordering::Release);
+                wait_for(&go);
+                // The permit may end at any step of the other drop.
+                (0..round % 100).for_each(|_| spin_loop());
+                drop(permit);
+                ended.store(true, Ordering::Release);
+            });
+            wait_for(&there);
+            go.store(true, Ordering::Release);
+            drop(queued);
+        });
+        let others = [1, 2, 3].map(bulkhead);
+        let limits = others.each_ref().map(|other| other.snapshot().limit);
+        assert_eq!(limits, [1, 2, 3], "round {round}");
+    }
 }
