@@ -55,6 +55,12 @@ mod on {
         pub(crate) fn set(&self, value: f64) {
             self.0.set(value);
         }
+
+        /// Changes the number by `change`, of either sign.
+        #[inline]
+        pub(crate) fn add(&self, change: f64) {
+            self.0.increment(change);
+        }
     }
 }
 
@@ -86,5 +92,8 @@ mod off {
 
         #[inline]
         pub(crate) fn set(&self, _: f64) {}
+
+        #[inline]
+        pub(crate) fn add(&self, _: f64) {}
     }
 }

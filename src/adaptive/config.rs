@@ -77,6 +77,9 @@ impl Config {
     pub const WINDOW: Duration = Duration::from_millis(100);
     /// A few failures are everyday; who sheds one call in twenty asks for fewer.
     pub const DROP_RATE_PERCENT: u8 = 5;
+    /// What was learned so long ago says little of the service now: the limit of a key may be forgotten, as
+    /// far as a [`Registry`](crate::keyed::Registry) is concerned.
+    pub const FORGET: Duration = Duration::from_secs(600);
     /// One cut costs little when it was not needed, and ten in a row leave a third.
     pub const CUT_TO_PERCENT: u8 = 90;
 

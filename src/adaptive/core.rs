@@ -2,12 +2,15 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::future::ResponseFuture;
 use super::shared::Shared;
 use super::{AdaptiveLayer, Builder, Config, Permit, Snapshot};
 use crate::classify::{AnyError, Classify};
 use crate::config::ConfigError;
 use crate::error::Rejected;
+use crate::keyed::Evict;
 
 /// Bounds how many calls run at once by what the service bears; see the [module docs](super).
 ///
@@ -106,6 +109,12 @@ impl Adaptive {
         &self.0.name
     }
 
+    /// The policy.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.0.shared.lock().config()
+    }
+
     /// How many calls may run now.
     #[must_use]
     pub fn limit(&self) -> u32 {
@@ -139,6 +148,17 @@ impl Adaptive {
         config.check()?;
         self.0.shared.change(|machine| machine.reconfigure(config));
         Ok(())
+    }
+}
+
+/// Idle while nobody runs, nobody else holds a handle, and it has learned nothing for
+/// [`Config::FORGET`].
+impl Evict for Adaptive {
+    fn is_idle(&self) -> bool {
+        let shared = self.0.shared;
+        Arc::strong_count(&self.0) == 1
+            && shared.read().0 == 0
+            && shared.lock().is_stale(Instant::now())
     }
 }
 

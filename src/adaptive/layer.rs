@@ -1,7 +1,10 @@
-use tower::Layer;
+use tower::{Layer, Service};
 
+use super::future::ResponseFuture;
 use super::{Adaptive, AdaptiveService};
-use crate::classify::AnyError;
+use crate::classify::{AnyError, Classify};
+use crate::error::Rejected;
+use crate::keyed::Protect;
 
 /// Puts services behind one [`Adaptive`] limit.
 #[derive(Debug, Clone)]
@@ -35,5 +38,20 @@ impl<S, C: Clone> Layer<S> for AdaptiveLayer<C> {
 
     fn layer(&self, inner: S) -> Self::Service {
         AdaptiveService::new(inner, self.limit.clone(), self.classifier.clone())
+    }
+}
+
+impl<S, C, Req> Protect<S, Req> for AdaptiveLayer<C>
+where
+    S: Service<Req>,
+    S::Error: From<Rejected>,
+    C: Classify<S::Response, S::Error> + Clone,
+{
+    type Response = S::Response;
+    type Future = ResponseFuture<S::Future, C>;
+
+    #[inline]
+    fn protect(&self, service: &mut S, request: Req) -> Self::Future {
+        self.limit.call_now(service, request, &self.classifier)
     }
 }

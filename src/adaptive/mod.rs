@@ -57,7 +57,7 @@
 //! # State shared between clones
 //!
 //! Clones of a limit, and all layers and services made from it, are the same limit. A permit may outlive
-//! them, and moves no other limit then.
+//! them, and moves no other limit then. For one limit per host use a [`Registry`] and a [`KeyedLayer`].
 //!
 //! # Defaults
 //!
@@ -125,4 +125,7 @@ pub use service::AdaptiveService;
 pub use snapshot::Snapshot;
 
 #[cfg(doc)]
-use crate::error::Rejected;
+use crate::{
+    error::Rejected,
+    keyed::{KeyedLayer, Registry},
+};

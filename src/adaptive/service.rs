@@ -60,10 +60,26 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        match self.limit.try_acquire() {
-            Ok(permit) => {
-                ResponseFuture::called(self.inner.call(request), permit, self.classifier.clone())
-            }
+        let classifier = &self.classifier;
+        self.limit.call_now(&mut self.inner, request, classifier)
+    }
+}
+
+impl Adaptive {
+    /// Calls `service` if the limit lets it, or rejects the call.
+    #[inline]
+    pub(super) fn call_now<S, C, Req>(
+        &self,
+        service: &mut S,
+        request: Req,
+        classifier: &C,
+    ) -> ResponseFuture<S::Future, C>
+    where
+        S: Service<Req>,
+        C: Clone,
+    {
+        match self.try_acquire() {
+            Ok(permit) => ResponseFuture::called(service.call(request), permit, classifier.clone()),
             Err(rejected) => ResponseFuture::rejected(rejected),
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct Machine {
     cut: Option<Instant>,
     baseline: Baseline,
     cuts: u64,
+    /// When it was told something last.
+    told: Option<Instant>,
 }
 
 /// A window may hold so many times the calls it has to, until its mean is sharp.
@@ -102,6 +104,7 @@ impl Machine {
             cut: None,
             baseline: Baseline::default(),
             cuts: 0,
+            told: None,
             config,
         }
     }
@@ -129,6 +132,16 @@ impl Machine {
         self.cuts
     }
 
+    pub(super) fn config(&self) -> Config {
+        self.config
+    }
+
+    /// Whether all that it knows is old.
+    pub(super) fn is_stale(&self, now: Instant) -> bool {
+        self.told
+            .is_none_or(|told| now.saturating_duration_since(told) >= Config::FORGET)
+    }
+
     /// Takes on another policy. The limit stays as far as the new bounds allow.
     pub(super) fn reconfigure(&mut self, config: Config) {
         if config.algorithm != self.config.algorithm {
@@ -142,6 +155,7 @@ impl Machine {
 
     /// Takes in how a call ended, and moves the limit if that closes the window.
     pub(super) fn learn(&mut self, call: Call, now: Instant) {
+        self.told = Some(now);
         let opens = *self.opens.get_or_insert(call.began);
         if now < opens {
             return;

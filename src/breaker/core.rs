@@ -13,7 +13,7 @@ use super::{BreakerLayer, Builder, Config, Permit, Snapshot, State, Transitions}
 use crate::classify::{AnyError, Classify};
 use crate::config::ConfigError;
 use crate::error::Rejected;
-use crate::keyed::Evict;
+use crate::keyed::{Evict, Overflow};
 
 /// Rejects calls to a service that fails too often; see the [module docs](super).
 ///
@@ -185,6 +185,9 @@ impl Breaker {
 /// Idle while it is closed, nothing in its window speaks for opening, and nobody else holds a handle or
 /// is subscribed. A call on its way that holds only its permit does not keep it.
 impl Evict for Breaker {
+    /// One that is shared would reject calls to a service for the failures of another.
+    const OVERFLOW: Overflow = Overflow::Fresh;
+
     fn is_idle(&self) -> bool {
         let now = Instant::now();
         Arc::strong_count(&self.0) == 1 && self.0.shared.with(|machine| machine.is_idle(now))

@@ -113,6 +113,7 @@ mod config;
 mod core;
 mod ended;
 pub mod future;
+mod keyed;
 mod layer;
 mod meters;
 mod mirror;

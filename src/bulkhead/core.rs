@@ -7,6 +7,7 @@ use super::shared::Shared;
 use super::{Builder, BulkheadLayer, Config, Permit, Snapshot};
 use crate::config::ConfigError;
 use crate::error::Rejected;
+use crate::keyed::Evict;
 
 /// Bounds how many calls run at once; see the [module docs](super).
 ///
@@ -101,6 +102,12 @@ impl Bulkhead {
         &self.0.name
     }
 
+    /// The policy.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.0.shared.config()
+    }
+
     /// All there is to see, for an operations page.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
@@ -163,6 +170,14 @@ impl Bulkhead {
         self.0.shared.count_rejected();
         tracing::debug!(name: "bowline.bulkhead.full", bulkhead = &*self.0.name);
         Rejected::bulkhead_full(Arc::clone(&self.0.name))
+    }
+}
+
+/// Idle while nobody runs or waits in it, and nobody else holds a handle.
+impl Evict for Bulkhead {
+    fn is_idle(&self) -> bool {
+        // Who waits has a handle, or borrows one.
+        Arc::strong_count(&self.0) == 1 && self.0.shared.read().0 == 0
     }
 }
 

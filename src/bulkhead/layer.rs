@@ -1,9 +1,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use tower::Layer;
+use tower::{Layer, Service};
 
-use super::{Bulkhead, BulkheadService, UntilBody, UntilResponse};
+use super::future::ResponseFuture;
+use super::{Bulkhead, BulkheadService, Hold, UntilBody, UntilResponse};
+use crate::error::Rejected;
+use crate::keyed::Protect;
 
 /// Puts services into one [`Bulkhead`].
 ///
@@ -63,6 +66,36 @@ impl<S, H, Q> Layer<S> for BulkheadLayer<H, Q> {
 
     fn layer(&self, inner: S) -> Self::Service {
         BulkheadService::new(inner, self.bulkhead.clone())
+    }
+}
+
+impl<S, H, Req> Protect<S, Req> for BulkheadLayer<H, Queued>
+where
+    S: Service<Req> + Clone,
+    S::Error: From<Rejected>,
+    H: Hold<S::Response>,
+{
+    type Response = H::Response;
+    type Future = ResponseFuture<S, Req, H>;
+
+    #[inline]
+    fn protect(&self, service: &mut S, request: Req) -> Self::Future {
+        self.bulkhead.call_in_turn(service, request)
+    }
+}
+
+impl<S, H, Req> Protect<S, Req> for BulkheadLayer<H, Unqueued>
+where
+    S: Service<Req>,
+    S::Error: From<Rejected>,
+    H: Hold<S::Response>,
+{
+    type Response = H::Response;
+    type Future = ResponseFuture<S, Req, H>;
+
+    #[inline]
+    fn protect(&self, service: &mut S, request: Req) -> Self::Future {
+        self.bulkhead.call_now(service, request)
     }
 }
 

@@ -47,7 +47,8 @@
 //! # State shared between clones
 //!
 //! Clones of a bulkhead, and all layers and services made from it, have the same places and the same
-//! queue. A permit may outlive them.
+//! queue. A permit may outlive them. For one bulkhead per user, host or tenant use a [`Registry`] and a
+//! [`KeyedLayer`].
 //!
 //! # Defaults
 //!
@@ -109,4 +110,7 @@ pub use service::BulkheadService;
 pub use snapshot::Snapshot;
 
 #[cfg(doc)]
-use crate::error::Rejected;
+use crate::{
+    error::Rejected,
+    keyed::{KeyedLayer, Registry},
+};

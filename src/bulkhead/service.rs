@@ -60,17 +60,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        if let Some(permit) = self.bulkhead.shared().enter() {
-            return ResponseFuture::called(self.inner.call(request), permit);
-        }
-        if !self.bulkhead.shared().may_wait() {
-            return ResponseFuture::rejected(self.bulkhead.full());
-        }
-        // Being ready may hold something that others need. It is given back by dropping the ready
-        // instance; the call makes its own ready once it has its place.
-        let waits = self.inner.clone();
-        self.inner = waits.clone();
-        ResponseFuture::queued(waits, request, self.bulkhead.clone())
+        self.bulkhead.call_in_turn(&mut self.inner, request)
     }
 }
 
@@ -90,8 +80,46 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        match self.bulkhead.try_acquire() {
-            Ok(permit) => ResponseFuture::called(self.inner.call(request), permit),
+        self.bulkhead.call_now(&mut self.inner, request)
+    }
+}
+
+impl Bulkhead {
+    /// Calls `service` in a place, for which the call waits if it has to and may.
+    #[inline]
+    pub(super) fn call_in_turn<S, Req, H>(
+        &self,
+        service: &mut S,
+        request: Req,
+    ) -> ResponseFuture<S, Req, H>
+    where
+        S: Service<Req> + Clone,
+    {
+        if let Some(permit) = self.shared().enter() {
+            return ResponseFuture::called(service.call(request), permit);
+        }
+        if !self.shared().may_wait() {
+            return ResponseFuture::rejected(self.full());
+        }
+        // Being ready may hold something that others need. It is given back by dropping the ready
+        // instance; the call makes its own ready once it has its place.
+        let waits = service.clone();
+        *service = waits.clone();
+        ResponseFuture::queued(waits, request, self.clone())
+    }
+
+    /// Calls `service` in a place that is free now, or rejects the call.
+    #[inline]
+    pub(super) fn call_now<S, Req, H>(
+        &self,
+        service: &mut S,
+        request: Req,
+    ) -> ResponseFuture<S, Req, H>
+    where
+        S: Service<Req>,
+    {
+        match self.try_acquire() {
+            Ok(permit) => ResponseFuture::called(service.call(request), permit),
             Err(rejected) => ResponseFuture::rejected(rejected),
         }
     }

@@ -135,6 +135,10 @@ impl Shared {
         limits
     }
 
+    pub(super) fn config(&self) -> Config {
+        self.with(|queue| queue.config())
+    }
+
     pub(super) fn read(&self) -> (u32, u32) {
         self.occupancy.read()
     }

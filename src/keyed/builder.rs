@@ -1,6 +1,8 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::shared::Shared;
 use super::{Config, Registry};
 use crate::config::ConfigError;
 
@@ -10,16 +12,33 @@ pub(super) type Make<K, V> = Box<dyn Fn(&K) -> V + Send + Sync>;
 /// Builds a [`Registry`].
 #[must_use = "a builder does nothing until it is built"]
 pub struct Builder<K, V> {
+    name: Option<Arc<str>>,
     make: Make<K, V>,
+    overflow: Option<V>,
     config: Config,
 }
 
 impl<K, V> Builder<K, V> {
     pub(super) fn new(make: Make<K, V>) -> Self {
         Self {
+            name: None,
             make,
+            overflow: None,
             config: Config::default(),
         }
+    }
+
+    /// Its name in events and metrics, `keyed` by default.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// What all keys share that find no room. Without it the first of them makes what they share, or they
+    /// share nothing, as [`Evict::OVERFLOW`](super::Evict::OVERFLOW) says.
+    pub fn overflow(mut self, value: V) -> Self {
+        self.overflow = Some(value);
+        self
     }
 
     /// Takes all bounds from `config`.
@@ -47,13 +66,21 @@ impl<K, V> Builder<K, V> {
     /// All problems at once.
     pub fn build(self) -> Result<Registry<K, V>, ConfigError> {
         self.config.check()?;
-        Ok(Registry::new(self.make, self.config))
+        let Self {
+            name,
+            make,
+            overflow,
+            config,
+        } = self;
+        let name = name.unwrap_or_else(|| "keyed".into());
+        Ok(Registry::new(Shared::new(name, make, overflow, config)))
     }
 }
 
 impl<K, V> fmt::Debug for Builder<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
+            .field("name", &self.name)
             .field("config", &self.config)
             .finish_non_exhaustive()
     }

@@ -1,38 +1,17 @@
 use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::hash::{BuildHasher, Hash};
+use std::sync::{Arc, Mutex};
 
-use tokio::time::Instant;
-
-use super::builder::Make;
-use super::shard::{Entry, Shard};
+use super::shard::Shard;
+use super::shared::{SHARDS, Shared, lock};
 use super::{Builder, Config, Evict, Full};
-
-/// How many parts the keys are in, each with its own lock.
-const SHARDS: usize = 64;
-
-/// How many entries are looked at, at most, to find room for a new key: the cost of a call does not grow
-/// with the number of keys, also when all of them are busy.
-const LOOKS: usize = 64;
+use crate::config::ConfigError;
 
 /// One value for each key, made when it is first asked for; see the [module docs](super).
 ///
 /// Clones are the same registry.
 pub struct Registry<K, V>(Arc<Shared<K, V>>);
-
-struct Shared<K, V> {
-    make: Make<K, V>,
-    config: Config,
-    hasher: RandomState,
-    shards: Box<[Mutex<Shard<K, V>>]>,
-    /// How many keys there are, places included that are taken for one.
-    len: AtomicUsize,
-    /// The shard in which room is looked for next.
-    next: AtomicUsize,
-    overflowed: AtomicU64,
-}
 
 impl<K, V> Registry<K, V> {
     /// A registry of what `make` makes of a key, with the defaults of the [module docs](super).
@@ -45,22 +24,21 @@ impl<K, V> Registry<K, V> {
         Builder::new(Box::new(make))
     }
 
-    pub(super) fn new(make: Make<K, V>, config: Config) -> Self {
-        Self(Arc::new(Shared {
-            make,
-            config,
-            hasher: RandomState::new(),
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            len: AtomicUsize::new(0),
-            next: AtomicUsize::new(0),
-            overflowed: AtomicU64::new(0),
-        }))
+    pub(super) fn new(shared: Shared<K, V>) -> Self {
+        Self(Arc::new(shared))
     }
 
-    /// How many keys it keeps; never more than [`Config::capacity`].
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.0.name
+    }
+
+    /// How many keys it keeps; never more than [`Config::capacity`], but for busy ones that were there
+    /// before it was lowered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len.load(Ordering::Relaxed)
+        self.0.len()
     }
 
     /// Whether it keeps no key.
@@ -72,13 +50,22 @@ impl<K, V> Registry<K, V> {
     /// The bounds.
     #[must_use]
     pub fn config(&self) -> Config {
-        self.0.config
+        self.0.config()
     }
 
-    /// How often a value was given out that was not kept, because there was no room.
+    /// How often somebody asked for a key for which there was no room.
     #[must_use]
     pub fn overflowed(&self) -> u64 {
-        self.0.overflowed.load(Ordering::Relaxed)
+        self.0.overflowed()
+    }
+
+    /// What all keys share that find no room, once there has been one or if the builder was given it.
+    #[must_use]
+    pub fn overflow(&self) -> Option<V>
+    where
+        V: Clone,
+    {
+        self.0.overflow().cloned()
     }
 
     /// All keys and their values, for an operations page. The shards are read one after the other, so
@@ -102,8 +89,9 @@ impl<K, V> Registry<K, V> {
 impl<K: Hash + Eq, V: Clone + Evict> Registry<K, V> {
     /// The value of `key`, made if there is none: once for each key, however many threads ask.
     ///
-    /// At the capacity, when nothing could be evicted for it, the value is new and is not kept: it
-    /// works, but the next who asks gets another one. [`try_get`](Self::try_get) refuses instead.
+    /// At the capacity, when nothing could be evicted for it, it is the value that all such keys share, or
+    /// a new one that is not kept, as [`Evict::OVERFLOW`] says. [`try_get`](Self::try_get) refuses
+    /// instead.
     #[must_use]
     pub fn get<Q>(&self, key: &Q) -> V
     where
@@ -115,14 +103,11 @@ impl<K: Hash + Eq, V: Clone + Evict> Registry<K, V> {
         if let Some(value) = shard.get(hash, key) {
             return value.clone();
         }
-        let (value, kept) = self.0.insert(shard, hash, key.to_owned());
-        if kept.is_err() {
-            self.0.overflow();
-        }
-        value
+        let inserted = self.0.insert(shard, hash, key.to_owned());
+        inserted.unwrap_or_else(|(key, _)| self.0.overflowing(&key))
     }
 
-    /// As [`get`](Self::get), but a value that cannot be kept is not given out.
+    /// As [`get`](Self::get), but a key that finds no room gets nothing.
     ///
     /// # Errors
     ///
@@ -137,8 +122,8 @@ impl<K: Hash + Eq, V: Clone + Evict> Registry<K, V> {
         if let Some(value) = shard.get(hash, key) {
             return Ok(value.clone());
         }
-        let (value, kept) = self.0.insert(shard, hash, key.to_owned());
-        kept.map(|()| value)
+        let inserted = self.0.insert(shard, hash, key.to_owned());
+        inserted.map_err(|(_, full)| full)
     }
 
     /// The value of `key`, if there is one. None is made.
@@ -162,7 +147,7 @@ impl<K: Hash + Eq, V: Clone + Evict> Registry<K, V> {
     {
         let (shard, hash) = self.shard(key);
         let removed = lock(shard).remove(hash, key)?;
-        self.0.len.fetch_sub(1, Ordering::Relaxed);
+        self.0.removed();
         Some(removed.value)
     }
 
@@ -179,113 +164,24 @@ impl<K: Hash + Eq, V: Clone + Evict> Registry<K, V> {
         self.0.shards.iter().map(evict).sum()
     }
 
+    /// Takes on other bounds from now on. Where there are more keys than the new capacity, idle ones are
+    /// evicted; those that are busy stay, and are evicted as new keys come and find them idle.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the bounds at once; nothing is changed then.
+    pub fn reconfigure(&self, config: Config) -> Result<(), ConfigError> {
+        config.check()?;
+        self.0.reconfigure(config);
+        Ok(())
+    }
+
     fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> (&Mutex<Shard<K, V>>, u64) {
         let hash = self.0.hasher.hash_one(key);
         // Bits that the index inside the shard does not go by first.
         let at = usize::try_from((hash >> 32) & 0xffff).unwrap_or(0) % SHARDS;
         (&self.0.shards[at], hash)
     }
-}
-
-impl<K: Hash + Eq, V: Clone + Evict> Shared<K, V> {
-    /// Makes the value of a key that is not in `shard`, and keeps it if there is room.
-    #[cold]
-    fn insert(
-        &self,
-        mut shard: MutexGuard<'_, Shard<K, V>>,
-        hash: u64,
-        key: K,
-    ) -> (V, Result<(), Full>) {
-        let value = (self.make)(&key);
-        let now = Instant::now();
-        let mut evicted = Vec::new();
-        if shard.is_sweep_due(now, self.config.idle) {
-            evicted = self.evict_all(&mut shard, Shard::evict_unused);
-        }
-        let mut kept = self.claim();
-        if kept.is_err()
-            && let Some(entry) = self.evict_one(&mut shard)
-        {
-            evicted.push(entry);
-            kept = Ok(());
-        }
-        if kept.is_ok() {
-            shard.insert(hash, key, value.clone());
-        }
-        drop(shard);
-        // What they do when they are dropped is not done under the lock.
-        drop(evicted);
-        (value, kept)
-    }
-
-    /// Takes a place for a key, if one is free.
-    fn claim(&self) -> Result<(), Full> {
-        let capacity = self.config.capacity;
-        let most = usize::try_from(capacity).unwrap_or(usize::MAX);
-        let more = |len: usize| (len < most).then_some(len + 1);
-        let claimed = self
-            .len
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        claimed.map(drop).or(Err(Full { capacity }))
-    }
-
-    /// Evicts an idle entry, whose place is then free for another key: of `own`, or of another shard
-    /// that nobody is using.
-    fn evict_one(&self, own: &mut Shard<K, V>) -> Option<Entry<K, V>> {
-        let mut looks = LOOKS;
-        if let Some(entry) = own.evict_one(&mut looks) {
-            return Some(entry);
-        }
-        for _ in 0..SHARDS {
-            let next = self.next.fetch_add(1, Ordering::Relaxed) % SHARDS;
-            let mut shard = match self.shards[next].try_lock() {
-                Ok(shard) => shard,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => continue,
-            };
-            if let Some(entry) = shard.evict_one(&mut looks) {
-                return Some(entry);
-            }
-            if looks == 0 {
-                break;
-            }
-        }
-        None
-    }
-
-    /// Evicts all that `evict` finds, from the last entry to the first.
-    fn evict_all(
-        &self,
-        shard: &mut Shard<K, V>,
-        evict: fn(&mut Shard<K, V>, usize) -> Option<(usize, Entry<K, V>)>,
-    ) -> Vec<Entry<K, V>> {
-        let mut evicted = Vec::new();
-        let mut at = shard.entries().len();
-        while let Some((found, entry)) = evict(shard, at) {
-            self.len.fetch_sub(1, Ordering::Relaxed);
-            evicted.push(entry);
-            at = found;
-        }
-        evicted
-    }
-
-    #[cold]
-    fn overflow(&self) {
-        let times = self.overflowed.fetch_add(1, Ordering::Relaxed) + 1;
-        // Told now and then: it happens in crowds.
-        if times.is_power_of_two() {
-            tracing::warn!(
-                name: "bowline.keyed.overflow",
-                capacity = self.config.capacity,
-                times,
-            );
-        }
-    }
-}
-
-fn lock<K, V>(shard: &Mutex<Shard<K, V>>) -> MutexGuard<'_, Shard<K, V>> {
-    // It is whole after every change, so a panic elsewhere leaves it usable.
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<K, V> Clone for Registry<K, V> {
@@ -297,8 +193,9 @@ impl<K, V> Clone for Registry<K, V> {
 impl<K, V> fmt::Debug for Registry<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
+            .field("name", &self.0.name)
             .field("len", &self.len())
-            .field("config", &self.0.config)
+            .field("config", &self.config())
             .finish_non_exhaustive()
     }
 }

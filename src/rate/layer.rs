@@ -1,6 +1,9 @@
-use tower::Layer;
+use tower::{Layer, Service};
 
+use super::future::{ResponseFuture, WaitingFuture};
 use super::{RateLimitService, RateLimiter, WaitingService};
+use crate::error::Rejected;
+use crate::keyed::Protect;
 
 /// Puts services behind one [`RateLimiter`] that rejects what is too much.
 #[derive(Debug, Clone)]
@@ -39,5 +42,32 @@ impl<S> Layer<S> for WaitingLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         WaitingService::new(inner, self.limiter.clone())
+    }
+}
+
+impl<S, Req> Protect<S, Req> for RateLimitLayer
+where
+    S: Service<Req>,
+    S::Error: From<Rejected>,
+{
+    type Response = S::Response;
+    type Future = ResponseFuture<S::Future>;
+
+    #[inline]
+    fn protect(&self, service: &mut S, request: Req) -> Self::Future {
+        self.limiter.call_now(service, request)
+    }
+}
+
+impl<S, Req> Protect<S, Req> for WaitingLayer
+where
+    S: Service<Req> + Clone,
+    S::Error: From<Rejected>,
+{
+    type Response = S::Response;
+    type Future = WaitingFuture<S, Req>;
+
+    fn protect(&self, service: &mut S, request: Req) -> Self::Future {
+        self.limiter.call_in_turn(service, request)
     }
 }

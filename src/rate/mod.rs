@@ -55,7 +55,8 @@
 //! # State shared between clones
 //!
 //! Clones of a limiter, and all layers and services made from it, are the same limiter. For one limiter
-//! per user, host or tenant use a [`Registry`] and a [`KeyedLayer`].
+//! per user, host or tenant use a [`Registry`] and a [`KeyedLayer`]. Keys beyond the capacity of the registry
+//! share one limiter of the same policy: many keys are no way around the limit.
 //!
 //! # Defaults
 //!
@@ -124,7 +125,6 @@ mod config;
 mod core;
 pub mod future;
 mod gaps;
-mod keyed;
 mod layer;
 mod quota;
 mod reservation;
@@ -137,7 +137,6 @@ mod waiting;
 pub use builder::Builder;
 pub use config::Config;
 pub use core::RateLimiter;
-pub use keyed::{KeyedLayer, KeyedService};
 pub use layer::{RateLimitLayer, WaitingLayer};
 pub use quota::Rate;
 pub use reservation::Reservation;
@@ -146,4 +145,7 @@ pub use snapshot::Snapshot;
 pub use waiting::WaitingService;
 
 #[cfg(doc)]
-use crate::{error::Rejected, keyed::Registry};
+use crate::{
+    error::Rejected,
+    keyed::{KeyedLayer, Registry},
+};

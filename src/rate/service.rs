@@ -52,8 +52,23 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        match self.limiter.try_acquire() {
-            Ok(()) => ResponseFuture::called(self.inner.call(request)),
+        self.limiter.call_now(&mut self.inner, request)
+    }
+}
+
+impl RateLimiter {
+    /// Calls `service` with a permit that is there now, or rejects the call.
+    #[inline]
+    pub(super) fn call_now<S, Req>(
+        &self,
+        service: &mut S,
+        request: Req,
+    ) -> ResponseFuture<S::Future>
+    where
+        S: Service<Req>,
+    {
+        match self.try_acquire() {
+            Ok(()) => ResponseFuture::called(service.call(request)),
             Err(rejected) => ResponseFuture::rejected(rejected),
         }
     }

@@ -50,13 +50,27 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        match self.limiter.wait_for(1) {
-            Ok(None) => WaitingFuture::answering(ResponseFuture::called(self.inner.call(request))),
+        self.limiter.call_in_turn(&mut self.inner, request)
+    }
+}
+
+impl RateLimiter {
+    /// Calls `service` with a permit, for which the call waits if it has to and may.
+    pub(super) fn call_in_turn<S, Req>(
+        &self,
+        service: &mut S,
+        request: Req,
+    ) -> WaitingFuture<S, Req>
+    where
+        S: Service<Req> + Clone,
+    {
+        match self.wait_for(1) {
+            Ok(None) => WaitingFuture::answering(ResponseFuture::called(service.call(request))),
             Ok(Some(reservation)) => {
                 // The one that was made ready is dropped, and with it the place that it holds; the
                 // call asks for another when its time has come.
-                self.inner = self.inner.clone();
-                WaitingFuture::waiting(self.inner.clone(), request, reservation)
+                *service = service.clone();
+                WaitingFuture::waiting(service.clone(), request, reservation)
             }
             Err(rejected) => WaitingFuture::answering(ResponseFuture::rejected(rejected)),
         }

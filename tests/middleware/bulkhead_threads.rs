@@ -26,7 +26,7 @@ fn many_threads_never_exceed_the_limit_and_are_never_refused_below_it() {
                         if let Ok(permit) = bulkhead.try_acquire() {
                             let now = inside.fetch_add(1, Ordering::SeqCst) + 1;
                             most.fetch_max(now, Ordering::SeqCst);
-                            std::thread::yield_now();
+                            yield_now();
                             inside.fetch_sub(1, Ordering::SeqCst);
                             drop(permit);
                         }

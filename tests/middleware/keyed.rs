@@ -2,9 +2,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
+use bowline::adaptive::Adaptive;
 use bowline::breaker::{Breaker, Window};
+use bowline::bulkhead::Bulkhead;
 use bowline::classify::{Failure, Outcome};
-use bowline::keyed::{Config, Evict, Registry};
+use bowline::keyed::{Config, Evict, Overflow, Registry};
 use bowline::rate::{Rate, RateLimiter};
 use tokio::time::advance;
 
@@ -50,6 +52,8 @@ impl Drop for Inner {
 }
 
 impl Evict for Value {
+    const OVERFLOW: Overflow = Overflow::Fresh;
+
     fn is_idle(&self) -> bool {
         Arc::strong_count(&self.0) == 1 && !self.0.busy.load(Ordering::Relaxed)
     }
@@ -163,6 +167,84 @@ fn when_all_are_busy_a_new_key_works_but_is_not_kept() {
     assert!((0..2).any(|_| registry.try_get(&99).is_ok()));
     assert!(registry.find(&7).is_none());
     assert_eq!(registry.len(), 50);
+}
+
+/// As [`Value`], but keys that find no room share one.
+#[derive(Debug, Clone)]
+struct Bound(Value);
+
+impl Evict for Bound {
+    fn is_idle(&self) -> bool {
+        self.0.is_idle()
+    }
+}
+
+#[test]
+fn when_all_are_busy_what_bounds_something_is_shared_by_all_new_keys() {
+    let count = Arc::new(Count::default());
+    let registry = |overflow: Option<Bound>| {
+        let counted = Arc::clone(&count);
+        let builder = Registry::builder(move |_: &u64| Bound(Value::new(&counted)));
+        let builder = builder.capacity(50);
+        let builder = match overflow {
+            Some(value) => builder.overflow(value),
+            None => builder,
+        };
+        let registry = builder.build().unwrap();
+        (0..50).for_each(|key| registry.get(&key).0.set_busy(true));
+        registry
+    };
+    let number = |value: &Bound| value.0.0.number;
+    let unset = registry(None);
+    assert!(unset.overflow().is_none());
+    let numbers: Vec<_> = (60..70).map(|key| number(&unset.get(&key))).collect();
+    assert_eq!(numbers, [50; 10]);
+    assert_eq!(
+        (unset.len(), alive(&count), unset.overflowed()),
+        (50, 51, 10)
+    );
+    assert_eq!(unset.overflow().map(|value| number(&value)), Some(50));
+    // None of them is taken for kept, and each is as soon as there is room.
+    assert!((60..70).all(|key| unset.find(&key).is_none()));
+    assert!(unset.try_get(&60).is_err());
+    unset.find(&7).unwrap().0.set_busy(false);
+    assert!((0..2).any(|_| number(&unset.get(&60)) == 51));
+    drop(unset);
+
+    let set = registry(Some(Bound(Value::new(&count))));
+    let given = number(&set.overflow().unwrap());
+    assert!((60..70).all(|key| number(&set.get(&key)) == given));
+}
+
+#[test]
+fn a_capacity_that_is_lowered_takes_what_is_idle_and_then_what_becomes_so() {
+    let (registry, count) = registry(1_000);
+    for key in 0..1_000 {
+        registry.get(&key).set_busy(key < 40);
+    }
+    let bounds = |capacity| {
+        let mut config = registry.config();
+        config.capacity = capacity;
+        config
+    };
+    assert!(registry.reconfigure(bounds(0)).is_err());
+    assert_eq!(registry.config().capacity, 1_000);
+    registry.reconfigure(bounds(500)).unwrap();
+    assert_eq!((registry.len(), alive(&count)), (500, 500));
+    registry.reconfigure(bounds(10)).unwrap();
+    assert_eq!((registry.len(), registry.config().capacity), (40, 10));
+    assert!(registry.try_get(&5_000).is_err());
+    // What is idle now makes room until the new capacity holds; only then for new keys.
+    (0..40).for_each(|key| registry.find(&key).unwrap().set_busy(false));
+    while registry.len() > 10 {
+        let before = registry.len();
+        drop(registry.try_get(&6_000));
+        assert!(registry.len() < before, "{before}");
+    }
+    assert!((0..100).all(|key| registry.try_get(&key).is_ok() && registry.len() <= 10));
+    registry.reconfigure(bounds(20)).unwrap();
+    (0..20).for_each(|key| registry.get(&key).set_busy(true));
+    assert_eq!((registry.len(), alive(&count)), (20, 20));
 }
 
 #[test]
@@ -341,4 +423,43 @@ async fn a_limiter_is_idle_when_its_burst_is_full() {
     assert_eq!(limiters.evict_idle(), 0);
     drop(held);
     assert_eq!(limiters.evict_idle(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bulkhead_is_idle_when_nobody_is_in_it() {
+    let each = |_: &u64| Bulkhead::builder("user").limit(1).queue(1).build();
+    let bulkheads = Registry::builder(move |key| each(key).unwrap()).capacity(2);
+    let bulkheads = bulkheads.build().unwrap();
+    let permit = bulkheads.get(&1).try_acquire().unwrap();
+    // Evicting it would give its user another place.
+    for key in 2..500 {
+        drop(bulkheads.get(&key));
+        assert!(bulkheads.get(&1).try_acquire().is_err());
+    }
+    let one = bulkheads.get(&1);
+    let waits = one.acquire();
+    drop(permit);
+    assert_eq!(bulkheads.evict_idle(), 1);
+    assert!(bulkheads.find(&1).is_some());
+    drop(waits.await);
+    drop(one);
+    assert_eq!(bulkheads.evict_idle(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adaptive_limit_is_idle_when_what_it_has_learned_is_old() {
+    let each = |_: &u64| Adaptive::builder("user").build();
+    let limits = Registry::builder(move |key| each(key).unwrap());
+    let limits = limits.build().unwrap();
+    let taught = limits.get(&1).try_acquire().unwrap();
+    drop(limits.get(&2));
+    assert_eq!((limits.evict_idle(), limits.len()), (1, 1));
+    taught.record(Outcome::Failure(Failure::Transient));
+    advance(bowline::adaptive::Config::FORGET - Duration::from_nanos(1)).await;
+    assert_eq!(limits.evict_idle(), 0);
+    advance(Duration::from_nanos(1)).await;
+    let running = limits.get(&1).try_acquire().unwrap();
+    assert_eq!(limits.evict_idle(), 0);
+    running.record(Outcome::Ignored);
+    assert_eq!(limits.evict_idle(), 1);
 }

@@ -20,11 +20,13 @@ mod deadline;
 mod fallback;
 mod hedge;
 mod keyed;
+mod keyed_layer;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod oracle;
 mod pipeline;
 mod rate;
+mod rate_layers;
 mod retry;
 mod retry_limits;
 mod retry_refusals;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 const PER_USER: (Rate, u32) = (Rate::per_second(100), 200);
 /// Registering and logging in costs the service a tenth of a second of a core each.
 const PER_ADDRESS: (Rate, u32) = (Rate::per_second(20), 100);
-/// Who is idle is forgotten; at this many at once newcomers share nothing with each other.
+/// Who is idle is forgotten; at this many at once all newcomers share the limit of one.
 const KNOWN: u32 = 100_000;
 
 /// The limiters of all who have asked lately. Clones share them.
