@@ -110,6 +110,11 @@ impl Occupancy {
         running(self.0.fetch_or(ABANDONED, Ordering::AcqRel)) == 0
     }
 
+    /// Whether the owner is gone.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.0.load(Ordering::Acquire) & ABANDONED != 0
+    }
+
     /// Begins anew: nobody is there. Only for who has just claimed it.
     pub(crate) fn reset(&self, limit: u32) {
         let limit = u64::from(limit) << LIMIT_SHIFT;
@@ -184,7 +189,8 @@ mod tests {
         occupancy.set_queued(false);
         assert_eq!(occupancy.set_limit(1), Occupancy::LIMIT_MAX);
         assert!(!occupancy.enter());
-        assert!(!occupancy.abandon());
+        assert!(!occupancy.is_abandoned() && !occupancy.abandon());
+        assert!(occupancy.is_abandoned());
         assert_eq!(
             (occupancy.leave(), occupancy.leave()),
             (Left::Quietly, Left::Vacant)

@@ -3,6 +3,8 @@
 //! A handle is resolved once, from the recorder that stands when the pattern is built, and then
 //! costs no look-up, no label and no allocation.
 
+use std::fmt;
+
 /// Names and values that tell the series of a metric apart.
 pub(crate) type Labels<'a> = &'a [(&'static str, &'a str)];
 
@@ -14,11 +16,31 @@ pub(crate) struct Counter(#[cfg(feature = "metrics")] metrics::Counter);
 #[derive(Clone)]
 pub(crate) struct Gauge(#[cfg(feature = "metrics")] metrics::Gauge);
 
+/// Shows how long things take, in seconds.
+#[derive(Clone)]
+pub(crate) struct Histogram(#[cfg(feature = "metrics")] metrics::Histogram);
+
+/// The meters of whoever holds a place that lives for ever, to be found by calls that know the place
+/// only.
+pub(crate) struct Held<M>(
+    #[cfg(feature = "metrics")] arc_swap::ArcSwapOption<M>,
+    #[cfg(not(feature = "metrics"))] std::marker::PhantomData<fn() -> M>,
+);
+
+impl<M> fmt::Debug for Held<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").finish_non_exhaustive()
+    }
+}
+
 #[cfg(feature = "metrics")]
 mod on {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use metrics::Label;
 
-    use super::{Counter, Gauge, Labels};
+    use super::{Counter, Gauge, Held, Histogram, Labels};
 
     fn labels(labels: Labels<'_>) -> Vec<Label> {
         let label = |(name, value): &(&'static str, &str)| Label::new(*name, (*value).to_owned());
@@ -62,11 +84,42 @@ mod on {
             self.0.increment(change);
         }
     }
+
+    impl Histogram {
+        pub(crate) fn new(name: &'static str, of: Labels<'_>) -> Self {
+            Self(metrics::histogram!(name, labels(of)))
+        }
+
+        pub(crate) fn record(&self, took: Duration) {
+            self.0.record(took.as_secs_f64());
+        }
+    }
+
+    impl<M> Held<M> {
+        pub(crate) fn empty() -> Self {
+            Self(arc_swap::ArcSwapOption::const_empty())
+        }
+
+        pub(crate) fn put(&self, meters: impl FnOnce() -> M) {
+            self.0.store(Some(Arc::new(meters())));
+        }
+
+        #[inline]
+        pub(crate) fn with(&self, using: impl FnOnce(&M)) {
+            if let Some(meters) = &*self.0.load() {
+                using(meters);
+            }
+        }
+    }
 }
 
 #[cfg(not(feature = "metrics"))]
+#[expect(clippy::unused_self, reason = "the same as with the feature")]
 mod off {
-    use super::{Counter, Gauge, Labels};
+    use std::marker::PhantomData;
+    use std::time::Duration;
+
+    use super::{Counter, Gauge, Held, Histogram, Labels};
 
     impl Counter {
         pub(crate) fn new(_: &'static str, _: Labels<'_>) -> Self {
@@ -95,5 +148,24 @@ mod off {
 
         #[inline]
         pub(crate) fn add(&self, _: f64) {}
+    }
+
+    impl Histogram {
+        pub(crate) fn new(_: &'static str, _: Labels<'_>) -> Self {
+            Self()
+        }
+
+        pub(crate) fn record(&self, _: Duration) {}
+    }
+
+    impl<M> Held<M> {
+        pub(crate) fn empty() -> Self {
+            Self(PhantomData)
+        }
+
+        pub(crate) fn put(&self, _: impl FnOnce() -> M) {}
+
+        #[inline]
+        pub(crate) fn with(&self, _: impl FnOnce(&M)) {}
     }
 }

@@ -81,6 +81,14 @@
 //! | `bowline.adaptive.exceeded` | debug | `adaptive`, `limit` |
 //! | `bowline.adaptive.limit` | debug | `adaptive`, `from`, `to` |
 //!
+//! With the feature `metrics`, in the recorder that stands when the limit is built:
+//!
+//! | metric | kind | labels beside `adaptive` |
+//! |---|---|---|
+//! | `bowline.adaptive.calls` | counter | `outcome`: success, dropped, ignored, cancelled, rejected |
+//! | `bowline.adaptive.running` | gauge | |
+//! | `bowline.adaptive.limit` | gauge, 0 once it is gone | |
+//!
 //! # Examples
 //!
 //! ```
@@ -110,6 +118,7 @@ mod core;
 pub mod future;
 mod gradient;
 mod layer;
+mod meters;
 mod permit;
 mod service;
 mod shared;

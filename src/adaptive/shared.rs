@@ -3,9 +3,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use tokio::time::Instant;
 
+use super::meters::Meters;
 use super::state::{Call, Ended, Machine};
 use super::{Config, Permit};
 use crate::place::{Left, Occupancy, Places};
+use crate::telemetry::Held;
 
 /// What all clones, layers and calls of a limit share.
 #[derive(Debug)]
@@ -13,6 +15,7 @@ pub(super) struct Shared {
     occupancy: Occupancy,
     rejected: AtomicU64,
     machine: Mutex<Machine>,
+    meters: Held<Meters>,
 }
 
 static PLACES: Places<Shared> = Places::new();
@@ -24,7 +27,10 @@ impl Shared {
             occupancy: Occupancy::new(0),
             rejected: AtomicU64::new(0),
             machine: Mutex::new(Machine::new(Arc::clone(&name), config)),
+            meters: Held::empty(),
         });
+        shared.meters.put(|| Meters::new(&name));
+        shared.meters.with(|meters| meters.show(config.initial));
         shared.occupancy.reset(config.initial);
         shared.rejected.store(0, Ordering::Relaxed);
         *shared.lock() = Machine::new(name, config);
@@ -33,15 +39,23 @@ impl Shared {
 
     /// Gives the place back, now or with the last call that is running.
     pub(super) fn abandon(&'static self) {
-        if self.occupancy.abandon() {
+        // Under the lock: whoever changes the limit after this shows it to nobody.
+        let machine = self.lock();
+        self.meters.with(|meters| meters.show(0));
+        let vacant = self.occupancy.abandon();
+        drop(machine);
+        if vacant {
             PLACES.give_back(self);
         }
     }
 
     #[inline]
     pub(super) fn enter(&'static self) -> Option<Permit> {
-        let entered = self.occupancy.enter();
-        entered.then(|| Permit::new(self, Instant::now()))
+        if !self.occupancy.enter() {
+            return None;
+        }
+        self.meters.with(Meters::entered);
+        Some(Permit::new(self, Instant::now()))
     }
 
     /// Ends a call, and learns from it before its place is free.
@@ -56,6 +70,7 @@ impl Shared {
             };
             self.learn(call, now);
         }
+        self.meters.with(|meters| meters.left(ended));
         if self.occupancy.leave() == Left::Vacant {
             PLACES.give_back(self);
         }
@@ -87,6 +102,9 @@ impl Shared {
             return;
         }
         self.occupancy.set_limit(to);
+        if !self.occupancy.is_abandoned() {
+            self.meters.with(|meters| meters.show(to));
+        }
         let name = machine.name();
         drop(machine);
         tracing::debug!(name: "bowline.adaptive.limit", adaptive = &*name, from, to);
@@ -94,6 +112,7 @@ impl Shared {
 
     pub(super) fn count_rejected(&self) {
         self.rejected.fetch_add(1, Ordering::Relaxed);
+        self.meters.with(Meters::rejected);
     }
 
     pub(super) fn rejected(&self) -> u64 {

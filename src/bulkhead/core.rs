@@ -27,7 +27,7 @@ impl Bulkhead {
     }
 
     pub(super) fn new(name: Arc<str>, config: Config) -> Self {
-        let shared = Shared::claim(config);
+        let shared = Shared::claim(&name, config);
         Self(Arc::new(Owner { name, shared }))
     }
 

@@ -68,6 +68,15 @@
 //! | `bowline.bulkhead.queue_timeout` | debug | `bulkhead`, `waited` |
 //! | `bowline.bulkhead.resized` | info | `bulkhead`, `from`, `to` |
 //!
+//! With the feature `metrics`, in the recorder that stands when the bulkhead is built:
+//!
+//! | metric | kind | labels beside `bulkhead` |
+//! |---|---|---|
+//! | `bowline.bulkhead.calls` | counter | `outcome`: admitted, full, timed_out, given_up (dropped in the queue) |
+//! | `bowline.bulkhead.running` | gauge | |
+//! | `bowline.bulkhead.queued` | gauge | |
+//! | `bowline.bulkhead.wait` | histogram, seconds in the queue of those who got a place and those whose time was over | |
+//!
 //! # Examples
 //!
 //! ```
@@ -93,6 +102,7 @@ mod core;
 pub mod future;
 mod hold;
 mod layer;
+mod meters;
 mod permit;
 mod queue;
 mod service;

@@ -1,3 +1,4 @@
+use super::meters::Meters;
 use super::shared::Shared;
 
 /// One place in a bulkhead, which is free again when this is dropped.
@@ -10,6 +11,7 @@ pub struct Permit(&'static Shared);
 impl Permit {
     #[inline]
     pub(super) fn new(shared: &'static Shared) -> Self {
+        shared.meter(Meters::entered);
         Self(shared)
     }
 }
@@ -17,6 +19,8 @@ impl Permit {
 impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
+        // The place may be another bulkhead's as soon as it is left.
+        self.0.meter(Meters::left);
         self.0.leave();
     }
 }

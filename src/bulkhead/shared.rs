@@ -4,9 +4,11 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
+use super::meters::Meters;
 use super::queue::{Joined, Queue, Waited};
 use super::{Config, Permit};
 use crate::place::{Left, Occupancy, Places};
+use crate::telemetry::Held;
 
 /// What all clones, layers and calls of a bulkhead share.
 ///
@@ -20,19 +22,22 @@ pub(super) struct Shared {
     /// Calls that were refused at once.
     rejected: AtomicU64,
     queue: Mutex<Queue>,
+    meters: Held<Meters>,
 }
 
 static PLACES: Places<Shared> = Places::new();
 
 impl Shared {
     /// A place with an empty bulkhead in it.
-    pub(super) fn claim(config: Config) -> &'static Self {
+    pub(super) fn claim(name: &str, config: Config) -> &'static Self {
         let shared = PLACES.claim(|| Self {
             occupancy: Occupancy::new(0),
             bound: AtomicU32::new(0),
             rejected: AtomicU64::new(0),
             queue: Mutex::new(Queue::new(config)),
+            meters: Held::empty(),
         });
+        shared.meters.put(|| Meters::new(name));
         shared.with(|queue| *queue = Queue::new(config));
         shared.bound.store(config.queue, Ordering::Relaxed);
         shared.rejected.store(0, Ordering::Relaxed);
@@ -93,6 +98,7 @@ impl Shared {
 
     pub(super) fn count_rejected(&self) {
         self.rejected.fetch_add(1, Ordering::Relaxed);
+        self.meters.with(Meters::full);
     }
 
     pub(super) fn join(&self, waker: &Waker, now: Instant) -> Joined {
@@ -137,6 +143,12 @@ impl Shared {
 
     pub(super) fn config(&self) -> Config {
         self.with(|queue| queue.config())
+    }
+
+    /// Shows what has happened; without the feature it does nothing.
+    #[inline]
+    pub(super) fn meter(&self, using: impl FnOnce(&Meters)) {
+        self.meters.with(using);
     }
 
     pub(super) fn read(&self) -> (u32, u32) {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::meters::Meters;
 use super::queue::{Joined, Waited};
 use super::shared::Shared;
 use super::{Bulkhead, Permit};
@@ -21,7 +22,6 @@ pub(super) struct Admission(#[pin] Option<Wait>);
 #[derive(Debug)]
 struct Wait {
     ticket: Ticket,
-    began: Instant,
     #[pin]
     timer: Sleep,
 }
@@ -33,6 +33,7 @@ struct Ticket {
     shared: &'static Shared,
     /// `None` once it stands for nothing any more.
     id: Option<u64>,
+    began: Instant,
 }
 
 impl Admission {
@@ -81,11 +82,7 @@ fn begin(
         Joined::Entered => Err(Ok(Permit::new(shared))),
         Joined::Full => Err(Err(bulkhead.full())),
         Joined::Waits(id, until) => Ok(Wait {
-            ticket: Ticket {
-                shared,
-                id: Some(id),
-            },
-            began: now,
+            ticket: Ticket::new(shared, id, now),
             timer: sleep_until(until),
         }),
     }
@@ -106,7 +103,7 @@ impl Wait {
         match waited {
             Waited::Still => Poll::Pending,
             Waited::Granted => Poll::Ready(Ok(Permit::new(this.ticket.shared))),
-            Waited::InVain => Poll::Ready(Err(too_late(name, *this.began))),
+            Waited::InVain => Poll::Ready(Err(too_late(name, this.ticket.began))),
         }
     }
 }
@@ -119,6 +116,15 @@ fn too_late(name: &Arc<str>, began: Instant) -> Rejected {
 }
 
 impl Ticket {
+    fn new(shared: &'static Shared, id: u64, began: Instant) -> Self {
+        shared.meter(Meters::queued);
+        Self {
+            shared,
+            id: Some(id),
+            began,
+        }
+    }
+
     fn look(&mut self, waker: &Waker) -> Waited {
         self.keep(|shared, id| shared.look(id, waker))
     }
@@ -129,9 +135,15 @@ impl Ticket {
 
     /// Keeps the number as long as it stands for something.
     fn keep(&mut self, ask: impl FnOnce(&Shared, u64) -> Waited) -> Waited {
-        let waited = self.id.map_or(Waited::InVain, |id| ask(self.shared, id));
+        let Some(id) = self.id else {
+            return Waited::InVain;
+        };
+        let waited = ask(self.shared, id);
         if waited != Waited::Still {
             self.id = None;
+            let granted = waited == Waited::Granted;
+            self.shared
+                .meter(|meters| meters.waited(self.began, granted));
         }
         waited
     }
@@ -140,6 +152,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
+            self.shared.meter(Meters::given_up);
             self.shared.give_up(id);
         }
     }

@@ -10,7 +10,7 @@ pub(super) struct Meters {
 impl Meters {
     /// Those of the registry `name`, which is empty.
     pub(super) fn new(name: &str) -> Self {
-        let labels = [("registry", name)];
+        let labels = [("keyed", name)];
         Self {
             size: Gauge::new("bowline.keyed.size", &labels),
             evicted: Counter::new("bowline.keyed.evicted", &labels),

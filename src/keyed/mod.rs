@@ -61,15 +61,15 @@
 //!
 //! | event | level | fields |
 //! |---|---|---|
-//! | `bowline.keyed.overflow` | warn, the 1st, 2nd, 4th, 8th... time | `registry`, `capacity`, `times` |
+//! | `bowline.keyed.overflow` | warn, the 1st, 2nd, 4th, 8th... time | `keyed`, `capacity`, `times` |
 //!
 //! With the feature `metrics`, in the recorder that stands when the registry is built:
 //!
 //! | metric | kind | labels |
 //! |---|---|---|
-//! | `bowline.keyed.size` | gauge, how many keys it keeps | `registry` |
-//! | `bowline.keyed.evicted` | counter, keys that were forgotten | `registry` |
-//! | `bowline.keyed.overflowed` | counter, times somebody asked for a key that found no room | `registry` |
+//! | `bowline.keyed.size` | gauge, how many keys it keeps | `keyed` |
+//! | `bowline.keyed.evicted` | counter, keys that were forgotten | `keyed` |
+//! | `bowline.keyed.overflowed` | counter, times somebody asked for a key that found no room | `keyed` |
 //!
 //! # Examples
 //!

@@ -220,7 +220,7 @@ impl<K: Hash + Eq, V: Clone + Evict> Shared<K, V> {
         if times.is_power_of_two() {
             tracing::warn!(
                 name: "bowline.keyed.overflow",
-                registry = &*self.name,
+                keyed = &*self.name,
                 capacity = self.config().capacity,
                 times,
             );

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::bucket::{Bucket, Levels, ORIGIN, Place, Refused};
+use super::meters::Meters;
 use super::{Builder, Config, RateLimitLayer, Reservation, Snapshot, WaitingLayer};
 use crate::clock::after;
 use crate::config::ConfigError;
@@ -24,6 +25,7 @@ struct Shared {
     /// When the limiter was made; its times are counted from there.
     made: Instant,
     bucket: Bucket,
+    meters: Meters,
 }
 
 impl RateLimiter {
@@ -34,10 +36,16 @@ impl RateLimiter {
     }
 
     pub(super) fn new(name: Arc<str>, config: Config) -> Self {
+        let meters = Meters::new(&name);
+        Self::with_meters(name, config, meters)
+    }
+
+    fn with_meters(name: Arc<str>, config: Config, meters: Meters) -> Self {
         Self(Arc::new(Shared {
             name,
             made: Instant::now(),
             bucket: Bucket::new(config),
+            meters,
         }))
     }
 
@@ -64,7 +72,10 @@ impl RateLimiter {
             return Ok(());
         }
         match self.0.bucket.take(permits, self.now(), 0) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.0.meters.allowed();
+                Ok(())
+            }
             Err(refused) => Err(self.rejected(refused, permits)),
         }
     }
@@ -157,7 +168,8 @@ impl RateLimiter {
     /// one, as for each key of a [`Registry`](crate::keyed::Registry).
     #[must_use]
     pub fn fresh(&self) -> Self {
-        Self::new(Arc::clone(&self.0.name), self.config())
+        let Shared { name, meters, .. } = &*self.0;
+        Self::with_meters(Arc::clone(name), self.config(), meters.clone())
     }
 
     /// The name.
@@ -225,8 +237,16 @@ impl RateLimiter {
                 end: now,
             });
         }
-        let taken = self.0.bucket.take(permits, now, self.longest_wait());
-        taken.map_err(|refused| self.rejected(refused, permits))
+        match self.0.bucket.take(permits, now, self.longest_wait()) {
+            Ok(place) => {
+                match place.end.saturating_sub(now) {
+                    0 => self.0.meters.allowed(),
+                    wait => self.0.meters.delayed(wait),
+                }
+                Ok(place)
+            }
+            Err(refused) => Err(self.rejected(refused, permits)),
+        }
     }
 
     /// How long a call may wait from now on, in nanoseconds: no longer than until its deadline.
@@ -240,6 +260,7 @@ impl RateLimiter {
     }
 
     pub(super) fn give_back(&self, place: Place) {
+        self.0.meters.cancelled();
         self.0.bucket.give_back(place, self.now());
     }
 
@@ -259,6 +280,7 @@ impl RateLimiter {
 
     #[cold]
     fn rejected(&self, refused: Refused, permits: u32) -> Rejected {
+        self.0.meters.rejected();
         let name = Arc::clone(&self.0.name);
         let rejected = match refused {
             Refused::For(nanos) => Rejected::rate_limited(name, Duration::from_nanos(nanos)),

@@ -72,6 +72,15 @@
 //! |---|---|---|
 //! | `bowline.rate.rejected` | debug | `limiter`, `permits`, `retry_after` |
 //!
+//! With the feature `metrics`, in the recorder that stands when the limiter is built:
+//!
+//! | metric | kind | labels beside `rate` |
+//! |---|---|---|
+//! | `bowline.rate.calls` | counter | `outcome`: allowed (at once), delayed, rejected, cancelled (given back) |
+//! | `bowline.rate.wait` | histogram, seconds that a call was told to wait | |
+//!
+//! A [`fresh`](RateLimiter::fresh) limiter counts in the same series.
+//!
 //! # Examples
 //!
 //! ```
@@ -126,6 +135,7 @@ mod core;
 pub mod future;
 mod gaps;
 mod layer;
+mod meters;
 mod quota;
 mod reservation;
 mod service;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::Poll;
 use std::thread::yield_now;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bowline::bulkhead::Bulkhead;
 use bowline::error::BoxError;
+use tokio::time::Instant;
 use tokio_test::{assert_pending, task};
 use tower::{Layer as _, Service as _, service_fn};
 

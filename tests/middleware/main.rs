@@ -23,6 +23,8 @@ mod keyed;
 mod keyed_layer;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "metrics")]
+mod metrics_limits;
 mod oracle;
 mod pipeline;
 mod rate;
