@@ -138,8 +138,9 @@ impl Adaptive {
         }
     }
 
-    /// Takes on another policy from now on. The limit stays as far as the new bounds allow; the window
-    /// begins anew, and with another algorithm so does all that was learned.
+    /// Takes on another policy from now on. The limit stays as far as the new bounds allow, and so does what
+    /// was learned unless the algorithm is another one; the window begins anew. The policy that it has
+    /// already changes nothing.
     ///
     /// # Errors
     ///

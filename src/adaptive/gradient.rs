@@ -90,6 +90,11 @@ impl Baseline {
         self.measuring = None;
     }
 
+    /// Measures at the next occasion, and plans anew from there.
+    pub(super) fn measure_soon(&mut self) {
+        self.due = None;
+    }
+
     /// By what the limit is to be multiplied, after a window that has just closed.
     pub(super) fn step(
         &mut self,

@@ -144,8 +144,18 @@ impl Machine {
 
     /// Takes on another policy. The limit stays as far as the new bounds allow.
     pub(super) fn reconfigure(&mut self, config: Config) {
-        if config.algorithm != self.config.algorithm {
-            self.baseline = Baseline::default();
+        // A policy that is read again and again must not keep a window from closing.
+        if config == self.config {
+            return;
+        }
+        match (config.algorithm, self.config.algorithm) {
+            (Algorithm::Aimd(_), Algorithm::Aimd(_)) => {}
+            (Algorithm::Gradient(new), Algorithm::Gradient(old)) => {
+                if new.measure_every != old.measure_every {
+                    self.baseline.measure_soon();
+                }
+            }
+            _ => self.baseline = Baseline::default(),
         }
         self.config = config;
         self.window = Window::default();

@@ -219,6 +219,10 @@ impl Bucket {
     /// them; who waits keeps his place.
     pub(super) fn reconfigure(&self, config: Config, now: impl FnOnce() -> u64) {
         let mut slow = self.slow();
+        // A policy that is read again loses nothing that was given back.
+        if config == slow.config {
+            return;
+        }
         let limits = &self.limits;
         let (old_interval, old_fill, _) = nanos(&slow.config);
         let (interval, fill, max_wait) = nanos(&config);

@@ -1,9 +1,10 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bowline::adaptive::{Adaptive, Aimd, Algorithm, Builder, Config};
+use bowline::adaptive::{Adaptive, Aimd, Algorithm, Builder, Config, Gradient};
 use bowline::breaker::{Breaker, State};
 use bowline::classify::{Failure, Outcome};
+use bowline::config::Ratio;
 use bowline::error::{BoxError, Rejected};
 use tokio::time::advance;
 use tokio_test::task::spawn;
@@ -326,6 +327,56 @@ async fn a_limit_that_falls_under_running_calls_leaves_a_debt() {
     assert!(limit.try_acquire().is_ok());
     let config: Config = serde_json::from_str(r#"{"min": 0, "samples": 0}"#).unwrap();
     assert_eq!(limit.reconfigure(config).unwrap_err().problems().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_policy_forgets_nothing_that_still_holds() {
+    let limit = gradient(20);
+    for _ in 0..20 {
+        burst(&limit, 10, WINDOW, Outcome::Success).await;
+        burst(&limit, 2, WINDOW, Outcome::Success).await;
+    }
+    while limit.snapshot().cuts == 0 {
+        burst(&limit, 10, WINDOW, TRANSIENT).await;
+    }
+    let learned = limit.snapshot();
+    assert!(
+        learned.baseline == Some(WINDOW) && learned.limit > 15,
+        "{learned:?}"
+    );
+    let _running = limit.try_acquire().unwrap();
+    let taken_on = |change: fn(&mut Config)| {
+        let mut config = limit.config();
+        change(&mut config);
+        limit.reconfigure(config).unwrap();
+        assert_eq!(limit.config(), config);
+        let snapshot = limit.snapshot();
+        assert_eq!((snapshot.running, snapshot.cuts), (1, learned.cuts));
+        (snapshot.limit, snapshot.baseline)
+    };
+    let kept = (learned.limit, learned.baseline);
+    assert_eq!(taken_on(|config| config.max = 500), kept);
+    let tolerant = |config: &mut Config| {
+        let gradient = Gradient::default().tolerance(Ratio::HALF);
+        config.algorithm = Algorithm::Gradient(gradient);
+    };
+    assert_eq!(taken_on(tolerant), kept);
+    assert_eq!(
+        taken_on(|config| (config.initial, config.max) = (15, 15)),
+        (15, learned.baseline)
+    );
+    let other = |config: &mut Config| config.algorithm = Algorithm::Aimd(Aimd::default());
+    assert_eq!(taken_on(other), (15, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_is_read_again_and_again_does_not_stop_it() {
+    let limit = aimd(20);
+    for _ in 0..20 {
+        burst(&limit, 5, WINDOW / 4, TRANSIENT).await;
+        limit.reconfigure(limit.config()).unwrap();
+    }
+    assert!(limit.limit() < 20);
 }
 
 #[tokio::test(start_paused = true)]

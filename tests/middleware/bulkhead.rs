@@ -381,6 +381,7 @@ async fn another_policy_is_taken_on_whole_or_not_at_all() {
         .unwrap_err();
     assert_eq!(error.problems().len(), 2);
     assert!(bulkhead.resize(0).is_err());
+    assert_eq!((bulkhead.config().limit, bulkhead.config().queue), (1, 0));
     assert_ready_err!(spawn(bulkhead.acquire()).poll());
 
     bulkhead
@@ -390,6 +391,12 @@ async fn another_policy_is_taken_on_whole_or_not_at_all() {
     assert_pending!(waits.poll());
     // Who waits already stays.
     bulkhead.reconfigure(read(r#"{"limit": 1}"#)).unwrap();
+    assert_eq!(bulkhead.config(), read(r#"{"limit": 1}"#));
+    let snapshot = bulkhead.snapshot();
+    assert_eq!(
+        (snapshot.running, snapshot.queued, snapshot.rejected),
+        (1, 1, 1)
+    );
     assert_ready_err!(spawn(bulkhead.acquire()).poll());
     advance(2 * SECOND - Duration::from_millis(1)).await;
     assert_pending!(waits.poll());

@@ -323,6 +323,12 @@ async fn a_new_policy_at_run_time_gives_nothing_away() {
     assert_eq!(limiter.reserve().unwrap().delay(), STEP + STEP / 10);
     advance(STEP * 2).await;
     assert_eq!(limiter.available(), 10);
+    // The same again: what is given back while others wait behind it is not lost.
+    limiter.try_acquire_many(10).expect("all there are");
+    let (early, _late) = (limiter.reserve().unwrap(), limiter.reserve().unwrap());
+    drop(early);
+    limiter.reconfigure(faster).expect("a fine policy");
+    assert_eq!(limiter.reserve().unwrap().delay(), STEP / 10);
 }
 
 #[test]
