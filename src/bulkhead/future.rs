@@ -66,14 +66,13 @@ enum State<S: Service<Req>, Req> {
 #[pin_project]
 struct Waiting<S, Req> {
     service: S,
+    bulkhead: Bulkhead,
     /// `Some` until the service is called.
     request: Option<Req>,
     /// `Some` from when it has its place until the service is called.
     permit: Option<Permit>,
     #[pin]
     admission: Admission,
-    /// Dropped last: while somebody waits the bulkhead must be there, or its places are given back twice.
-    bulkhead: Bulkhead,
 }
 
 impl<S: Service<Req>, Req, H> ResponseFuture<S, Req, H> {
@@ -89,10 +88,10 @@ impl<S: Service<Req>, Req, H> ResponseFuture<S, Req, H> {
     pub(super) fn queued(service: S, request: Req, bulkhead: Bulkhead) -> Self {
         Self::new(State::Queued(Box::pin(Waiting {
             service,
+            bulkhead,
             request: Some(request),
             permit: None,
             admission: Admission::new(),
-            bulkhead,
         })))
     }
 

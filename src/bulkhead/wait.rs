@@ -30,7 +30,9 @@ struct Wait {
 /// Dropped before that it gives it to the next one.
 #[derive(Debug)]
 struct Ticket {
-    shared: &'static Shared,
+    /// A handle of its own: while somebody waits the bulkhead must be there, or its places are given
+    /// back twice.
+    bulkhead: Bulkhead,
     /// `None` once it stands for nothing any more.
     id: Option<u64>,
     began: Instant,
@@ -60,7 +62,7 @@ impl Admission {
         let Some(wait) = this.0.as_mut().as_pin_mut() else {
             return Poll::Pending;
         };
-        let ended = wait.poll(bulkhead.name(), cx);
+        let ended = wait.poll(cx);
         if ended.is_ready() {
             this.0.set(None);
         }
@@ -82,18 +84,14 @@ fn begin(
         Joined::Entered => Err(Ok(Permit::new(shared))),
         Joined::Full => Err(Err(bulkhead.full())),
         Joined::Waits(id, until) => Ok(Wait {
-            ticket: Ticket::new(shared, id, now),
+            ticket: Ticket::new(bulkhead.clone(), id, now),
             timer: sleep_until(until),
         }),
     }
 }
 
 impl Wait {
-    fn poll(
-        self: Pin<&mut Self>,
-        name: &Arc<str>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Permit, Rejected>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Permit, Rejected>> {
         let this = self.project();
         // A place that was granted in time is taken, however late this is polled.
         let mut waited = this.ticket.look(cx.waker());
@@ -102,8 +100,11 @@ impl Wait {
         }
         match waited {
             Waited::Still => Poll::Pending,
-            Waited::Granted => Poll::Ready(Ok(Permit::new(this.ticket.shared))),
-            Waited::InVain => Poll::Ready(Err(too_late(name, this.ticket.began))),
+            Waited::Granted => Poll::Ready(Ok(Permit::new(this.ticket.bulkhead.shared()))),
+            Waited::InVain => Poll::Ready(Err(too_late(
+                this.ticket.bulkhead.name(),
+                this.ticket.began,
+            ))),
         }
     }
 }
@@ -116,10 +117,10 @@ fn too_late(name: &Arc<str>, began: Instant) -> Rejected {
 }
 
 impl Ticket {
-    fn new(shared: &'static Shared, id: u64, began: Instant) -> Self {
-        shared.meter(Meters::queued);
+    fn new(bulkhead: Bulkhead, id: u64, began: Instant) -> Self {
+        bulkhead.shared().meter(Meters::queued);
         Self {
-            shared,
+            bulkhead,
             id: Some(id),
             began,
         }
@@ -138,12 +139,12 @@ impl Ticket {
         let Some(id) = self.id else {
             return Waited::InVain;
         };
-        let waited = ask(self.shared, id);
+        let shared = self.bulkhead.shared();
+        let waited = ask(shared, id);
         if waited != Waited::Still {
             self.id = None;
             let granted = waited == Waited::Granted;
-            self.shared
-                .meter(|meters| meters.waited(self.began, granted));
+            shared.meter(|meters| meters.waited(self.began, granted));
         }
         waited
     }
@@ -152,8 +153,9 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            self.shared.meter(Meters::given_up);
-            self.shared.give_up(id);
+            let shared = self.bulkhead.shared();
+            shared.meter(Meters::given_up);
+            shared.give_up(id);
         }
     }
 }
