@@ -35,7 +35,19 @@ impl<T> Places<T> {
 ///
 /// From the low bits: running (32), limit (30), and two flags.
 #[repr(align(128))]
-pub(crate) struct Occupancy(AtomicU64);
+pub(crate) struct Occupancy<W = AtomicU64>(W);
+
+/// An atomic word: that of the standard library, or one whose every interleaving is tried.
+pub(crate) trait Word {
+    fn new(value: u64) -> Self;
+    fn load(&self, ordering: Ordering) -> u64;
+    fn store(&self, value: u64, ordering: Ordering);
+    fn fetch_sub(&self, value: u64, ordering: Ordering) -> u64;
+    fn fetch_or(&self, bits: u64, ordering: Ordering) -> u64;
+    fn fetch_and(&self, bits: u64, ordering: Ordering) -> u64;
+    /// Exchanges `old` for `new`, or says what is there; may fail for no reason.
+    fn exchange(&self, old: u64, new: u64, ordering: Ordering) -> Result<u64, u64>;
+}
 
 /// Somebody waits: a place that comes free is theirs.
 const QUEUED: u64 = 1 << 62;
@@ -55,12 +67,12 @@ pub(crate) enum Left {
     Vacant,
 }
 
-impl Occupancy {
+impl<W: Word> Occupancy<W> {
     /// The most that can be counted.
     pub(crate) const LIMIT_MAX: u32 = (1 << 30) - 1;
 
-    pub(crate) const fn new(limit: u32) -> Self {
-        Self(AtomicU64::new((limit as u64) << LIMIT_SHIFT))
+    pub(crate) fn new(limit: u32) -> Self {
+        Self(W::new(u64::from(limit) << LIMIT_SHIFT))
     }
 
     /// Takes one of the places; false when all are taken or somebody waits for one.
@@ -79,10 +91,7 @@ impl Occupancy {
         let mut word = self.0.load(Ordering::Relaxed);
         while may(word) && running(word) < limit(word) {
             // A place that another call has left was left with all that call did.
-            let entered =
-                self.0
-                    .compare_exchange_weak(word, word + 1, Ordering::Acquire, Ordering::Relaxed);
-            match entered {
+            match self.0.exchange(word, word + 1, Ordering::Acquire) {
                 Ok(_) => return true,
                 Err(changed) => word = changed,
             }
@@ -136,10 +145,7 @@ impl Occupancy {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             let changed = word & !LIMIT_BITS | new;
-            let set =
-                self.0
-                    .compare_exchange_weak(word, changed, Ordering::AcqRel, Ordering::Relaxed);
-            match set {
+            match self.0.exchange(word, changed, Ordering::AcqRel) {
                 Ok(_) => return limit(word),
                 Err(changed) => word = changed,
             }
@@ -162,7 +168,48 @@ const fn limit(word: u64) -> u32 {
     ((word & LIMIT_BITS) >> LIMIT_SHIFT) as u32
 }
 
-impl fmt::Debug for Occupancy {
+macro_rules! word {
+    ($atomic:ty) => {
+        impl Word for $atomic {
+            fn new(value: u64) -> Self {
+                Self::new(value)
+            }
+
+            #[inline]
+            fn load(&self, ordering: Ordering) -> u64 {
+                self.load(ordering)
+            }
+
+            fn store(&self, value: u64, ordering: Ordering) {
+                self.store(value, ordering);
+            }
+
+            #[inline]
+            fn fetch_sub(&self, value: u64, ordering: Ordering) -> u64 {
+                self.fetch_sub(value, ordering)
+            }
+
+            fn fetch_or(&self, bits: u64, ordering: Ordering) -> u64 {
+                self.fetch_or(bits, ordering)
+            }
+
+            fn fetch_and(&self, bits: u64, ordering: Ordering) -> u64 {
+                self.fetch_and(bits, ordering)
+            }
+
+            #[inline]
+            fn exchange(&self, old: u64, new: u64, ordering: Ordering) -> Result<u64, u64> {
+                self.compare_exchange_weak(old, new, ordering, Ordering::Relaxed)
+            }
+        }
+    };
+}
+
+word!(AtomicU64);
+#[cfg(test)]
+word!(loom::sync::atomic::AtomicU64);
+
+impl<W: Word> fmt::Debug for Occupancy<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (running, limit) = self.read();
         f.debug_struct("Occupancy")
@@ -178,16 +225,16 @@ mod tests {
 
     #[test]
     fn all_parts_of_the_word_keep_out_of_each_others_way() {
-        let occupancy = Occupancy::new(2);
+        let occupancy: Occupancy = Occupancy::new(2);
         assert!(occupancy.enter() && occupancy.enter());
         assert!(!occupancy.enter());
         assert_eq!(occupancy.set_limit(u32::MAX), 2);
-        assert_eq!(occupancy.read(), (2, Occupancy::LIMIT_MAX));
+        assert_eq!(occupancy.read(), (2, <Occupancy>::LIMIT_MAX));
         occupancy.set_queued(true);
         assert!(!occupancy.enter() && occupancy.enter_first());
         assert_eq!(occupancy.leave(), Left::Awaited);
         occupancy.set_queued(false);
-        assert_eq!(occupancy.set_limit(1), Occupancy::LIMIT_MAX);
+        assert_eq!(occupancy.set_limit(1), <Occupancy>::LIMIT_MAX);
         assert!(!occupancy.enter());
         assert!(!occupancy.is_abandoned() && !occupancy.abandon());
         assert!(occupancy.is_abandoned());

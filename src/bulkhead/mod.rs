@@ -108,6 +108,8 @@ mod queue;
 mod service;
 mod shared;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 pub use builder::Builder;

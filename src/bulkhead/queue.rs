@@ -4,7 +4,7 @@ use std::task::Waker;
 use tokio::time::Instant;
 
 use super::{Config, Order};
-use crate::place::Occupancy;
+use crate::place::{Occupancy, Word};
 
 /// Those that wait, in the order in which they came. Used under a lock; nobody's code runs here, so
 /// wakers are handed out, to be woken or dropped outside of it.
@@ -66,7 +66,11 @@ impl Queue {
     }
 
     /// Gives free places to those that wait, and skips those whose time is over. Who has to be woken.
-    pub(super) fn hand_out(&mut self, occupancy: &Occupancy, now: Instant) -> Vec<Waker> {
+    pub(super) fn hand_out(
+        &mut self,
+        occupancy: &Occupancy<impl Word>,
+        now: Instant,
+    ) -> Vec<Waker> {
         let mut wake = self.skip_oldest(now);
         loop {
             let Some((id, late)) = self.first(now) else {
@@ -112,7 +116,7 @@ impl Queue {
     /// Lets a call wait, if it has to and may. Whom to wake, too.
     pub(super) fn join(
         &mut self,
-        occupancy: &Occupancy,
+        occupancy: &Occupancy<impl Word>,
         waker: &Waker,
         now: Instant,
     ) -> (Joined, Vec<Waker>) {
