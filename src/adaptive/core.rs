@@ -155,11 +155,9 @@ impl Adaptive {
 /// Idle while nobody runs, nobody else holds a handle, and it has learned nothing for
 /// [`Config::FORGET`].
 impl Evict for Adaptive {
-    fn is_idle(&self) -> bool {
+    fn is_idle(&self, now: Instant) -> bool {
         let shared = self.0.shared;
-        Arc::strong_count(&self.0) == 1
-            && shared.read().0 == 0
-            && shared.lock().is_stale(Instant::now())
+        Arc::strong_count(&self.0) == 1 && shared.read().0 == 0 && shared.lock().is_stale(now)
     }
 }
 

@@ -188,8 +188,7 @@ impl Evict for Breaker {
     /// One that is shared would reject calls to a service for the failures of another.
     const OVERFLOW: Overflow = Overflow::Fresh;
 
-    fn is_idle(&self) -> bool {
-        let now = Instant::now();
+    fn is_idle(&self, now: Instant) -> bool {
         Arc::strong_count(&self.0) == 1 && self.0.shared.with(|machine| machine.is_idle(now))
     }
 }

@@ -2,6 +2,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::future::Acquire;
 use super::shared::Shared;
 use super::{Builder, BulkheadLayer, Config, Permit, Snapshot};
@@ -175,7 +177,7 @@ impl Bulkhead {
 
 /// Idle while nobody runs or waits in it, and nobody else holds a handle.
 impl Evict for Bulkhead {
-    fn is_idle(&self) -> bool {
+    fn is_idle(&self, _: Instant) -> bool {
         // Who waits has a handle, or borrows one.
         Arc::strong_count(&self.0) == 1 && self.0.shared.read().0 == 0
     }

@@ -3,6 +3,8 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex};
 
+use tokio::time::Instant;
+
 use super::shard::Shard;
 use super::shared::{SHARDS, Shared, lock};
 use super::{Builder, Config, Evict, Full};
@@ -155,9 +157,10 @@ impl<K: Hash + Eq, V: Clone + Evict> Registry<K, V> {
     /// keys that were.
     #[must_use = "it says how many keys were evicted"]
     pub fn evict_idle(&self) -> usize {
+        let now = Instant::now();
         let evict = |shard: &Mutex<Shard<K, V>>| {
             let mut shard = lock(shard);
-            let evicted = self.0.evict_all(&mut shard, Shard::evict_idle);
+            let evicted = self.0.evict_all(&mut shard, now, Shard::evict_idle);
             drop(shard);
             evicted.len()
         };

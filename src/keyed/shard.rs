@@ -154,11 +154,11 @@ impl<K, V> Shard<K, V> {
 
 impl<K, V: Evict> Shard<K, V> {
     /// Takes an idle entry out; at most `looks` are looked at, and the next time those after them.
-    pub(super) fn evict_one(&mut self, looks: &mut usize) -> Option<Entry<K, V>> {
+    pub(super) fn evict_one(&mut self, now: Instant, looks: &mut usize) -> Option<Entry<K, V>> {
         for _ in 0..self.entries.len().min(*looks) {
             *looks -= 1;
             self.hand %= self.entries.len();
-            if self.entries.get(self.hand)?.value.is_idle() {
+            if self.entries.get(self.hand)?.value.is_idle(now) {
                 return Some(self.remove_at(self.hand));
             }
             self.hand += 1;
@@ -180,15 +180,16 @@ impl<K, V: Evict> Shard<K, V> {
 
     /// Takes the next idle entry from `at` backwards out that nobody has asked for in a whole period,
     /// and says where it stood.
-    pub(super) fn evict_unused(&mut self, at: usize) -> Option<(usize, Entry<K, V>)> {
-        let is_unused = |entry: &Entry<K, V>| entry.used + 1 < self.period && entry.value.is_idle();
+    pub(super) fn evict_unused(&mut self, now: Instant, at: usize) -> Option<(usize, Entry<K, V>)> {
+        let is_unused =
+            |entry: &Entry<K, V>| entry.used + 1 < self.period && entry.value.is_idle(now);
         let at = self.entries.get(..at)?.iter().rposition(is_unused)?;
         Some((at, self.remove_at(at)))
     }
 
     /// Takes the next idle entry from `at` backwards out, and says where it stood.
-    pub(super) fn evict_idle(&mut self, at: usize) -> Option<(usize, Entry<K, V>)> {
-        let is_idle = |entry: &Entry<K, V>| entry.value.is_idle();
+    pub(super) fn evict_idle(&mut self, now: Instant, at: usize) -> Option<(usize, Entry<K, V>)> {
+        let is_idle = |entry: &Entry<K, V>| entry.value.is_idle(now);
         let at = self.entries.get(..at)?.iter().rposition(is_idle)?;
         Some((at, self.remove_at(at)))
     }

@@ -105,11 +105,11 @@ impl<K: Hash + Eq, V: Clone + Evict> Shared<K, V> {
         key: K,
     ) -> Result<V, (K, Full)> {
         let config = self.config();
-        let mut evicted = Vec::new();
-        if shard.is_sweep_due(Instant::now(), config.idle) {
-            evicted = self.evict_all(&mut shard, Shard::evict_unused);
+        let (mut evicted, now) = (Vec::new(), Instant::now());
+        if shard.is_sweep_due(now, config.idle) {
+            evicted = self.evict_all(&mut shard, now, Shard::evict_unused);
         }
-        let inserted = match self.room(&mut shard, config.capacity, &mut evicted) {
+        let inserted = match self.room(&mut shard, now, config.capacity, &mut evicted) {
             Some(room) => {
                 let value = (self.make)(&key);
                 shard.insert(hash, key, value.clone());
@@ -132,6 +132,7 @@ impl<K: Hash + Eq, V: Clone + Evict> Shared<K, V> {
     fn room(
         &self,
         own: &mut Shard<K, V>,
+        now: Instant,
         capacity: u32,
         evicted: &mut Vec<Entry<K, V>>,
     ) -> Option<Room<'_>> {
@@ -145,7 +146,7 @@ impl<K: Hash + Eq, V: Clone + Evict> Shared<K, V> {
             if claimed.is_ok() {
                 return Some(Room(Some(&self.len)));
             }
-            evicted.push(self.evict_one(own, &mut looks)?);
+            evicted.push(self.evict_one(own, now, &mut looks)?);
             if self.len() <= most {
                 return Some(Room(Some(&self.len)));
             }
@@ -156,8 +157,13 @@ impl<K: Hash + Eq, V: Clone + Evict> Shared<K, V> {
 
     /// Evicts an idle entry, whose place is still taken: of `own`, or of another shard that nobody is
     /// using.
-    fn evict_one(&self, own: &mut Shard<K, V>, looks: &mut usize) -> Option<Entry<K, V>> {
-        let mut found = own.evict_one(looks);
+    fn evict_one(
+        &self,
+        own: &mut Shard<K, V>,
+        now: Instant,
+        looks: &mut usize,
+    ) -> Option<Entry<K, V>> {
+        let mut found = own.evict_one(now, looks);
         for _ in 0..SHARDS {
             if found.is_some() || *looks == 0 {
                 break;
@@ -168,7 +174,7 @@ impl<K: Hash + Eq, V: Clone + Evict> Shared<K, V> {
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => continue,
             };
-            found = shard.evict_one(looks);
+            found = shard.evict_one(now, looks);
         }
         if found.is_some() {
             self.meters.evicted();
@@ -180,11 +186,12 @@ impl<K: Hash + Eq, V: Clone + Evict> Shared<K, V> {
     pub(super) fn evict_all(
         &self,
         shard: &mut Shard<K, V>,
-        evict: fn(&mut Shard<K, V>, usize) -> Option<(usize, Entry<K, V>)>,
+        now: Instant,
+        evict: fn(&mut Shard<K, V>, Instant, usize) -> Option<(usize, Entry<K, V>)>,
     ) -> Vec<Entry<K, V>> {
         let mut evicted = Vec::new();
         let mut at = shard.entries().len();
-        while let Some((found, entry)) = evict(shard, at) {
+        while let Some((found, entry)) = evict(shard, now, at) {
             self.len.fetch_sub(1, Ordering::Relaxed);
             self.meters.evicted();
             evicted.push(entry);
@@ -197,11 +204,12 @@ impl<K: Hash + Eq, V: Clone + Evict> Shared<K, V> {
     pub(super) fn reconfigure(&self, config: Config) {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         let most = usize::try_from(config.capacity).unwrap_or(usize::MAX);
+        let now = Instant::now();
         for shard in &self.shards {
             let (mut evicted, mut looks) = (Vec::new(), usize::MAX);
             let mut shard = lock(shard);
             while self.len() > most
-                && let Some(entry) = shard.evict_one(&mut looks)
+                && let Some(entry) = shard.evict_one(now, &mut looks)
             {
                 self.len.fetch_sub(1, Ordering::Relaxed);
                 self.meters.evicted();

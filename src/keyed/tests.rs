@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use tokio::time::Instant;
 
 use super::Evict;
 use super::shard::Shard;
@@ -12,7 +13,7 @@ use super::shard::Shard;
 struct Number(u32);
 
 impl Evict for Number {
-    fn is_idle(&self) -> bool {
+    fn is_idle(&self, _: Instant) -> bool {
         self.0.is_multiple_of(2)
     }
 }
@@ -42,7 +43,7 @@ proptest! {
     #[test]
     fn keys_with_the_same_hash_are_told_apart(steps in steps(), hashes in 1u64..6) {
         let hash = |key: u8| u64::from(key) % hashes;
-        let mut shard = Shard::default();
+        let (mut shard, now) = (Shard::default(), Instant::now());
         let mut oracle = BTreeMap::new();
         for step in steps {
             match step {
@@ -61,23 +62,23 @@ proptest! {
                 }
                 Step::Evict(most) => {
                     let mut looks = most;
-                    if let Some(entry) = shard.evict_one(&mut looks) {
-                        prop_assert!(entry.value.is_idle());
+                    if let Some(entry) = shard.evict_one(now, &mut looks) {
+                        prop_assert!(entry.value.is_idle(now));
                         prop_assert_eq!(oracle.remove(&entry.key), Some(entry.value));
                     } else {
                         let looked = most.min(oracle.len());
                         prop_assert_eq!(most - looks, looked);
-                        let idle = oracle.values().filter(|value| value.is_idle()).count();
+                        let idle = oracle.values().filter(|value| value.is_idle(now)).count();
                         prop_assert!(looked < oracle.len() || idle == 0);
                     }
                 }
                 Step::EvictIdle => {
                     let mut at = shard.entries().len();
-                    while let Some((found, entry)) = shard.evict_idle(at) {
+                    while let Some((found, entry)) = shard.evict_idle(now, at) {
                         prop_assert_eq!(oracle.remove(&entry.key), Some(entry.value));
                         at = found;
                     }
-                    prop_assert!(oracle.values().all(|value| !value.is_idle()));
+                    prop_assert!(oracle.values().all(|value| !value.is_idle(now)));
                 }
             }
             for (key, value) in &oracle {

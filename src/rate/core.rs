@@ -264,10 +264,16 @@ impl RateLimiter {
         self.0.bucket.give_back(place, self.now());
     }
 
-    /// Now, in the bucket's time. A clock that shows a time before the limiter was made stands still.
+    /// Now, in the bucket's time.
     #[inline]
     pub(super) fn now(&self) -> u64 {
-        let since = Instant::now().saturating_duration_since(self.0.made);
+        self.at(Instant::now())
+    }
+
+    /// `now` in the bucket's time. A clock that shows a time before the limiter was made stands still.
+    #[inline]
+    fn at(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.0.made);
         let nanos = since.as_secs().saturating_mul(1_000_000_000);
         let nanos = nanos.saturating_add(u64::from(since.subsec_nanos()));
         ORIGIN.saturating_add(nanos)
@@ -301,8 +307,8 @@ impl RateLimiter {
 
 /// Idle while the burst is full and nobody else holds a handle: a new limiter would do the same.
 impl Evict for RateLimiter {
-    fn is_idle(&self) -> bool {
-        Arc::strong_count(&self.0) == 1 && self.0.bucket.is_full(self.now())
+    fn is_idle(&self, now: Instant) -> bool {
+        Arc::strong_count(&self.0) == 1 && self.0.bucket.is_full(self.at(now))
     }
 }
 

@@ -8,7 +8,7 @@ use bowline::bulkhead::Bulkhead;
 use bowline::classify::{Failure, Outcome};
 use bowline::keyed::{Config, Evict, Overflow, Registry};
 use bowline::rate::{Rate, RateLimiter};
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use super::SECOND;
 
@@ -54,7 +54,7 @@ impl Drop for Inner {
 impl Evict for Value {
     const OVERFLOW: Overflow = Overflow::Fresh;
 
-    fn is_idle(&self) -> bool {
+    fn is_idle(&self, _: Instant) -> bool {
         Arc::strong_count(&self.0) == 1 && !self.0.busy.load(Ordering::Relaxed)
     }
 }
@@ -174,8 +174,8 @@ fn when_all_are_busy_a_new_key_works_but_is_not_kept() {
 struct Bound(Value);
 
 impl Evict for Bound {
-    fn is_idle(&self) -> bool {
-        self.0.is_idle()
+    fn is_idle(&self, now: Instant) -> bool {
+        self.0.is_idle(now)
     }
 }
 
@@ -311,7 +311,7 @@ fn a_key_may_be_looked_up_by_what_it_borrows_as() {
 struct Named(Arc<str>);
 
 impl Evict for Named {
-    fn is_idle(&self) -> bool {
+    fn is_idle(&self, _: Instant) -> bool {
         true
     }
 }
