@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Rejected, look_into};
 
 /// Whether a record that failed may be in the topic nevertheless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,19 +26,19 @@ impl PublishError {
     /// The record is certainly not in the topic.
     #[must_use]
     pub fn not_sent(error: Error) -> Self {
-        Self {
-            error,
-            status: SendStatus::NotSent,
-        }
+        Self::new(error, SendStatus::NotSent)
     }
 
     /// The record may be in the topic.
     #[must_use]
     pub fn unknown(error: Error) -> Self {
-        Self {
-            error,
-            status: SendStatus::Unknown,
-        }
+        Self::new(error, SendStatus::Unknown)
+    }
+
+    fn new(error: Error, status: SendStatus) -> Self {
+        // Patterns around a publisher are to find what went wrong in it.
+        look_into(|failed: &Self| Some(failed));
+        Self { error, status }
     }
 
     /// The record was held back because an earlier one of its key failed.
@@ -65,6 +65,18 @@ impl PublishError {
     #[must_use]
     pub fn into_error(self) -> Error {
         self.error
+    }
+}
+
+/// Of a pattern around a publisher: it was not sent, unless the time was up or the retries were spent.
+impl From<Rejected> for PublishError {
+    fn from(rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::BudgetExhausted { .. } | Rejected::Elapsed { .. } => {
+                Self::unknown(rejected.into())
+            }
+            _ => Self::not_sent(rejected.into()),
+        }
     }
 }
 

@@ -24,7 +24,9 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, Kind, Rejected};
+#[cfg(doc)]
+use crate::error::look_into;
+use crate::error::{Error, Kind, Rejected, causes, inside};
 
 mod http_status;
 mod kind;
@@ -84,13 +86,38 @@ where
 
 /// The default classifier: `Ok` is a success, an `Err` is a failure.
 ///
-/// It looks into the error when it is, or boxes, one of these; the first that fits decides:
+/// It looks for these among the error and its causes; the first of the list that is there decides:
 ///
 /// 1. [`Rejected`] is [`Outcome::Ignored`]: an inner pattern refused, the service was not asked.
 ///    [`Rejected::Elapsed`] is the exception, a transient failure: the service was too slow.
 /// 2. [`Error`] is transient or permanent by its [`Kind`].
 /// 3. [`std::io::Error`] is transient or permanent by [`io_failure`].
 /// 4. Anything else is transient.
+///
+/// It can look into a [`BoxError`](crate::error::BoxError), a `Box<dyn std::error::Error>`, the errors of this
+/// library, [`std::io::Error`], and whatever type [`look_into`] was told of. **An error enum of your own that
+/// it was not told of is a transient failure, also when a refusal is inside**: an inner bulkhead that is full
+/// would open an outer breaker and be tried again.
+///
+/// ```
+/// use bowline::classify::{AnyError, Classify, Outcome};
+/// use bowline::error::{Rejected, look_into};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// enum ApiError {
+///     #[error("not found")]
+///     NotFound,
+///     #[error(transparent)]
+///     Refused(#[from] Rejected),
+/// }
+///
+/// look_into(|error: &ApiError| match error {
+///     ApiError::Refused(refused) => Some(refused),
+///     ApiError::NotFound => None,
+/// });
+/// let full = ApiError::from(Rejected::bulkhead_full("billing"));
+/// assert_eq!(AnyError.classify(Result::<&(), _>::Err(&full)), Outcome::Ignored);
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a value without parts")]
 pub struct AnyError;
@@ -134,20 +161,22 @@ pub fn io_failure(error: &std::io::Error) -> Failure {
 }
 
 fn error_outcome<E: 'static>(error: &E) -> Outcome {
-    use crate::error::typed;
-    if let Some(rejected) = typed::<Rejected, _>(error) {
-        return match rejected {
-            Rejected::Elapsed { .. } => Outcome::Failure(Failure::Transient),
-            _ => Outcome::Ignored,
-        };
+    inside(error).map_or(Outcome::Failure(Failure::Transient), chain_outcome)
+}
+
+fn chain_outcome(error: &(dyn std::error::Error + 'static)) -> Outcome {
+    let (mut of_store, mut of_io) = (None, None);
+    for error in causes(error) {
+        if let Some(rejected) = error.downcast_ref() {
+            return match rejected {
+                Rejected::Elapsed { .. } => Outcome::Failure(Failure::Transient),
+                _ => Outcome::Ignored,
+            };
+        }
+        of_store = of_store.or_else(|| error.downcast_ref().map(Error::failure));
+        of_io = of_io.or_else(|| error.downcast_ref().map(io_failure));
     }
-    if let Some(error) = typed::<Error, _>(error) {
-        return Outcome::Failure(error.failure());
-    }
-    if let Some(error) = typed::<std::io::Error, _>(error) {
-        return Outcome::Failure(io_failure(error));
-    }
-    Outcome::Failure(Failure::Transient)
+    Outcome::Failure(of_store.or(of_io).unwrap_or(Failure::Transient))
 }
 
 #[cfg(test)]
@@ -190,5 +219,35 @@ mod tests {
             Outcome::Failure(Failure::Permanent)
         );
         assert_eq!(of("unknown"), Outcome::Failure(Failure::Transient));
+    }
+
+    #[test]
+    fn the_errors_of_this_library_are_looked_into() {
+        fn holds<E: From<Rejected> + 'static>() {
+            let judge =
+                |rejected: Rejected| AnyError.classify(Result::<&(), _>::Err(&E::from(rejected)));
+            assert_eq!(judge(Rejected::bulkhead_full("a")), Outcome::Ignored);
+            assert_eq!(judge(Rejected::circuit_open("a", None)), Outcome::Ignored);
+            assert_eq!(judge(Rejected::exceeds_burst("a", 2, 1)), Outcome::Ignored);
+            assert_eq!(
+                judge(Rejected::elapsed(Duration::ZERO)),
+                Outcome::Failure(Failure::Transient)
+            );
+        }
+        holds::<Rejected>();
+        holds::<Error>();
+        holds::<std::io::Error>();
+        holds::<BoxError>();
+        holds::<Box<dyn std::error::Error>>();
+    }
+
+    #[test]
+    fn the_error_of_a_store_outweighs_that_of_its_connection() {
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let stored = Error::new(Kind::Corrupt, "memory", "test").with_source(reset);
+        assert_eq!(
+            of(std::io::Error::other(stored)),
+            Outcome::Failure(Failure::Permanent)
+        );
     }
 }

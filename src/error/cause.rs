@@ -1,20 +1,26 @@
-use std::any::Any;
 use std::error::Error as StdError;
-use std::fmt;
+use std::{fmt, io, iter};
 
-use super::{BoxError, Rejected};
+use super::Rejected;
+use super::look::inside;
 
 /// The first error of type `E` in the chain that starts at `error`.
+///
+/// The error that an [`io::Error`] was made from is part of the chain, though it is not its source.
 #[must_use]
 pub fn cause<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(current) = next {
-        if let Some(found) = current.downcast_ref::<E>() {
-            return Some(found);
-        }
-        next = current.source();
-    }
-    None
+    causes(error).find_map(|error| error.downcast_ref())
+}
+
+/// `error`, and what caused it.
+pub(crate) fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    iter::successors(Some(error), |&error| {
+        // Its source is that of the error inside, which would be passed over.
+        let inside = error.downcast_ref().and_then(io::Error::get_ref);
+        inside.map_or_else(|| error.source(), |inside| Some(inside as _))
+    })
 }
 
 /// Whether an error of type `E` is in the chain that starts at `error`.
@@ -23,21 +29,14 @@ pub fn is_caused_by<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> 
     cause::<E>(error).is_some()
 }
 
-/// The refusal inside `error`, when `error` is a [`Rejected`] or a [`BoxError`] that holds one.
+/// The refusal inside `error`, when `error` is a [`Rejected`], or is caused by one: a
+/// [`BoxError`](super::BoxError), an [`Error`](super::Error), an [`io::Error`], or an error type that was
+/// [made known](super::look_into).
 ///
-/// A service's own error enum cannot be looked into; give the pattern a classifier for it.
+/// No other error can be looked into: [`look_into`](super::look_into) says where it holds a refusal.
 #[must_use]
 pub fn rejected<E: 'static>(error: &E) -> Option<&Rejected> {
-    typed(error)
-}
-
-/// The error of type `T` inside `error`, when `error` is a `T` or a [`BoxError`] caused by one.
-pub(crate) fn typed<T: StdError + 'static, E: 'static>(error: &E) -> Option<&T> {
-    let error: &dyn Any = error;
-    match error.downcast_ref::<BoxError>() {
-        Some(boxed) => cause(&**boxed),
-        None => error.downcast_ref(),
-    }
+    inside(error).and_then(cause)
 }
 
 /// Displays an error with all its causes, `outer: inner: innermost`.
@@ -70,7 +69,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::error::{Error, Kind};
+    use crate::error::{BoxError, Error, Kind};
 
     #[test]
     fn a_refusal_is_found_plain_boxed_and_nested() {
@@ -80,10 +79,14 @@ mod tests {
         let boxed: BoxError = refusal.clone().into();
         assert_eq!(rejected(&boxed), Some(&refusal));
 
-        let nested: BoxError = Error::new(Kind::Other, "memory", "test")
-            .with_source(refusal.clone())
-            .into();
+        let nested = Error::new(Kind::Other, "memory", "test").with_source(refusal.clone());
         assert_eq!(rejected(&nested), Some(&refusal));
+        let nested: BoxError = nested.into();
+        assert_eq!(rejected(&nested), Some(&refusal));
+        let nested = io::Error::other(nested);
+        assert_eq!(rejected(&nested), Some(&refusal));
+        let local: Box<dyn StdError> = nested.into();
+        assert_eq!(rejected(&local), Some(&refusal));
 
         let other: BoxError = "something else".into();
         assert_eq!(rejected(&other), None);

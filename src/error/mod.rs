@@ -3,7 +3,8 @@
 //! There are two families, and a third that lives with the builders:
 //!
 //! 1. [`Rejected`]: a pattern refused to run the call (circuit open, bulkhead full, time elapsed).
-//!    A protected service keeps its own error type; it only needs `From<Rejected>`.
+//!    A protected service keeps its own error type; it only needs `From<Rejected>`, and
+//!    [`look_into`] so that patterns find the refusal in it again.
 //! 2. [`Error`]: a store, a broker or a registry failed. It is opaque: [`Error::kind`] says what to
 //!    do about it, [`Error::source`](std::error::Error::source) holds the driver's own error.
 //! 3. [`ConfigError`](crate::config::ConfigError): a value was out of range; it lists all of them.
@@ -30,13 +31,16 @@
 mod cause;
 mod circuit;
 mod io;
+mod look;
 mod panic;
 mod rejected;
 
-pub(crate) use cause::typed;
+pub(crate) use cause::causes;
 pub use cause::{Chain, cause, is_caused_by, rejected};
 pub use circuit::CircuitState;
 pub use io::{Error, Kind};
+pub(crate) use look::inside;
+pub use look::look_into;
 pub(crate) use panic::caught;
 pub use rejected::Rejected;
 

@@ -1,8 +1,8 @@
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
-use super::CircuitState;
+use super::{CircuitState, Error, Kind};
 use crate::classify::Failure;
 
 /// A pattern refused the call; the protected service was not asked, or its answer came too late.
@@ -178,6 +178,22 @@ impl Rejected {
         }
     }
 
+    /// The name of what refused, or of the service that has no instance; `None` when the time was up.
+    #[must_use]
+    pub fn name(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::BudgetExhausted { name }
+            | Self::BulkheadFull { name }
+            | Self::CircuitOpen { name, .. }
+            | Self::ExceedsBurst { name, .. }
+            | Self::LimitExceeded { name, .. }
+            | Self::NoInstances { service: name }
+            | Self::QueueTimeout { name, .. }
+            | Self::RateLimited { name, .. } => Some(name),
+            Self::Elapsed { .. } => None,
+        }
+    }
+
     /// When it makes sense to try again, if the pattern knows.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
@@ -192,6 +208,41 @@ impl Rejected {
             | Self::NoInstances { .. }
             | Self::QueueTimeout { .. } => None,
         }
+    }
+}
+
+/// An error of kind [`Kind::Timeout`] when the time was up, [`Kind::Throttled`] for a rate limit,
+/// [`Kind::TooLarge`] for what it never lets through, [`Kind::Unavailable`] for all else; the refusal is its
+/// source.
+impl From<Rejected> for Error {
+    fn from(rejected: Rejected) -> Self {
+        let (kind, pattern) = match rejected {
+            Rejected::BudgetExhausted { .. } => (Kind::Unavailable, "retry"),
+            Rejected::BulkheadFull { .. } | Rejected::QueueTimeout { .. } => {
+                (Kind::Unavailable, "bulkhead")
+            }
+            Rejected::CircuitOpen { .. } => (Kind::Unavailable, "breaker"),
+            Rejected::Elapsed { .. } => (Kind::Timeout, "timeout"),
+            Rejected::ExceedsBurst { .. } => (Kind::TooLarge, "rate"),
+            Rejected::LimitExceeded { .. } => (Kind::Unavailable, "adaptive"),
+            Rejected::NoInstances { .. } => (Kind::Unavailable, "discovery"),
+            Rejected::RateLimited { .. } => (Kind::Throttled, "rate"),
+        };
+        Self::new(kind, pattern, "call").with_source(rejected)
+    }
+}
+
+/// `TimedOut` when the time was up, `QuotaExceeded` for a rate limit, `InvalidInput` for what it never lets
+/// through, `ResourceBusy` for all else; the refusal is inside.
+impl From<Rejected> for io::Error {
+    fn from(rejected: Rejected) -> Self {
+        let kind = match rejected {
+            Rejected::Elapsed { .. } => io::ErrorKind::TimedOut,
+            Rejected::RateLimited { .. } => io::ErrorKind::QuotaExceeded,
+            Rejected::ExceedsBurst { .. } => io::ErrorKind::InvalidInput,
+            _ => io::ErrorKind::ResourceBusy,
+        };
+        Self::new(kind, rejected)
     }
 }
 

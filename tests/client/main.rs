@@ -3,9 +3,11 @@
 #![allow(
     clippy::expect_used,
     clippy::panic,
+    clippy::unwrap_used,
     reason = "a test reports by panicking"
 )]
 
+mod around;
 mod calls;
 mod support;
 mod watching;

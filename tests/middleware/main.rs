@@ -17,6 +17,7 @@ mod bulkhead_model;
 mod bulkhead_threads;
 mod chaos;
 mod deadline;
+mod error_types;
 mod fallback;
 mod hedge;
 mod keyed;

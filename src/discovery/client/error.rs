@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::transport::Sent;
 use crate::classify::ErrorKind;
-use crate::error::{BoxError, Rejected, cause};
+use crate::error::{BoxError, Rejected, cause, look_into};
 use crate::problem::Problem;
 
 /// A call to a service brought no usable response.
@@ -38,6 +38,8 @@ pub enum Kind {
 impl Error {
     /// A failure of a call of which no attempt was sent.
     pub(super) fn new(service: Arc<str>, kind: Kind, source: impl Into<BoxError>) -> Self {
+        // Patterns around the client are to find a refusal in it.
+        look_into(|error: &Self| Some(error));
         Self {
             service,
             kind,
@@ -107,6 +109,20 @@ impl std::error::Error for Error {
         self.source
             .as_deref()
             .map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// Of a pattern around the client. The service is named after what refused; whether it was asked is known of
+/// all refusals but that the time was up or the retries were spent.
+impl From<Rejected> for Error {
+    fn from(rejected: Rejected) -> Self {
+        let service = rejected.name().cloned();
+        let sent = match rejected {
+            Rejected::BudgetExhausted { .. } | Rejected::Elapsed { .. } => Sent::Unknown,
+            _ => Sent::No,
+        };
+        let service = service.unwrap_or_else(|| "a service".into());
+        Self::new(service, Kind::Rejected, rejected).with_sent(sent)
     }
 }
 

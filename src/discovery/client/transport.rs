@@ -5,7 +5,7 @@ use http::{Request, Response};
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
-use crate::error::{BoxError, Rejected, rejected};
+use crate::error::{BoxError, Rejected, look_into, rejected};
 
 /// Sends one request to one instance: a Tower service from request to response, bodies in memory.
 ///
@@ -62,19 +62,19 @@ impl TransportError {
     /// The request was certainly not sent, e.g. the connection was refused.
     #[must_use]
     pub fn not_sent(source: impl Into<BoxError>) -> Self {
-        Self {
-            sent: Sent::No,
-            source: source.into(),
-        }
+        Self::new(Sent::No, source.into())
     }
 
     /// The request may have been sent.
     #[must_use]
     pub fn unknown(source: impl Into<BoxError>) -> Self {
-        Self {
-            sent: Sent::Unknown,
-            source: source.into(),
-        }
+        Self::new(Sent::Unknown, source.into())
+    }
+
+    fn new(sent: Sent, source: BoxError) -> Self {
+        // Patterns around a transport are to find a refusal in it.
+        look_into(|error: &Self| Some(error));
+        Self { sent, source }
     }
 
     /// Whether the request may have had its effect.
@@ -86,6 +86,16 @@ impl TransportError {
     /// Whether there was no time left for it.
     pub(super) fn is_elapsed(&self) -> bool {
         matches!(rejected(&self.source), Some(Rejected::Elapsed { .. }))
+    }
+}
+
+/// Of a pattern around a transport: nothing was sent, unless the time was up or the retries were spent.
+impl From<Rejected> for TransportError {
+    fn from(rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::BudgetExhausted { .. } | Rejected::Elapsed { .. } => Self::unknown(rejected),
+            _ => Self::not_sent(rejected),
+        }
     }
 }
 
