@@ -12,7 +12,7 @@ use pin_project::pin_project;
 use tower::{Layer, Service};
 
 use super::ended::Ended;
-use super::future::{State, StateProjection};
+use super::future::{State, StateProjection, told};
 use super::waiting::Polling;
 use super::{Breaker, Permit};
 use crate::classify::{Classify, Outcome};
@@ -71,7 +71,8 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        HeadFuture(match self.breaker.try_acquire() {
+        let permit = self.breaker.pass();
+        HeadFuture(match permit.map_or_else(|| self.breaker.admit(), Ok) {
             Ok(permit) => State::called(self.inner.call(request), permit, self.classifier.clone()),
             Err(rejected) => State::Rejected(Some(rejected)),
         })
@@ -92,10 +93,6 @@ where
 {
     type Output = Result<Response<GuardedBody<B>>, E>;
 
-    #[expect(
-        clippy::expect_used,
-        reason = "polling a finished future is the caller's bug"
-    )]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().0.project() {
             StateProjection::Called {
@@ -119,12 +116,7 @@ where
                     result.map(|response| response.map(|inner| GuardedBody { inner, permit })),
                 )
             }
-            StateProjection::Rejected(rejected) => {
-                let rejected = rejected
-                    .take()
-                    .expect("invariant: not polled after it was ready");
-                Poll::Ready(Err(rejected.into()))
-            }
+            StateProjection::Rejected(refusal) => Poll::Ready(Err(told(refusal).into())),
         }
     }
 }

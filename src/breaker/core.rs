@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::ended::Refusal;
 use super::future::ResponseFuture;
 use super::opening::OpenFor;
 use super::phase::Phase;
 use super::shared::Shared;
 use super::state::Machine;
+use super::turned_away::TurnedAway;
 use super::{BreakerLayer, Builder, Config, Permit, Snapshot, State, Transitions};
 use crate::classify::{AnyError, Classify};
 use crate::config::ConfigError;
@@ -24,6 +26,7 @@ pub struct Breaker(Arc<Owner>);
 struct Owner {
     name: Arc<str>,
     shared: &'static Shared,
+    turned_away: TurnedAway,
 }
 
 impl Breaker {
@@ -34,7 +37,11 @@ impl Breaker {
 
     pub(super) fn new(name: Arc<str>, config: Config, open_for: Option<OpenFor>) -> Self {
         let shared = Shared::claim(Arc::clone(&name), config, open_for);
-        Self(Arc::new(Owner { name, shared }))
+        Self(Arc::new(Owner {
+            name,
+            shared,
+            turned_away: TurnedAway::default(),
+        }))
     }
 
     /// Lets one call through, or rejects it.
@@ -47,7 +54,8 @@ impl Breaker {
     /// up and this call is not among those that pass.
     #[inline]
     pub fn try_acquire(&self) -> Result<Permit, Rejected> {
-        self.pass().map_or_else(|| self.admit(), Ok)
+        self.pass()
+            .map_or_else(|| self.admit().map_err(Rejected::from), Ok)
     }
 
     /// Lets a call through if that takes a look only.
@@ -58,15 +66,21 @@ impl Breaker {
     }
 
     #[cold]
-    pub(super) fn admit(&self) -> Result<Permit, Rejected> {
-        let Owner { name, shared } = &*self.0;
+    pub(super) fn admit(&self) -> Result<Permit, Refusal> {
+        let Owner {
+            name,
+            shared,
+            turned_away,
+        } = &*self.0;
+        if let Some(refused) = shared.reject() {
+            let name = turned_away.count(name);
+            return Err(Refusal { name, refused });
+        }
         match shared.admit(name) {
             Ok(ticket) => Ok(Permit::new(shared, ticket)),
-            Err(refused) => Err(Rejected::CircuitOpen {
+            Err(refused) => Err(Refusal {
                 name: Arc::clone(name),
-                state: refused.state,
-                retry_after: refused.retry_after,
-                last_failure: refused.last_failure,
+                refused,
             }),
         }
     }
@@ -122,6 +136,12 @@ impl Breaker {
         &self.0.name
     }
 
+    /// The policy as it stands.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.0.shared.with(|machine| machine.config().clone())
+    }
+
     /// The state now. An open breaker whose wait is over is half-open, also without any call.
     #[must_use]
     pub fn state(&self) -> State {
@@ -134,7 +154,7 @@ impl Breaker {
     pub fn snapshot(&self) -> Snapshot {
         let now = Instant::now();
         let mut snapshot = self.0.shared.with(|machine| machine.snapshot(now));
-        snapshot.rejected += self.0.shared.turned_away();
+        snapshot.rejected += self.0.turned_away.calls();
         snapshot
     }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use pin_project::pin_project;
 
 use super::Permit;
-use super::ended::Ended;
+use super::ended::{Ended, Refusal};
 use super::waiting::{Polling, Waiting};
 use crate::classify::Classify;
 use crate::error::Rejected;
@@ -28,7 +28,7 @@ pub(super) enum State<F, C> {
         classifier: C,
     },
     /// `Some` until it is returned.
-    Rejected(Option<Rejected>),
+    Rejected(Option<Refusal>),
 }
 
 impl<F, C> State<F, C> {
@@ -49,7 +49,7 @@ impl<F, C> ResponseFuture<F, C> {
     }
 
     #[inline]
-    pub(super) fn rejected(rejected: Rejected) -> Self {
+    pub(super) fn rejected(rejected: Refusal) -> Self {
         Self(State::Rejected(Some(rejected)))
     }
 }
@@ -62,10 +62,6 @@ where
 {
     type Output = Result<T, E>;
 
-    #[expect(
-        clippy::expect_used,
-        reason = "polling a finished future is the caller's bug"
-    )]
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().0.project() {
@@ -84,12 +80,20 @@ where
                 }
                 polled
             }
-            StateProjection::Rejected(rejected) => {
-                let rejected = rejected
-                    .take()
-                    .expect("invariant: not polled after it was ready");
-                Poll::Ready(Err(rejected.into()))
-            }
+            StateProjection::Rejected(refusal) => Poll::Ready(Err(told(refusal).into())),
         }
     }
+}
+
+/// What the caller is told of a rejection.
+#[cold]
+#[expect(
+    clippy::expect_used,
+    reason = "polling a finished future is the caller's bug"
+)]
+pub(super) fn told(refusal: &mut Option<Refusal>) -> Rejected {
+    let refusal = refusal.take();
+    refusal
+        .expect("invariant: not polled after it was ready")
+        .into()
 }

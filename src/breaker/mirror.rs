@@ -160,6 +160,22 @@ impl<A: Atomic> Mirror<A> {
     }
 }
 
+impl<A: Atomic> Mirror<A> {
+    /// Shows whether one more success would change nothing, and all else as it is. To be called under the
+    /// machine's lock.
+    pub(super) fn show_saturated(&self, saturated: bool) {
+        let before = self.word.load(Ordering::Relaxed);
+        let word = if saturated {
+            before | SATURATED
+        } else {
+            before & !SATURATED
+        };
+        if word != before {
+            self.word.store(word, Ordering::Release);
+        }
+    }
+}
+
 impl Face {
     fn word(&self) -> u64 {
         let flag = |on: bool, flag: u64| if on { flag } else { 0 };

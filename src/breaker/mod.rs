@@ -126,6 +126,7 @@ mod snapshot;
 mod state;
 mod subscribe;
 mod ticket;
+mod turned_away;
 mod waiting;
 mod window;
 

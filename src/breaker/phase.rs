@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::ticket::{Ticket, Ticks};
 use super::{Config, State};
 use crate::clock::after;
 
@@ -21,14 +22,14 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Probes {
     held: Vec<Held>,
-    next: u32,
     successes: u32,
     failures: u32,
 }
 
+/// The place of a call. Calls that began at the same time are as good as each other.
 #[derive(Debug)]
 struct Held {
-    id: u32,
+    by: Ticks,
     until: Instant,
 }
 
@@ -66,23 +67,23 @@ impl Probes {
     pub(super) fn new() -> Self {
         Self {
             held: Vec::new(),
-            next: 0,
             successes: 0,
             failures: 0,
         }
     }
 
-    /// Takes a place, or says how long to stay away.
-    pub(super) fn take(&mut self, config: &Config, now: Instant) -> Result<u32, Duration> {
+    /// Takes a place for a call that begins now, or says how long to stay away.
+    pub(super) fn take(&mut self, config: &Config, now: Instant) -> Result<(), Duration> {
         self.held.retain(|held| now < held.until);
         let taken = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
-        let used = taken + self.successes + self.failures;
+        let used = taken
+            .saturating_add(self.successes)
+            .saturating_add(self.failures);
         if used < config.probes {
-            let id = self.next;
-            self.next = self.next.wrapping_add(1);
             let until = after(now, config.probe_lease);
-            self.held.push(Held { id, until });
-            return Ok(id);
+            let by = Ticks::at(now);
+            self.held.push(Held { by, until });
+            return Ok(());
         }
         // A probe may answer at any moment, and gives its place back by its lease.
         let first = self.held.iter().map(|held| held.until).min();
@@ -90,12 +91,12 @@ impl Probes {
         Err(freed.min(PROBING))
     }
 
-    /// Gives the place `id` back; `false` when its lease had ended and it is somebody else's.
-    pub(super) fn give_back(&mut self, id: u32, now: Instant) -> bool {
-        let Some(index) = self.held.iter().position(|held| held.id == id) else {
-            return false;
-        };
-        now < self.held.swap_remove(index).until
+    /// Gives the place of a call back, unless its lease has ended and it is somebody else's.
+    pub(super) fn give_back(&mut self, ticket: Ticket) {
+        let its = |held: &Held| ticket.began() == Some(held.by);
+        if let Some(index) = self.held.iter().position(its) {
+            self.held.swap_remove(index);
+        }
     }
 
     pub(super) fn answered(&mut self, good: bool, config: &Config) -> Verdict {
@@ -104,7 +105,7 @@ impl Probes {
         } else {
             &mut self.failures
         };
-        *counter += 1;
+        *counter = counter.saturating_add(1);
         let share = config.success_ratio.value() * f64::from(config.probes);
         if f64::from(self.successes) >= share {
             Verdict::Recovered

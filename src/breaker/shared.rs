@@ -1,5 +1,5 @@
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
@@ -21,16 +21,9 @@ use crate::place::Places;
 #[derive(Debug)]
 pub(super) struct Shared {
     mirror: Mirror,
-    /// Calls that were rejected without the lock.
-    turned_away: Counter,
     meters: Held,
     machine: Mutex<Machine>,
 }
-
-/// On cache lines of its own: what is read by every call must not move with it.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Counter(AtomicU64);
 
 static PLACES: Places<Shared> = Places::new();
 
@@ -44,7 +37,6 @@ impl Shared {
         let shared = PLACES.claim(Self::vacant);
         let meters = Arc::new(Meters::new(&name));
         shared.meters.put(&meters);
-        shared.turned_away.0.store(0, Ordering::Relaxed);
         shared.with(|machine| {
             let generation = machine.generation() + 1;
             *machine = Machine::new(name, config, open_for, generation, meters);
@@ -57,7 +49,6 @@ impl Shared {
         let machine = Machine::vacant(0, Arc::clone(&meters));
         Self {
             mirror: Mirror::new(&machine.face()),
-            turned_away: Counter::default(),
             meters: Held::new(&meters),
             machine: Mutex::new(machine),
         }
@@ -90,9 +81,6 @@ impl Shared {
 
     /// Lets a call through, or says why not.
     pub(super) fn admit(&self, name: &str) -> Result<Ticket, Refused> {
-        if let Some(refused) = self.reject() {
-            return Err(refused);
-        }
         let now = Instant::now();
         let (admitted, transition) = self.with(|machine| machine.admit(now));
         if let Some(transition) = transition {
@@ -101,8 +89,8 @@ impl Shared {
         admitted
     }
 
-    /// Rejects a call without the lock, if that is all there is to do.
-    fn reject(&self) -> Option<Refused> {
+    /// Rejects a call without the lock, if that is all there is to do; to be counted by the caller.
+    pub(super) fn reject(&self) -> Option<Refused> {
         let Rejects {
             until,
             last_failure,
@@ -110,14 +98,13 @@ impl Shared {
         let (state, retry_after) = match until {
             None => (State::ForcedOpen, None),
             Some(until) => {
-                let left = until.since(Ticks::at(Instant::now()));
+                let left = until.since(Ticks::now());
                 if left.is_zero() {
                     return None;
                 }
                 (State::Open, Some(left))
             }
         };
-        self.turned_away.0.fetch_add(1, Ordering::Relaxed);
         self.meters.with(Meters::rejected);
         Some(Refused {
             state,
@@ -141,9 +128,9 @@ impl Shared {
 
     #[inline(never)]
     fn learn(&self, ticket: Ticket, ended: Ended, word: Word, saturated: bool) {
-        // It holds no place that could be given back.
+        // Where all calls pass it holds no place that could be given back.
         if ended == Ended::Answered(Outcome::Ignored)
-            && !ticket.is_probe()
+            && word.passes()
             && word.generation() == ticket.generation
         {
             self.meters.with(|meters| meters.ended(ended));
@@ -159,7 +146,20 @@ impl Shared {
             self.meters.with(|meters| meters.ended(ended));
             return;
         }
-        self.change(|machine| machine.record(ticket, ended, now));
+        let changed = {
+            let mut machine = self.lock();
+            let transition = machine.record(ticket, ended, now);
+            if transition.is_some() {
+                self.mirror.show(&machine.face());
+            } else {
+                // An outcome that changes no state changes nothing else that is shown.
+                self.mirror.show_saturated(machine.is_saturated());
+            }
+            transition.map(|transition| (machine.name(), transition))
+        };
+        if let Some((name, transition)) = changed {
+            self.tell(&name, transition);
+        }
     }
 
     /// Changes the machine, and tells of a change of state.
@@ -186,22 +186,29 @@ impl Shared {
         if to == State::Open
             && let Some((open_for, opening, generation)) = self.with(|machine| machine.opening())
         {
-            let wait = open_for(opening);
-            self.with(|machine| machine.stay_open(generation, wait));
+            // A permit may be dropped while the thread unwinds: another panic would end the process. The
+            // wait is that of the policy already.
+            match catch_unwind(AssertUnwindSafe(|| open_for(opening))) {
+                Ok(wait) => self.with(|machine| machine.stay_open(generation, wait)),
+                Err(_panic) => tracing::error!(
+                    name: "bowline.breaker.open_for_panicked",
+                    breaker = name,
+                    "open_for_fn panicked, the breaker stays open for as long as open_for says",
+                ),
+            }
         }
     }
 
-    /// How many calls were rejected without the lock.
-    pub(super) fn turned_away(&self) -> u64 {
-        self.turned_away.0.load(Ordering::Relaxed)
-    }
-
-    /// Uses the machine under the lock. It is whole after every change, so a panic elsewhere leaves it
-    /// usable.
+    /// Uses the machine under the lock.
     pub(super) fn with<T>(&self, using: impl FnOnce(&mut Machine) -> T) -> T {
-        let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut machine = self.lock();
         let used = using(&mut machine);
         self.mirror.show(&machine.face());
         used
+    }
+
+    /// The machine is whole after every change, so a panic elsewhere leaves it usable.
+    fn lock(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

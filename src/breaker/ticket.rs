@@ -3,20 +3,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A call that was let through: plain numbers, so that handing it on costs nothing. An
+/// A call that was let through: two plain numbers, so that handing it on costs nothing. An
 /// `Option<Instant>` is written in two parts and read as one, which stalls the processor for longer
 /// than all the rest takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ticket {
     /// Of the state in which it was let through.
     pub(super) generation: u64,
-    /// The place it holds; [`NO_PROBE`] when it is none.
-    probe: u64,
-    /// When it began, in [`Ticks`]; [`NOT_TIMED`] when calls are not timed.
+    /// When it began, in [`Ticks`]; [`NOT_TIMED`] when nobody asks.
     began: i64,
 }
 
-const NO_PROBE: u64 = u64::MAX;
 const NOT_TIMED: i64 = i64::MIN;
 
 /// A moment as one number: nanoseconds from some other moment.
@@ -24,13 +21,15 @@ const NOT_TIMED: i64 = i64::MIN;
 pub(super) struct Ticks(i64);
 
 impl Ticks {
+    #[inline]
+    pub(super) fn now() -> Self {
+        Self::at(Instant::now())
+    }
+
     #[inline(never)]
     pub(super) fn at(now: Instant) -> Self {
         static BASE: OnceLock<Instant> = OnceLock::new();
         let base = *BASE.get_or_init(Instant::now);
-        // The ends of the numbers mean something else.
-        let most = i64::MAX - 1;
-        let nanos = |time: Duration| i64::try_from(time.as_nanos()).map_or(most, |n| n.min(most));
         Self(match now.checked_duration_since(base) {
             Some(after) => nanos(after),
             None => -nanos(base.saturating_duration_since(now)),
@@ -52,48 +51,50 @@ impl Ticks {
     }
 }
 
+/// The ends of the numbers mean something else.
+#[inline]
+fn nanos(time: Duration) -> i64 {
+    const SECOND: i64 = 1_000_000_000;
+    const MOST: u64 = i64::MAX.cast_unsigned() / SECOND.cast_unsigned();
+    match i64::try_from(time.as_secs()) {
+        Ok(seconds) if time.as_secs() < MOST => seconds * SECOND + i64::from(time.subsec_nanos()),
+        _ => i64::MAX - 1,
+    }
+}
+
 impl Ticket {
-    /// A call that holds no place.
+    /// A call that is not timed.
     #[inline]
     pub(super) fn passing(generation: u64) -> Self {
         Self {
             generation,
-            probe: NO_PROBE,
             began: NOT_TIMED,
         }
     }
 
-    /// A call that holds no place, and begins now.
+    /// A call that begins now.
     #[inline]
     pub(super) fn timed(generation: u64) -> Self {
         Self {
             generation,
-            probe: NO_PROBE,
-            began: Ticks::at(Instant::now()).0,
+            began: Ticks::now().0,
         }
     }
 
-    /// The same, begun at `now`.
-    pub(super) fn begun(mut self, now: Instant) -> Self {
-        self.began = Ticks::at(now).0;
-        self
+    /// A call that begins at `now`.
+    pub(super) fn begun(generation: u64, now: Instant) -> Self {
+        Self {
+            generation,
+            began: Ticks::at(now).0,
+        }
     }
 
-    /// The same, holding the place `id`.
-    pub(super) fn probing(mut self, id: u32) -> Self {
-        self.probe = u64::from(id);
-        self
+    /// When it began.
+    pub(super) fn began(&self) -> Option<Ticks> {
+        self.is_timed().then_some(Ticks(self.began))
     }
 
-    pub(super) fn is_probe(&self) -> bool {
-        self.probe != NO_PROBE
-    }
-
-    /// The place it holds.
-    pub(super) fn probe(&self) -> Option<u32> {
-        u32::try_from(self.probe).ok()
-    }
-
+    #[inline]
     pub(super) fn is_timed(&self) -> bool {
         self.began != NOT_TIMED
     }
@@ -120,5 +121,21 @@ impl Moment {
 
     pub(super) fn get(&mut self) -> Instant {
         *self.0.get_or_insert_with(Instant::now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_counted_in_nanoseconds_as_far_as_they_reach() {
+        assert_eq!(nanos(Duration::ZERO), 0);
+        assert_eq!(nanos(Duration::new(3, 7)), 3_000_000_007);
+        assert_eq!(nanos(Duration::MAX), i64::MAX - 1);
+        let far = Duration::from_secs(u64::MAX / 2);
+        assert_eq!(nanos(far), i64::MAX - 1);
+        let last = Duration::new(9_223_372_035, 999_999_999);
+        assert_eq!(nanos(last), 9_223_372_035_999_999_999);
     }
 }

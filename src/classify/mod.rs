@@ -123,6 +123,7 @@ where
 pub struct AnyError;
 
 impl<Res, Err: 'static> Classify<Res, Err> for AnyError {
+    #[inline]
     fn classify(&self, result: Result<&Res, &Err>) -> Outcome {
         match result {
             Ok(_) => Outcome::Success,
@@ -160,6 +161,7 @@ pub fn io_failure(error: &std::io::Error) -> Failure {
     }
 }
 
+#[inline(never)]
 fn error_outcome<E: 'static>(error: &E) -> Outcome {
     inside(error).map_or(Outcome::Failure(Failure::Transient), chain_outcome)
 }

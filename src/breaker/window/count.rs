@@ -1,21 +1,26 @@
 use super::{Ending, Sums};
 
-/// The latest calls: two rings of bits with running sums.
+/// The latest calls: a ring of two bits for each, with running sums.
 #[derive(Debug)]
 pub(in crate::breaker) struct Count {
-    failed: Box<[u64]>,
-    slow: Box<[u64]>,
+    bits: Box<[Bits]>,
     size: u32,
     next: u32,
     sums: Sums,
+}
+
+/// How 64 calls ended.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bits {
+    failed: u64,
+    slow: u64,
 }
 
 impl Count {
     pub(super) fn new(size: u32) -> Self {
         let words = usize::try_from(size.div_ceil(64)).unwrap_or(usize::MAX);
         Self {
-            failed: vec![0; words].into(),
-            slow: vec![0; words].into(),
+            bits: vec![Bits::default(); words].into(),
             size,
             next: 0,
             sums: Sums::default(),
@@ -24,27 +29,36 @@ impl Count {
 
     /// Takes in one call; a full window loses its oldest.
     pub(super) fn push(&mut self, ending: Ending) {
-        let (word, bit) = (self.next as usize / 64, 1u64 << (self.next % 64));
-        if self.sums.calls == self.size {
-            self.sums.subtract(Sums {
-                calls: 1,
-                failures: u32::from(self.failed[word] & bit != 0),
-                slow: u32::from(self.slow[word] & bit != 0),
-            });
-        }
-        set(&mut self.failed[word], bit, ending.failed);
-        set(&mut self.slow[word], bit, ending.slow);
-        self.sums.add(ending);
+        let bit = 1u64 << (self.next % 64);
+        let bits = &mut self.bits[self.next as usize / 64];
+        let oldest = Ending {
+            failed: bits.failed & bit != 0,
+            slow: bits.slow & bit != 0,
+        };
         self.next = if self.next + 1 == self.size {
             0
         } else {
             self.next + 1
         };
+        let full = self.sums.calls == self.size;
+        // As most often: one more good call in the place of a good one.
+        if full && oldest == ending {
+            return;
+        }
+        if full {
+            self.sums.subtract(Sums {
+                calls: 1,
+                failures: u32::from(oldest.failed),
+                slow: u32::from(oldest.slow),
+            });
+        }
+        set(&mut bits.failed, bit, ending.failed);
+        set(&mut bits.slow, bit, ending.slow);
+        self.sums.add(ending);
     }
 
     pub(super) fn clear(&mut self) {
-        self.failed.fill(0);
-        self.slow.fill(0);
+        self.bits.fill(Bits::default());
         self.next = 0;
         self.sums = Sums::default();
     }
