@@ -76,7 +76,7 @@ impl Builder {
     }
 
     /// Stays open for as long as `open_for` says, which is asked each time it opens, outside any lock.
-    /// What [`open_for`](Self::open_for) says holds until it has answered.
+    /// What [`open_for`](Self::open_for) says holds until it has answered, and if it panics.
     pub fn open_for_fn<F>(mut self, open_for: F) -> Self
     where
         F: Fn(Opening) -> Duration + Send + Sync + 'static,
@@ -109,7 +109,8 @@ impl Builder {
         self
     }
 
-    /// Gives the place of a probe that has not answered for so long to another call.
+    /// Gives the place of a probe that has not answered for so long to another call. The answer of the first
+    /// counts nevertheless, if it comes before the breaker has closed or opened.
     pub fn probe_lease(mut self, lease: Duration) -> Self {
         self.config.probe_lease = lease;
         self

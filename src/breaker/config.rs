@@ -31,7 +31,7 @@ pub struct Config {
     pub probes: u32,
     /// The share of them that must succeed to close it.
     pub success_ratio: Ratio,
-    /// How long a probe may hold its place.
+    /// How long a probe may hold its place. Its answer counts later too.
     #[serde(with = "duration")]
     pub probe_lease: Duration,
     /// How it lets traffic come back; `None` lets all of it pass once it is closed.

@@ -21,7 +21,9 @@
 //!    with an empty window, as soon as [`success_ratio`](Builder::success_ratio) of them have
 //!    succeeded, and opens as soon as that cannot be reached any more; a slow success is none while slow
 //!    calls are watched. A probe that gives no answer within [`probe_lease`](Builder::probe_lease) no
-//!    longer holds its place.
+//!    longer holds its place: another call passes. Its answer counts all the same if it comes while the
+//!    breaker is still in that half-open state, so more than `probes` may answer; the one that makes the
+//!    share, or makes it out of reach, decides.
 //! 5. **Ramping up**, if [`ramp_up`](Builder::ramp_up) is set: after the probes a share of the calls
 //!    passes, chosen by chance, which grows to all of them; the rules of 2 hold.
 //! 6. An outcome counts only in the state in which its call was let through: what was started before
@@ -31,8 +33,8 @@
 //! 8. [`force_open`](Breaker::force_open), [`disable`](Breaker::disable) and
 //!    [`metrics_only`](Breaker::metrics_only) hold until [`reset`](Breaker::reset), whatever comes.
 //!
-//! Windows of calls, consecutive failures, probes and their leases, and manual control are checked against
-//! a model of these rules, with random schedules; the rest has tests of its own.
+//! A model of these rules, `open_for_fn` aside, is run beside the breaker with random policies, changed on the
+//! way, and random schedules; all that can be seen is compared after each step.
 //!
 //! # When not to use it
 //!
@@ -47,8 +49,25 @@
 //! # Order in a stack
 //!
 //! Inside retry, so that each attempt is counted; outside the timeout of the attempt, so that a
-//! slow service is counted: `retry > breaker > timeout > service`. A timeout outside the breaker
+//! slow service is counted: `retry > breaker > bulkhead > timeout > service`. A timeout outside the breaker
 //! drops the call, which then counts as [`cancelled`](Builder::cancelled) says.
+//!
+//! The clock of [`slow_calls`](Builder::slow_calls) and of [`cancelled`](Builder::cancelled) runs from the
+//! moment the breaker lets the call through to its answer: **whatever waits inside the breaker is in it**, also
+//! the queue of a bulkhead and the wait of a rate limit. A healthy service behind a long queue then looks slow,
+//! and the breaker opens for our own want of places. When slow calls are watched, either
+//!
+//! - give the bulkhead no queue, which is its default: a full one refuses, which says nothing about the
+//!   service; or
+//! - let `slow_call` be longer than the longest wait in the queue and the longest good call together; or
+//! - put what waits outside, `retry > bulkhead > breaker > timeout > service`: calls wait before the breaker
+//!   looks at them. A call that an open breaker refuses has waited for its place first; or
+//! - leave slowness to the timeout of the attempt, inside the bulkhead: it counts from when the call has its
+//!   place, and what it cuts off is a failure.
+//!
+//! What an inner pattern refuses says nothing about the service either, as far as the classifier can see it:
+//! [`AnyError`](crate::classify::AnyError) has to be told of an error enum of your own, by
+//! [`look_into`](crate::error::look_into).
 //!
 //! # State shared between clones
 //!
@@ -76,6 +95,9 @@
 //! | event | level | fields |
 //! |---|---|---|
 //! | `bowline.breaker.transition` | info | `breaker`, `from`, `to`, `reason` |
+//! | `bowline.breaker.open_for_panicked` | error | `breaker` |
+//!
+//! A rejection is no event, however many there are: it is a count, of the metric and the snapshot.
 //!
 //! With the feature `metrics`, in the recorder that stands when the breaker is built:
 //!

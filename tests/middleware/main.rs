@@ -10,7 +10,6 @@
 mod adaptive;
 mod adaptive_load;
 mod breaker;
-mod breaker_body;
 mod budget;
 mod bulkhead;
 mod bulkhead_model;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bowline::backoff::{Backoff, Jitter};
-use bowline::breaker::{Breaker, Cancelled, Reason, State};
+use bowline::breaker::{Breaker, Cancelled, Config, Reason, State};
 use bowline::classify::HttpStatus;
 use bowline::error::BoxError;
 use bytes::Bytes;
@@ -111,6 +111,22 @@ async fn a_probe_keeps_its_place_until_the_body_ends() {
     assert_eq!(breaker.state(), State::HalfOpen);
     assert!(breaker.try_acquire().is_err());
     probe.into_body().collect().await.unwrap();
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn downloads_that_outlast_the_lease_of_a_probe_close_it() {
+    let breaker = breaker();
+    assert!(call(&breaker, 503, Ending::Whole).await.is_ok());
+    advance(SECOND).await;
+    let layer = breaker.layer().record_on_body_end();
+    let service = layer.layer(service_fn(async |()| {
+        Ok::<_, BoxError>(response(200, Ending::Whole))
+    }));
+    let download = service.oneshot(()).await.unwrap();
+    advance(10 * Config::PROBE_LEASE).await;
+    assert_eq!(breaker.state(), State::HalfOpen);
+    download.into_body().collect().await.unwrap();
     assert_eq!(breaker.state(), State::Closed);
 }
 
