@@ -139,21 +139,21 @@ impl Breaker {
     /// The policy as it stands.
     #[must_use]
     pub fn config(&self) -> Config {
-        self.0.shared.with(|machine| machine.config().clone())
+        self.0.shared.look(|machine| machine.config().clone())
     }
 
     /// The state now. An open breaker whose wait is over is half-open, also without any call.
     #[must_use]
     pub fn state(&self) -> State {
         let now = Instant::now();
-        self.0.shared.with(|machine| machine.state(now))
+        self.0.shared.look(|machine| machine.state(now))
     }
 
     /// All there is to see, for an operations page.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let now = Instant::now();
-        let mut snapshot = self.0.shared.with(|machine| machine.snapshot(now));
+        let mut snapshot = self.0.shared.look(|machine| machine.snapshot(now));
         snapshot.rejected += self.0.turned_away.calls();
         snapshot
     }
@@ -161,7 +161,7 @@ impl Breaker {
     /// The changes of state from now on.
     #[must_use]
     pub fn subscribe(&self) -> Transitions {
-        Transitions::new(self.0.shared.with(Machine::subscribe))
+        Transitions::new(self.0.shared.look(Machine::subscribe))
     }
 
     /// Opens it until [`reset`](Self::reset): no time makes it half-open.
@@ -209,7 +209,7 @@ impl Evict for Breaker {
     const OVERFLOW: Overflow = Overflow::Fresh;
 
     fn is_idle(&self, now: Instant) -> bool {
-        Arc::strong_count(&self.0) == 1 && self.0.shared.with(|machine| machine.is_idle(now))
+        Arc::strong_count(&self.0) == 1 && self.0.shared.look(|machine| machine.is_idle(now))
     }
 }
 

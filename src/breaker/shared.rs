@@ -184,7 +184,7 @@ impl Shared {
             reason = reason.map(Reason::as_str),
         );
         if to == State::Open
-            && let Some((open_for, opening, generation)) = self.with(|machine| machine.opening())
+            && let Some((open_for, opening, generation)) = self.look(|machine| machine.opening())
         {
             // A permit may be dropped while the thread unwinds: another panic would end the process. The
             // wait is that of the policy already.
@@ -205,6 +205,11 @@ impl Shared {
         let used = using(&mut machine);
         self.mirror.show(&machine.face());
         used
+    }
+
+    /// Looks at the machine, or changes of it what is not shown.
+    pub(super) fn look<T>(&self, using: impl FnOnce(&mut Machine) -> T) -> T {
+        using(&mut self.lock())
     }
 
     /// The machine is whole after every change, so a panic elsewhere leaves it usable.
