@@ -183,7 +183,6 @@ impl From<ErrorKind> for Problem {
 impl From<&Rejected> for Problem {
     fn from(rejected: &Rejected) -> Self {
         let (status, code) = match rejected {
-            Rejected::BudgetExhausted { .. } => (503, "retry_budget_exhausted"),
             Rejected::BulkheadFull { .. } => (503, "bulkhead_full"),
             Rejected::CircuitOpen { .. } => (503, "circuit_open"),
             Rejected::Elapsed { .. } => (504, "timeout"),

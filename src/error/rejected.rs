@@ -10,16 +10,12 @@ use crate::classify::Failure;
 /// A refusal is not evidence that the service is unwell, so classifiers treat it as
 /// [`Outcome::Ignored`](crate::classify::Outcome::Ignored), all but [`Elapsed`](Self::Elapsed): an
 /// answer that does not come in time is a transient failure.
+///
+/// A retry or hedge that its budget refuses is none of these: the call ends with the service's own
+/// error, or goes on with the attempts it has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejected {
-    /// The retry budget is spent: the first error stands, no further attempt is made.
-    #[error("retry budget of {name} is exhausted")]
-    #[non_exhaustive]
-    BudgetExhausted {
-        /// The budget's name.
-        name: Arc<str>,
-    },
     /// The bulkhead has no free place and its queue is full.
     #[error("bulkhead {name} is full")]
     #[non_exhaustive]
@@ -96,12 +92,6 @@ pub enum Rejected {
 }
 
 impl Rejected {
-    /// The retry budget `name` is spent.
-    #[must_use]
-    pub fn budget_exhausted(name: impl Into<Arc<str>>) -> Self {
-        Self::BudgetExhausted { name: name.into() }
-    }
-
     /// The bulkhead `name` is full, and so is its queue.
     #[must_use]
     pub fn bulkhead_full(name: impl Into<Arc<str>>) -> Self {
@@ -200,8 +190,7 @@ impl Rejected {
         match self {
             Self::CircuitOpen { retry_after, .. } => *retry_after,
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
-            Self::BudgetExhausted { .. }
-            | Self::BulkheadFull { .. }
+            Self::BulkheadFull { .. }
             | Self::Elapsed { .. }
             | Self::ExceedsBurst { .. }
             | Self::LimitExceeded { .. }

@@ -138,7 +138,6 @@ async fn refusals_of_inner_patterns_are_not_retried_and_cost_nothing() {
         Rejected::bulkhead_full("inner"),
         Rejected::queue_timeout("inner", SECOND),
         Rejected::rate_limited("inner", MS),
-        Rejected::budget_exhausted("inner"),
         Rejected::no_instances("inner"),
         // Opened by hand: nobody knows for how long.
         Rejected::circuit_open("inner", None),
