@@ -61,21 +61,26 @@ pub(super) struct Sight {
 }
 
 impl Rates {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a checked ratio is from 0 to 100"
-    )]
     fn new(config: &Config) -> Self {
         let slices = u32::try_from(SLICES).unwrap_or(u32::MAX);
         Self {
-            deposit: (config.ratio * RETRY as f64).round() as u64,
+            deposit: deposit(config.ratio),
             floor: u64::from(config.floor),
             capacity: u64::from(config.capacity) * RETRY,
             slice: (config.ttl / slices).max(Duration::from_nanos(1)),
             throttled: u64::from(config.throttled_cost) * RETRY,
         }
     }
+}
+
+/// What a call pays in at so many retries for each.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a checked ratio is from 0 to 100"
+)]
+pub(super) fn deposit(ratio: f64) -> u64 {
+    (ratio * RETRY as f64).round() as u64
 }
 
 impl Account {
@@ -131,10 +136,15 @@ impl Account {
         self.advance(now);
         self.settle();
         Sight {
-            balance: self.saved + self.credit,
+            balance: self.balance(),
             withdrawn: self.withdrawn,
             refused: self.refused,
         }
+    }
+
+    /// What there is, as of the last change.
+    pub(super) const fn balance(&self) -> u64 {
+        self.saved + self.credit
     }
 
     /// Goes on by other rates. What was saved stays, up to the new capacity, and expires as if it had been

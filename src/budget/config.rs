@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::account::deposit;
 use crate::config::{ConfigError, Problems, duration};
 
 /// The policy of a budget as plain data, e.g. from a file.
@@ -54,19 +55,17 @@ impl Config {
     /// All problems at once.
     pub fn check(&self) -> Result<(), ConfigError> {
         let mut problems = Problems::default();
-        problems.check(
-            (0.0..=Self::RATIO_MAX).contains(&self.ratio),
-            "ratio",
-            self.ratio,
-            format!("0 to {}", Self::RATIO_MAX),
-        );
+        let is_ratio = (0.0..=Self::RATIO_MAX).contains(&self.ratio);
+        let ratios = format!("0 to {}", Self::RATIO_MAX);
+        problems.check(is_ratio, "ratio", self.ratio, ratios);
         problems.check(
             self.floor <= Self::FLOOR_MAX,
             "floor",
             self.floor,
             format!("0 to {}", Self::FLOOR_MAX),
         );
-        if self.ratio == 0.0 && self.floor == 0 {
+        let pays = deposit(self.ratio) > 0;
+        if !pays && self.floor == 0 {
             problems.add("floor", "0 together with a ratio of 0", "one of the two");
         }
         problems.check(
@@ -90,6 +89,15 @@ impl Config {
         for (field, value, max) in counts {
             let fine = (1..=max).contains(&value);
             problems.check(fine, field, value, format!("1 to {max}"));
+        }
+        // What costs more than there can ever be is never granted.
+        let saved = if pays { self.capacity } else { 0 };
+        let most = saved.saturating_add(self.floor);
+        let beyond =
+            (most.saturating_add(1)..=Self::THROTTLED_COST_MAX).contains(&self.throttled_cost);
+        if is_ratio && most > 0 && beyond {
+            let allowed = format!("1 to {most}, which is all that it can hold");
+            problems.add("throttled_cost", self.throttled_cost, allowed);
         }
         problems.into_result()
     }
@@ -141,7 +149,37 @@ mod tests {
             ..Config::default()
         };
         assert_eq!(refused(nothing), ["floor"]);
+        let next_to_nothing = Config {
+            ratio: 1e-10,
+            ..nothing
+        };
+        assert_eq!(refused(next_to_nothing), ["floor"]);
         assert!(Config::default().check().is_ok());
+    }
+
+    #[test]
+    fn a_throttled_failure_that_could_never_be_paid_for_is_refused() {
+        for (ratio, floor, capacity, cost, fine) in [
+            (0.0, 1, 1_000, 1, true),
+            (0.0, 1, 1_000, 2, false),
+            (0.5, 0, 1, 1, true),
+            (0.5, 0, 1, 2, false),
+            (0.5, 1, 1, 2, true),
+            (0.5, 3, 4, 7, true),
+            (0.5, 3, 4, 8, false),
+        ] {
+            let config = Config {
+                ratio,
+                floor,
+                capacity,
+                throttled_cost: cost,
+                ..Config::default()
+            };
+            assert_eq!(config.check().is_ok(), fine, "{config:?}");
+            if !fine {
+                assert_eq!(refused(config), ["throttled_cost"]);
+            }
+        }
     }
 
     #[test]

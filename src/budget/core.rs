@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
 use super::account::{Account, Cost, RETRY};
+use super::meters::Meters;
 use super::{Builder, Config, Snapshot};
 use crate::classify::Failure;
 use crate::config::{ConfigError, Ratio};
@@ -19,6 +20,7 @@ struct Inner {
     name: Arc<str>,
     settled: Settled,
     account: Mutex<Account>,
+    meters: Meters,
 }
 
 /// Whether a deposit would change nothing that matters. It is read by every call and kept by those that
@@ -47,32 +49,36 @@ impl RetryBudget {
         Self::made(Self::NAME.into(), &config)
     }
 
-    /// A budget with the defaults of the [module docs](super).
-    pub(crate) fn with_defaults() -> Self {
-        Self::made(Self::NAME.into(), &Config::default())
-    }
-
     pub(super) fn made(name: Arc<str>, config: &Config) -> Self {
         let account = Account::new(config, Instant::now());
         let settled = Settled(AtomicBool::new(account.is_settled()));
+        let meters = Meters::new(&name, account.balance());
         Self(Arc::new(Inner {
             name,
             settled,
             account: Mutex::new(account),
+            meters,
         }))
     }
 
-    /// Pays in for one call. To be done once for each, before or after its first attempt.
+    /// Pays in for one call. To be done once for each that has reached the service, and not for one that
+    /// was refused on its way: else what was refused in an outage pays for the retries that come after it.
     #[inline]
     pub fn deposit(&self) {
-        if self.0.settled.0.load(Ordering::Relaxed) && fastrand::u8(..) >= Self::LOOKS {
-            return;
+        if self.is_due() {
+            self.pay_in();
         }
-        self.pay_in();
     }
 
+    /// Whether a deposit now would be written down.
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        !self.0.settled.0.load(Ordering::Relaxed) || fastrand::u8(..) < Self::LOOKS
+    }
+
+    /// Writes a deposit down.
     #[cold]
-    fn pay_in(&self) {
+    pub(crate) fn pay_in(&self) {
         let now = Instant::now();
         self.with(|account| account.deposit(now));
     }
@@ -126,17 +132,23 @@ impl RetryBudget {
 
     fn withdraw(&self, cost: Cost) -> bool {
         let now = Instant::now();
-        self.with(|account| account.withdraw(cost, now))
+        let granted = self.with(|account| account.withdraw(cost, now));
+        self.0.meters.asked(granted);
+        granted
     }
 
     /// Uses the account under its lock. It is whole after every change, so a panic elsewhere leaves it
     /// usable.
     fn with<T>(&self, using: impl FnOnce(&mut Account) -> T) -> T {
         let Inner {
-            settled, account, ..
+            settled,
+            account,
+            meters,
+            ..
         } = &*self.0;
         let mut account = account.lock().unwrap_or_else(PoisonError::into_inner);
         let used = using(&mut account);
+        meters.show(account.balance());
         if settled.0.load(Ordering::Relaxed) != account.is_settled() {
             settled.0.store(account.is_settled(), Ordering::Relaxed);
         }

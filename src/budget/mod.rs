@@ -6,8 +6,10 @@
 //!
 //! # How it decides
 //!
-//! 1. A call pays in [`ratio`](Builder::ratio) of a retry, once, however it ends. The ratio is kept in
-//!    billionths: 0.1, 0.3 or 2.0 are exact, a third is rounded.
+//! 1. A call that has reached the service pays in [`ratio`](Builder::ratio) of a retry, once, however it
+//!    ends. What a breaker, bulkhead or limit refuses on its way pays nothing, or an outage would pay for
+//!    a storm of retries after it. The ratio is kept in billionths: 0.1, 0.3 or 2.0 are exact, a third is
+//!    rounded.
 //! 2. Deposits expire: each can be used for at least nine tenths of the [`ttl`](Builder::ttl), and not
 //!    after it. They are kept in ten slices of it, so that memory is bounded.
 //! 3. At most [`capacity`](Builder::capacity) retries are saved; what comes on top replaces the oldest.
@@ -20,7 +22,7 @@
 //! 6. A deposit is not written down while it would change nothing that matters: while the deposits of the
 //!    younger half of the time to live fill the capacity. One in 64, by chance, looks whether that still
 //!    holds, so that young deposits take the place of old ones before those expire. What is not written
-//!    down is never granted.
+//!    down is never granted. A retry looks as a call begins.
 //!
 //! So over any time `t` it grants at most `ratio * deposits + floor * (t + 1 s)` retries, counting the
 //! deposits from one time to live before. A ratio of 0 leaves the floor, a floor of 0 the deposits.
@@ -53,11 +55,21 @@
 //! | `floor` | 10 retries a second | 0 to 1,000,000; not 0 together with a ratio of 0 |
 //! | `ttl` | 10 s | 10 ms to 1 h |
 //! | `capacity` | 1,000 retries | 1 to 1,000,000 |
-//! | `throttled_cost` | 2 retries | 1 to 100 |
+//! | `throttled_cost` | 2 retries | 1 to 100, and no more than `capacity` and `floor` together; with a ratio of 0 no more than `floor` |
 //!
 //! # Telemetry
 //!
-//! None: [`RetryBudget::snapshot`] tells the balance and what was granted and refused.
+//! With the feature `metrics`, in the recorder that stands when the budget is built, each with the label
+//! `budget`:
+//!
+//! | metric | kind |
+//! |---|---|
+//! | `bowline.budget.balance` | gauge: retries that it would grant |
+//! | `bowline.budget.withdrawn` | counter: retries that it has granted |
+//! | `bowline.budget.refused` | counter: retries that it has refused |
+//!
+//! The gauge changes with what is paid in and asked for, and not by time alone;
+//! [`RetryBudget::snapshot`] tells the balance of this moment.
 //!
 //! # Examples
 //!
@@ -78,6 +90,7 @@ mod account;
 mod builder;
 mod config;
 mod core;
+mod meters;
 mod snapshot;
 #[cfg(test)]
 mod tests;

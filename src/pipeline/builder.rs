@@ -128,7 +128,7 @@ pub(super) fn from_config(name: Arc<str>, config: Config) -> Result<Pipeline, Co
     builder.attempt_timeout = config.attempt_timeout;
     let budget = config.retry_budget;
     if let Some(config) = config.retry {
-        let retry = Retry::builder().config(config);
+        let retry = Retry::builder().name(Arc::clone(&name)).config(config);
         let retry = match budget {
             Some(budget) => {
                 let name = Arc::clone(&name);

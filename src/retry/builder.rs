@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::schedule::OwnSchedule;
@@ -10,6 +11,7 @@ use crate::config::ConfigError;
 #[derive(Debug, Clone, Default)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct Builder {
+    name: Option<Arc<str>>,
     config: Config,
     budget: Budget,
     schedule: Option<OwnSchedule>,
@@ -25,6 +27,12 @@ enum Budget {
 }
 
 impl Builder {
+    /// Names it in events and metrics, [`Retry::NAME`] unless it is given; most often after the service.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
     /// Takes the whole policy from `config`; a budget and a schedule of your own stay.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -103,11 +111,12 @@ impl Builder {
     /// All problems at once.
     pub fn build(self) -> Result<Retry, ConfigError> {
         self.config.check()?;
+        let name = self.name.unwrap_or_else(|| Retry::NAME.into());
         let budget = match self.budget {
-            Budget::Own => Some(RetryBudget::with_defaults()),
+            Budget::Own => Some(RetryBudget::builder(Arc::clone(&name)).build()?),
             Budget::Given(budget) => Some(budget),
             Budget::Without => None,
         };
-        Ok(Retry::new(self.config, budget, self.schedule))
+        Ok(Retry::new(name, self.config, budget, self.schedule))
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tower::{Service, service_fn};
 
-use super::future::ResponseFuture;
-use super::schedule::OwnSchedule;
+use super::future::{Begun, ResponseFuture};
+use super::schedule::{OwnSchedule, Schedule};
 use super::shared::Owner;
-use super::{AsClassified, Builder, CloneRequest, Config, Judge, RetryLayer, Snapshot};
+use super::spare::Spare;
+use super::{AsClassified, Builder, Config, Judge, RetryLayer, Snapshot};
 use crate::budget::RetryBudget;
 use crate::classify::{AnyError, Classify};
 use crate::config::ConfigError;
@@ -20,17 +21,27 @@ use crate::error::Rejected;
 pub struct Retry(Arc<Owner>);
 
 impl Retry {
+    /// The name of a retry that was given none.
+    pub const NAME: &'static str = "retry";
+
     /// A retry with the defaults of the [module docs](super).
     pub fn builder() -> Builder {
         Builder::default()
     }
 
     pub(super) fn new(
+        name: Arc<str>,
         config: Config,
         budget: Option<RetryBudget>,
         schedule: Option<OwnSchedule>,
     ) -> Self {
-        Self(Arc::new(Owner::new(config, budget, schedule)))
+        Self(Arc::new(Owner::new(name, config, budget, schedule)))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.0.shared.name
     }
 
     /// The policy.
@@ -105,7 +116,11 @@ impl Retry {
             predicate: AsClassified,
         };
         let next = |attempt: &u32| Some(attempt + 1);
-        self.call(service_fn(call), (judge, next), 1).await
+        let mut service = service_fn(call);
+        let first = service.call(1);
+        let again = self.may_retry().then_some(2);
+        let spare = Spare::own(service);
+        ResponseFuture::new(self.begin(), (judge, next), again, spare, || first).await
     }
 
     /// A Tower layer with this policy.
@@ -115,30 +130,28 @@ impl Retry {
         RetryLayer::new(self.clone())
     }
 
-    /// Begins a call: pays in for it and makes the first attempt.
+    /// Whether there may be more than one attempt.
     #[inline]
-    pub(super) fn call<S, J, R, Req>(
-        &self,
-        service: S,
-        parts: (J, R),
-        request: Req,
-    ) -> ResponseFuture<S, J, R, Req>
-    where
-        S: Service<Req>,
-        R: CloneRequest<Req>,
-    {
-        let shared = &self.0.shared;
-        if let Some(budget) = &shared.budget {
-            budget.deposit();
+    pub(super) fn may_retry(&self) -> bool {
+        self.0.shared.attempts() > 1
+    }
+
+    /// What a call takes along.
+    #[inline]
+    pub(super) fn begin(&self) -> Begun {
+        let budget = self.0.shared.budget.as_ref();
+        Begun {
+            pass: self.0.pass,
+            owes: budget.is_some_and(RetryBudget::is_due),
+            schedule: Schedule::new(self.0.schedule.as_ref()),
         }
-        let may_retry = shared.attempts() > 1;
-        ResponseFuture::new(service, self.0.pass, parts, request, may_retry)
     }
 }
 
 impl fmt::Debug for Retry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retry")
+            .field("name", self.name())
             .field("config", &self.config())
             .field("budget", &self.budget())
             .finish_non_exhaustive()

@@ -42,9 +42,9 @@ pub struct Judge<C = AnyError, P = AsClassified> {
 /// What becomes of a call after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Its result is returned.
-    Return,
-    /// As that, for want of another attempt.
+    /// Its result is returned: it needs no further attempt, or is not to have one.
+    Return(Outcome),
+    /// Its result is returned for want of another attempt.
     GiveUp,
     /// It is tried again, for the budget's money.
     Retry(Failure),
@@ -80,8 +80,10 @@ impl<C, P> Judge<C, P> {
     {
         let outcome = self.classifier.classify(result);
         match (self.predicate.decide(request, result), outcome) {
-            (Decision::Stop, _) | (Decision::AsClassified, Outcome::Success) => Verdict::Return,
-            (Decision::AsClassified, Outcome::Failure(Failure::Permanent)) => Verdict::Return,
+            (Decision::Stop, _)
+            | (Decision::AsClassified, Outcome::Success | Outcome::Failure(Failure::Permanent)) => {
+                Verdict::Return(outcome)
+            }
             (Decision::AsClassified, Outcome::Failure(failure)) => Verdict::Retry(failure),
             (Decision::AsClassified, Outcome::Ignored) => refusal(result),
             (Decision::Retry, Outcome::Failure(failure @ Failure::Throttled { .. })) => {
@@ -99,9 +101,7 @@ impl<C, P> Judge<C, P> {
     {
         match self.classifier.classify(result) {
             Outcome::Failure(Failure::Transient | Failure::Throttled { .. }) => Verdict::GiveUp,
-            Outcome::Failure(Failure::Permanent) | Outcome::Ignored | Outcome::Success => {
-                Verdict::Return
-            }
+            outcome => Verdict::Return(outcome),
         }
     }
 
@@ -112,8 +112,20 @@ impl<C, P> Judge<C, P> {
         P: Predicate<Req, Res, Err>,
     {
         match self.predicate.decide(request, Err(error)) {
-            Decision::Stop => Verdict::Return,
+            Decision::Stop => Verdict::Return(Outcome::Failure(Failure::Transient)),
             Decision::AsClassified | Decision::Retry => Verdict::Retry(Failure::Transient),
+        }
+    }
+}
+
+impl Verdict {
+    /// Whether an attempt that has come to this by `result` has reached the service: it has not when a
+    /// pattern inside has refused it.
+    pub(super) fn has_reached<Res, Err: 'static>(self, result: &Result<Res, Err>) -> bool {
+        match (self, result) {
+            (_, Ok(_)) => true,
+            (Self::Wait(_) | Self::Return(Outcome::Ignored), Err(_)) => false,
+            (_, Err(error)) => matches!(rejected(error), None | Some(Rejected::Elapsed { .. })),
         }
     }
 }
@@ -126,6 +138,6 @@ fn refusal<Res, Err: 'static>(result: Result<&Res, &Err>) -> Verdict {
             retry_after: Some(wait),
             ..
         }) => Verdict::Wait(*wait),
-        _ => Verdict::Return,
+        _ => Verdict::Return(Outcome::Ignored),
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! # How it decides
 //!
-//! 1. A call pays its deposit into the [budget](Builder::budget), and its first attempt runs at once.
+//! 1. The first attempt runs at once.
 //! 2. Its outcome is judged by a [`Classify`], and then by a [`Predicate`] that sees the request too, if
 //!    there is one. A success, a permanent failure, and an ignored outcome are returned as they are. A
 //!    transient or throttled failure is tried again, unless the predicate says [`Decision::Stop`]; anything
@@ -33,8 +33,13 @@
 //!    two attempts, because a timer was late or the service was not ready, no further one begins
 //!    and the last error is returned. An answer that was judged a failure is not kept while waiting,
 //!    so that it holds no connection: in its place stands [`Rejected::Elapsed`].
-//! 9. A request is copied for the next attempt before it is sent, and not for the last one. One that cannot
-//!    be [copied](CloneRequest) goes once.
+//! 9. A call pays its deposit into the [budget](Builder::budget) as soon as one of its attempts has reached
+//!    the service, once, and before it asks for a retry itself. An attempt has not reached it when its
+//!    error is a [`Rejected`] other than [`Rejected::Elapsed`], or is returned because the classifier
+//!    ignores it; one that ran out of time has. So what an open breaker or a full bulkhead refuses in an
+//!    outage pays for no retries after it. A call that is dropped before its first answer pays nothing.
+//! 10. A request is copied for the next attempt before it is sent, and not for the last one. One that cannot
+//!     be [copied](CloneRequest) goes once.
 //!
 //! While it waits it holds no place of the service: the service is asked to be ready only after it.
 //!
@@ -53,7 +58,12 @@
 //! # State shared between clones
 //!
 //! Clones, layers and services made from one retry share policy, budget and counters; each call has its own
-//! attempts. A call that outlives all of them keeps them, for as long as its deadline allows.
+//! attempts. A call that outlives all of them goes on by them until its deadline, but for no more than an
+//! hour: after that it may end as it stands, with the answer that is there, its last error, or
+//! [`Rejected::Elapsed`], and makes no further attempt.
+//!
+//! The service that was made ready makes the first attempt. Others are made by a clone, of which a service
+//! that is called more than once keeps one for all its calls.
 //!
 //! # Defaults
 //!
@@ -64,15 +74,31 @@
 //! | `deadline` | 30 s for all attempts and waits together | above 0 |
 //! | `attempt_timeout` | none | above 0 |
 //! | `max_retry_after` | 30 s | above 0 |
+//! | `name` | `retry` | |
 //! | `budget` | one of its own: 0.2 retries for each call and 10 a second | see [`budget`](crate::budget) |
 //!
 //! # Telemetry
 //!
 //! | event | level | fields |
 //! |---|---|---|
-//! | `bowline.retry.attempt` | debug | `attempt`, `wait` |
+//! | `bowline.retry.attempt` | debug | `retry`, `attempt`, `wait` |
+//! | `bowline.retry.exhausted` | debug | `retry`, `attempt`, `reason` |
 //!
-//! [`Retry::snapshot`] counts what was tried again and given up.
+//! The first is one for each retry, the second one for each call that ends with a failure that could have
+//! been tried again. In an outage that is every call, so neither is louder. The reason is `attempts` (they
+//! are spent, the schedule has ended, or the request goes only once), `budget`, `deadline` or
+//! `retry-after`.
+//!
+//! With the feature `metrics`, in the recorder that stands when the retry is built:
+//!
+//! | metric | kind | labels beside `retry` |
+//! |---|---|---|
+//! | `bowline.retry.calls` | counter | `outcome`: success, failure, ignored, exhausted |
+//! | `bowline.retry.retries` | counter: attempts after a first one | |
+//! | `bowline.retry.exhausted` | counter | `reason` |
+//!
+//! A call is counted when it ends, and not when it is dropped before. [`Retry::snapshot`] counts what was
+//! tried again and given up.
 //!
 //! # Examples
 //!
@@ -94,13 +120,16 @@
 mod builder;
 mod config;
 mod core;
+mod exhausted;
 pub mod future;
 mod judge;
 mod layer;
+mod meters;
 mod place;
 mod schedule;
 mod service;
 mod shared;
+mod spare;
 mod tally;
 
 pub use builder::Builder;

@@ -62,7 +62,7 @@ mod tests {
         let free = std::iter::from_fn(|| vacant(Instant::now() + wait));
         let places: Vec<_> = free.collect();
         for place in places {
-            let owner = Owner::new(Config::default(), None, None);
+            let owner = Owner::new("other".into(), Config::default(), None, None);
             place.store(Some(Arc::clone(&owner.shared)));
         }
     }
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_retry_without_layers_gives_its_place_back_at_once() {
-        let owner = Owner::new(Config::default(), None, None);
+        let owner = Owner::new("other".into(), Config::default(), None, None);
         let pass = owner.pass;
         assert!(pass.shared().is_some());
         drop(owner);

@@ -4,6 +4,7 @@ use tower::Service;
 
 use super::future::ResponseFuture;
 use super::judge::Judge;
+use super::spare::{Spare, Spares};
 use super::{Predicate, Retry};
 use crate::classify::Classify;
 use crate::error::Rejected;
@@ -13,6 +14,7 @@ use crate::request::CloneRequest;
 #[derive(Debug, Clone)]
 pub struct RetryService<S, J, R> {
     inner: S,
+    spares: Spares<S>,
     retry: Retry,
     judge: J,
     requests: R,
@@ -22,6 +24,7 @@ impl<S, J, R> RetryService<S, J, R> {
     pub(super) fn new(inner: S, retry: Retry, (judge, requests): (J, R)) -> Self {
         Self {
             inner,
+            spares: Spares::new(),
             retry,
             judge,
             requests,
@@ -35,7 +38,8 @@ impl<S, J, R> RetryService<S, J, R> {
     }
 
     /// The service that is tried, to change it.
-    pub const fn get_mut(&mut self) -> &mut S {
+    pub fn get_mut(&mut self) -> &mut S {
+        self.spares = Spares::new();
         &mut self.inner
     }
 
@@ -65,10 +69,16 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        // The clone that was made ready must make the first attempt; a fresh one stays behind.
-        let fresh = self.inner.clone();
-        let ready = std::mem::replace(&mut self.inner, fresh);
+        let again = self.retry.may_retry();
+        let again = again.then(|| self.requests.clone_request(&request));
+        // The one that was made ready makes the first attempt; later ones wait for their own readiness.
+        let again = again.flatten();
+        let spare = match again {
+            Some(_) => self.spares.spare(&self.inner),
+            None => Spare::NONE,
+        };
         let parts = (self.judge.clone(), self.requests.clone());
-        self.retry.call(ready, parts, request)
+        let first = || self.inner.call(request);
+        ResponseFuture::new(self.retry.begin(), parts, again, spare, first)
     }
 }

@@ -1,12 +1,17 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
+use super::exhausted::Exhausted;
+
 /// What a retry has done, for an operations page. Calls that succeed at once are not counted: that would
 /// be a cost for each of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
+    /// The retry's name.
+    pub name: Arc<str>,
     /// How many calls were tried again.
     pub retried: u64,
     /// How many attempts were made after a first one.
@@ -36,16 +41,16 @@ impl Tally {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn give_up(&self) {
+    pub(super) fn give_up(&self, why: Exhausted) {
         self.given_up.fetch_add(1, Ordering::Relaxed);
+        if why == Exhausted::Budget {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    pub(super) fn refuse(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self, name: &Arc<str>) -> Snapshot {
         Snapshot {
+            name: Arc::clone(name),
             retried: self.retried.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
             given_up: self.given_up.load(Ordering::Relaxed),

@@ -30,8 +30,11 @@ mod pipeline;
 mod rate;
 mod rate_layers;
 mod retry;
+mod retry_budget;
+mod retry_ends;
 mod retry_limits;
 mod retry_refusals;
+mod retry_services;
 mod timeout;
 
 use std::time::Duration;

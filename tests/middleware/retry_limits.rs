@@ -32,6 +32,7 @@ fn policy() -> Builder {
 
 fn budget(ratio: f64, floor: u32) -> RetryBudget {
     let budget = RetryBudget::builder("upstream").ratio(ratio).floor(floor);
+    let budget = budget.throttled_cost(floor.clamp(1, 2));
     budget.build().expect("a fine policy")
 }
 

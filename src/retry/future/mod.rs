@@ -8,38 +8,49 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project::pin_project;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tower::Service;
 
 use super::judge::{Judge, Verdict};
 use super::schedule::Schedule;
 use super::shared::Pass;
+use super::spare::Spare;
 use super::{CloneRequest, Predicate};
 use crate::classify::Classify;
+use crate::deadline::Timer;
 use crate::error::Rejected;
 
 /// The answer of a service after as many attempts as it took.
 #[pin_project(project = Parts)]
 pub struct ResponseFuture<S: Service<Req>, J, R, Req> {
-    service: S,
     judge: J,
     requests: R,
     pass: Pass,
-    /// `Some` once a first wait was needed: a call that succeeds needs no random numbers.
-    schedule: Option<Box<Schedule>>,
+    schedule: Schedule,
+    /// Whether the call is to pay into the budget as soon as an attempt has reached the service.
+    owes: bool,
     /// The number of the attempt, from 1.
     attempt: u32,
     /// `Some` while another attempt may follow and the request can be sent again.
     again: Option<Req>,
+    /// What makes it then.
+    spare: Spare<S>,
     #[pin]
     state: State<S::Future, S::Error>,
     /// `Some` once the first attempt did not answer at once: until then no clock is read.
     end: Option<Instant>,
-    /// Whether the timer is set for the present state.
-    is_armed: bool,
+    /// When the timer goes off, once it is set for the present state.
+    until: Option<Instant>,
     /// The one timer: what it stands for is said by the state.
     #[pin]
-    timer: Option<Sleep>,
+    timer: Timer,
+}
+
+/// What a call takes along of its retry.
+pub(super) struct Begun {
+    pub(super) pass: Pass,
+    pub(super) owes: bool,
+    pub(super) schedule: Schedule,
 }
 
 #[pin_project(project = StateProjection)]
@@ -51,6 +62,8 @@ enum State<F, E> {
     Waiting(Option<E>),
     /// Waiting for the service to be ready for the next attempt; the timer is that of the deadline.
     Readying(Option<E>),
+    /// All that the call has held is dropped.
+    Ended,
 }
 
 /// What a state has come to.
@@ -66,35 +79,31 @@ enum Step<T, E> {
     Ready(Result<(), E>),
 }
 
-impl<S, J, R, Req> ResponseFuture<S, J, R, Req>
-where
-    S: Service<Req>,
-    R: CloneRequest<Req>,
-{
+impl<S: Service<Req>, J, R, Req> ResponseFuture<S, J, R, Req> {
+    /// The call that the attempt `first` begins; others may follow if it can be made `again`.
     #[inline]
-    pub(in crate::retry) fn new(
-        mut service: S,
-        pass: Pass,
+    pub(super) fn new(
+        begun: Begun,
         (judge, requests): (J, R),
-        request: Req,
-        may_retry: bool,
+        again: Option<Req>,
+        spare: Spare<S>,
+        first: impl FnOnce() -> S::Future,
     ) -> Self {
-        let again = may_retry
-            .then(|| requests.clone_request(&request))
-            .flatten();
-        let state = State::Running(service.call(request));
+        // Its future is written where it stays: one that is moved first is read before it is written.
+        let state = State::Running(first());
         Self {
-            service,
             judge,
             requests,
-            pass,
-            schedule: None,
+            pass: begun.pass,
+            schedule: begun.schedule,
+            owes: begun.owes,
             attempt: 1,
             again,
+            spare,
             state,
             end: None,
-            is_armed: false,
-            timer: None,
+            until: None,
+            timer: Timer::idle(),
         }
     }
 }
@@ -127,7 +136,10 @@ where
             return this.go_on(Some(Poll::Pending), cx);
         };
         let step = match result.is_ok().then(|| this.judge(&result)) {
-            Some(Verdict::Return) => return Poll::Ready(result),
+            Some(Verdict::Return(outcome)) if !*this.owes && this.schedule.is_idle() => {
+                this.pass.ended(outcome);
+                return Poll::Ready(result);
+            }
             Some(verdict) => Step::Judged(verdict, result),
             None => Step::Answered(result),
         };

@@ -1,17 +1,19 @@
 use std::future::Future;
 use std::ops::ControlFlow;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tower::Service;
 
+use super::super::exhausted::Exhausted;
 use super::super::judge::{Judge, Verdict};
 use super::super::schedule::{Schedule, end};
 use super::super::shared::{Held, Shared};
+use super::super::spare::Spare;
 use super::super::{Config, Predicate};
 use super::{Parts, State, StateProjection, Step};
-use crate::classify::{Classify, Failure};
+use crate::classify::{Classify, Failure, Outcome};
 use crate::clock::after;
 use crate::deadline;
 use crate::error::Rejected;
@@ -46,7 +48,9 @@ where
     ) -> Poll<Result<S::Response, S::Error>> {
         let held = self.pass.shared();
         let Some(shared) = held.as_ref().and_then(Held::get) else {
-            return Poll::Ready(self.outlived(step));
+            let result = self.outlived(step);
+            self.finish();
+            return Poll::Ready(result);
         };
         loop {
             let polled = match step.take() {
@@ -61,42 +65,57 @@ where
                 return Poll::Pending;
             };
             if let ControlFlow::Break(result) = self.take(shared, taken) {
+                self.finish();
                 return Poll::Ready(result);
             }
         }
     }
 
+    /// Drops all that the call holds: whoever keeps a future that has ended keeps nothing else.
+    fn finish(&mut self) {
+        self.enter(State::Ended);
+        *self.again = None;
+        *self.spare = Spare::NONE;
+        *self.schedule = Schedule::Policy;
+    }
+
     /// What the present state waits for, but for the timer.
+    #[expect(
+        clippy::panic,
+        reason = "polling a finished future is the caller's bug"
+    )]
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<Step<S::Response, S::Error>> {
         match self.state.as_mut().project() {
             StateProjection::Running(future) => future.poll(cx).map(Step::Answered),
             StateProjection::Waiting(_) => Poll::Pending,
-            StateProjection::Readying(_) => self.service.poll_ready(cx).map(Step::Ready),
+            StateProjection::Readying(_) => match self.spare.get() {
+                Some(service) => service.poll_ready(cx).map(Step::Ready),
+                None => Poll::Ready(Step::Late),
+            },
+            StateProjection::Ended => panic!("invariant: not polled after it was ready"),
         }
     }
 
     /// What the timer says while the present state is pending.
     fn time(&mut self, shared: &Shared, cx: &mut Context<'_>) -> Poll<Step<S::Response, S::Error>> {
-        if !*self.is_armed {
-            let (config, now) = (shared.config(), Instant::now());
-            let end = self.end(&config, now);
-            let limit = match &*self.state {
-                State::Running(_) => config.attempt_timeout,
-                State::Waiting(_) | State::Readying(_) => None,
-            };
-            self.arm(limit.map_or(end, |limit| after(now, limit).min(end)));
-        }
-        let Some(mut timer) = self.timer.as_mut().as_pin_mut() else {
-            return Poll::Pending;
+        let until = match *self.until {
+            Some(until) => until,
+            None => {
+                let (config, now) = (shared.config(), Instant::now());
+                let end = self.end(&config, now);
+                let limit = match &*self.state {
+                    State::Running(_) => config.attempt_timeout,
+                    State::Waiting(_) | State::Readying(_) | State::Ended => None,
+                };
+                let until = limit.map_or(end, |limit| after(now, limit).min(end));
+                *self.until.insert(until)
+            }
         };
-        if timer.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        let at = timer.deadline();
+        ready!(self.timer.as_mut().poll_at(cx, || until));
         Poll::Ready(match &*self.state {
             State::Waiting(_) => Step::Waited,
-            State::Running(_) if self.end.is_some_and(|end| at < end) => Step::TimedOut,
-            State::Running(_) | State::Readying(_) => Step::Late,
+            State::Running(_) if self.end.is_some_and(|end| until < end) => Step::TimedOut,
+            State::Running(_) | State::Readying(_) | State::Ended => Step::Late,
         })
     }
 
@@ -126,7 +145,10 @@ where
                 self.enter(State::Readying(failed));
                 ControlFlow::Continue(())
             }
-            Step::Ready(Err(error)) => ControlFlow::Break(Err(error)),
+            Step::Ready(Err(error)) => {
+                shared.ended(Outcome::Failure(Failure::Transient));
+                ControlFlow::Break(Err(error))
+            }
             Step::Ready(Ok(())) => self.begin(shared),
         }
     }
@@ -138,9 +160,15 @@ where
         verdict: Verdict,
         result: Result<S::Response, S::Error>,
     ) -> Taken<S::Response, S::Error> {
+        if verdict.has_reached(&result) {
+            self.pay_in(shared);
+        }
         let (asked, paid) = match verdict {
-            Verdict::Return => return ControlFlow::Break(result),
-            Verdict::GiveUp => return given_up(shared, result),
+            Verdict::Return(outcome) => {
+                shared.ended(outcome);
+                return ControlFlow::Break(result);
+            }
+            Verdict::GiveUp => return self.give_up(shared, Exhausted::Attempts, result),
             Verdict::Retry(failure) => (asked(failure), Some(failure)),
             // Never at once: that the breaker knows no longer wait does not mean that it lets us through.
             Verdict::Wait(wait) => (Some(wait.max(Duration::from_millis(1))), None),
@@ -149,46 +177,44 @@ where
         // Whoever set a deadline outside ends the call there: nothing is begun that it would cut off.
         let end = self.end(&config, now);
         let end = deadline::current().map_or(end, |outside| outside.min(end));
-        let Some(wait) = self.wait(shared, &config, asked, now, end) else {
-            return given_up(shared, result);
+        let wait = match self.wait(&config, asked, now, end) {
+            Ok(wait) => wait,
+            Err(why) => return self.give_up(shared, why, result),
         };
         if let (Some(failure), Some(budget)) = (paid, &shared.budget)
             && !budget.try_withdraw_after(failure)
         {
-            shared.tally().refuse();
-            return given_up(shared, result);
+            return self.give_up(shared, Exhausted::Budget, result);
         }
-        shared.tally().retry(*self.attempt == 1);
         *self.attempt += 1;
-        tracing::debug!(name: "bowline.retry.attempt", attempt = *self.attempt, ?wait);
+        shared.retry(*self.attempt, wait);
         // An answer is not kept: its body may hold a connection.
         let failed = result.err();
         if wait.is_zero() {
             self.enter(State::Readying(failed));
         } else {
             self.enter(State::Waiting(failed));
-            self.arm(after(now, wait));
+            *self.until = Some(after(now, wait));
         }
         ControlFlow::Continue(())
     }
 
-    /// How long to wait for the next attempt; `None` when there is none.
+    /// How long to wait for the next attempt, or why there is none.
     fn wait(
         &mut self,
-        shared: &Shared,
         config: &Config,
         asked: Option<Duration>,
         now: Instant,
         end: Instant,
-    ) -> Option<Duration> {
+    ) -> Result<Duration, Exhausted> {
         // Another policy may have come since the request was copied.
-        let too_many = *self.attempt >= config.attempts;
-        if too_many || asked.is_some_and(|asked| asked > config.max_retry_after) {
-            return None;
+        if *self.attempt >= config.attempts {
+            return Err(Exhausted::Attempts);
         }
-        let begin = || Box::new(Schedule::new(config, shared.schedule.as_ref()));
-        let schedule = self.schedule.get_or_insert_with(begin);
-        schedule.wait(asked, now, end)
+        if asked.is_some_and(|asked| asked > config.max_retry_after) {
+            return Err(Exhausted::RetryAfter);
+        }
+        self.schedule.wait(config, asked, now, end)
     }
 
     /// The service is ready: sends the request again.
@@ -198,12 +224,12 @@ where
         if self.end.is_some_and(|end| end <= Instant::now()) {
             return self.late(shared);
         }
-        if let Some(request) = self.again.take() {
+        if let (Some(request), Some(service)) = (self.again.take(), self.spare.get()) {
             // The last attempt needs no copy.
             if *self.attempt < shared.attempts() {
                 *self.again = self.requests.clone_request(&request);
             }
-            let attempt = self.service.call(request);
+            let attempt = service.call(request);
             self.enter(State::Running(attempt));
         }
         ControlFlow::Continue(())
@@ -211,12 +237,31 @@ where
 
     /// The time is up: the call ends as its last attempt, when none is running.
     fn late(&mut self, shared: &Shared) -> Taken<S::Response, S::Error> {
+        if matches!(&*self.state, State::Running(_)) {
+            self.pay_in(shared);
+        }
         let limit = shared.config().deadline;
         let error = self.failed();
-        given_up(
-            shared,
-            Err(error.unwrap_or_else(|| Rejected::elapsed(limit).into())),
-        )
+        let error = error.unwrap_or_else(|| Rejected::elapsed(limit).into());
+        self.give_up(shared, Exhausted::Deadline, Err(error))
+    }
+
+    /// Ends a call whose failure could have been tried again.
+    fn give_up(
+        &self,
+        shared: &Shared,
+        why: Exhausted,
+        result: Result<S::Response, S::Error>,
+    ) -> Taken<S::Response, S::Error> {
+        shared.give_up(*self.attempt, why);
+        ControlFlow::Break(result)
+    }
+
+    /// Pays into the budget for the call, once.
+    fn pay_in(&mut self, shared: &Shared) {
+        if std::mem::take(self.owes) {
+            shared.pay_in();
+        }
     }
 
     /// The time has been up for long: nobody has polled the call before all handles of the retry were gone
@@ -237,7 +282,7 @@ where
     /// The error of the last attempt.
     fn failed(&mut self) -> Option<S::Error> {
         match self.state.as_mut().project() {
-            StateProjection::Running(_) => None,
+            StateProjection::Running(_) | StateProjection::Ended => None,
             StateProjection::Waiting(failed) | StateProjection::Readying(failed) => failed.take(),
         }
     }
@@ -248,22 +293,9 @@ where
 
     fn enter(&mut self, state: State<S::Future, S::Error>) {
         self.state.set(state);
-        *self.is_armed = false;
+        *self.until = None;
+        self.timer.as_mut().disarm();
     }
-
-    fn arm(&mut self, at: Instant) {
-        match self.timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.reset(at),
-            None => self.timer.set(Some(sleep_until(at))),
-        }
-        *self.is_armed = true;
-    }
-}
-
-/// Ends a call whose failure could have been tried again.
-fn given_up<T, E>(shared: &Shared, result: Result<T, E>) -> Taken<T, E> {
-    shared.tally().give_up();
-    ControlFlow::Break(result)
 }
 
 fn asked(failure: Failure) -> Option<Duration> {
