@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::budget::Shared;
 use super::{Budget, Config, Delay, Hedge};
+use crate::budget::RetryBudget;
 use crate::config::ConfigError;
 
 /// Builds a [`Hedge`].
@@ -11,7 +12,16 @@ use crate::config::ConfigError;
 pub struct Builder {
     name: Arc<str>,
     config: Config,
-    budget: Option<Arc<dyn Budget>>,
+    budget: Paying,
+}
+
+#[derive(Clone, Default)]
+enum Paying {
+    /// One of its own.
+    #[default]
+    Own,
+    Given(Arc<dyn Budget>),
+    Without,
 }
 
 impl Builder {
@@ -19,7 +29,7 @@ impl Builder {
         Self {
             name,
             config: Config::default(),
-            budget: None,
+            budget: Paying::Own,
         }
     }
 
@@ -43,20 +53,20 @@ impl Builder {
 
     /// Pays for further attempts from `budget`, into which each call that succeeds pays in.
     pub fn budget(mut self, budget: impl Budget + 'static) -> Self {
-        self.budget = Some(Arc::new(budget));
+        self.budget = Paying::Given(Arc::new(budget));
         self
     }
 
     /// Pays for further attempts from `budget`, into which somebody else pays in, such as a
     /// retry around the same calls: one budget then bounds both together.
     pub fn shared_budget(mut self, budget: impl Budget + 'static) -> Self {
-        self.budget = Some(Arc::new(Shared(budget)));
+        self.budget = Paying::Given(Arc::new(Shared(budget)));
         self
     }
 
     /// Lets further attempts cost nothing.
     pub fn without_budget(mut self) -> Self {
-        self.budget = None;
+        self.budget = Paying::Without;
         self
     }
 
@@ -67,7 +77,15 @@ impl Builder {
     /// All problems of the policy at once.
     pub fn build(self) -> Result<Hedge, ConfigError> {
         self.config.check()?;
-        Ok(Hedge::new(self.name, self.config, self.budget))
+        let budget: Option<Arc<dyn Budget>> = match self.budget {
+            Paying::Own => {
+                let budget = RetryBudget::builder(Arc::clone(&self.name));
+                Some(Arc::new(budget.ratio(Config::BUDGET_RATIO).build()?))
+            }
+            Paying::Given(budget) => Some(budget),
+            Paying::Without => None,
+        };
+        Ok(Hedge::new(self.name, self.config, budget))
     }
 }
 

@@ -1,34 +1,21 @@
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tower::service_fn;
 
 use super::future::ResponseFuture;
-use super::latencies::Latencies;
-use super::{Budget, Builder, Config, Delay, HedgeLayer, Snapshot};
+use super::shared::Shared;
+use super::{Budget, Builder, Config, HedgeLayer, Snapshot};
 use crate::classify::{AnyError, Classify};
+use crate::config::ConfigError;
 
 /// Begins further attempts beside one that is slow; see the [module docs](super).
 ///
 /// Clones are the same hedge.
 #[derive(Clone)]
 pub struct Hedge(Arc<Shared>);
-
-struct Shared {
-    name: Arc<str>,
-    config: Config,
-    budget: Option<Arc<dyn Budget>>,
-    /// `None` when the delay is fixed.
-    latencies: Option<Mutex<Latencies>>,
-    /// The delay in nanoseconds.
-    delay: AtomicU64,
-    started: AtomicU64,
-    won: AtomicU64,
-    refused: AtomicU64,
-}
 
 impl Hedge {
     /// A hedge for the service `name`, with the defaults of the [module docs](super).
@@ -37,22 +24,7 @@ impl Hedge {
     }
 
     pub(super) fn new(name: Arc<str>, config: Config, budget: Option<Arc<dyn Budget>>) -> Self {
-        let (delay, latencies) = match config.delay {
-            Delay::Fixed(delay) => (delay, None),
-            Delay::Percentile { share, initial } => {
-                (initial, Some(Mutex::new(Latencies::new(share))))
-            }
-        };
-        Self(Arc::new(Shared {
-            name,
-            config,
-            budget,
-            latencies,
-            delay: AtomicU64::new(nanos(delay)),
-            started: AtomicU64::new(0),
-            won: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-        }))
+        Self(Arc::new(Shared::new(name, config, budget)))
     }
 
     /// Runs `call`, with the number of the attempt from 1, until one attempt has the answer; judged by
@@ -109,80 +81,81 @@ impl Hedge {
 
     /// The policy.
     #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.0.config
+    pub fn config(&self) -> Config {
+        self.0.config()
+    }
+
+    /// What pays for further attempts, if they are to be paid for.
+    #[must_use]
+    pub fn budget(&self) -> Option<&dyn Budget> {
+        self.0.budget.as_deref()
     }
 
     /// All there is to see, for an operations page.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let shared = &*self.0;
-        let calls = shared.latencies.as_ref().map_or(0, |latencies| {
-            let latencies = latencies.lock().unwrap_or_else(PoisonError::into_inner);
-            latencies.calls()
-        });
-        Snapshot {
-            name: Arc::clone(&shared.name),
-            delay: self.delay(),
-            calls,
-            started: shared.started.load(Ordering::Relaxed),
-            won: shared.won.load(Ordering::Relaxed),
-            refused: shared.refused.load(Ordering::Relaxed),
-        }
+        self.0.snapshot()
+    }
+
+    /// Takes on another policy from now on, also for what is still to come of the calls on their way; but
+    /// a call that began as the only attempt has no other. Budget and counters stay, and what is known of
+    /// the latest calls, unless the delay is fixed now.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the policy at once; nothing is changed then.
+    pub fn reconfigure(&self, config: Config) -> Result<(), ConfigError> {
+        config.check()?;
+        self.0.reconfigure(config);
+        Ok(())
+    }
+
+    /// How many attempts there are at most now.
+    pub(super) fn attempts(&self) -> u32 {
+        self.0.attempts()
     }
 
     /// How long to wait now before the next attempt begins.
     pub(super) fn delay(&self) -> Duration {
-        Duration::from_nanos(self.0.delay.load(Ordering::Relaxed))
+        self.0.delay()
     }
 
     /// Whether it wants to know how long calls take.
     pub(super) fn is_timed(&self) -> bool {
-        self.0.latencies.is_some()
+        self.0.is_timed()
     }
 
     /// Pays for attempt `attempt`, or says that it must not be made.
     pub(super) fn begin(&self, attempt: u32, reason: &'static str) -> bool {
-        let shared = &*self.0;
-        if shared.budget.as_ref().is_some_and(|b| !b.try_withdraw()) {
-            shared.refused.fetch_add(1, Ordering::Relaxed);
-            tracing::debug!(name: "bowline.hedge.refused", hedge = &*shared.name);
-            return false;
+        let granted = self.budget().is_none_or(Budget::try_withdraw);
+        if granted {
+            self.0.start(attempt, reason);
+        } else {
+            self.0.refuse();
         }
-        shared.started.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(name: "bowline.hedge.attempt", hedge = &*shared.name, attempt, reason);
-        true
+        granted
     }
 
     /// Takes in that a call has succeeded, how long it took if that says something, and whether a
     /// further attempt has won it.
     pub(super) fn succeeded(&self, took: Option<Duration>, by_hedge: bool) {
-        let shared = &*self.0;
-        if let Some(budget) = &shared.budget {
+        if let Some(budget) = self.budget() {
             budget.deposit();
         }
         if by_hedge {
-            shared.won.fetch_add(1, Ordering::Relaxed);
+            self.0.win();
         }
-        if let (Some(latencies), Some(took)) = (&shared.latencies, took) {
-            let mut latencies = latencies.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(percentile) = latencies.record(took) {
-                let delay = percentile.max(Delay::PERCENTILE_MIN);
-                shared.delay.store(nanos(delay), Ordering::Relaxed);
-            }
+        if let Some(took) = took {
+            self.0.record(took);
         }
     }
-}
-
-fn nanos(delay: Duration) -> u64 {
-    u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Hedge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hedge")
             .field("name", &self.0.name)
-            .field("config", &self.0.config)
+            .field("config", &self.config())
             .finish_non_exhaustive()
     }
 }

@@ -59,7 +59,7 @@ where
         (classifier, requests): (C, R),
         request: Req,
     ) -> Self {
-        let again = (hedge.config().attempts > 1)
+        let again = (hedge.attempts() > 1)
             .then(|| requests.clone_request(&request))
             .flatten();
         // The clone is no more than what hedges are cloned from: it is not asked to be ready yet.
@@ -84,12 +84,16 @@ where
         let Some((service, request)) = this.spare.take() else {
             return false;
         };
+        // Another policy may have come since the request was copied.
+        if *this.begun >= this.hedge.attempts() {
+            return false;
+        }
         if !this.hedge.begin(*this.begun + 1, reason) {
             return false;
         }
         let index = *this.begun as usize;
         *this.begun += 1;
-        if *this.begun < this.hedge.config().attempts {
+        if *this.begun < this.hedge.attempts() {
             let again = this.requests.clone_request(&request);
             *this.spare = again.map(|again| (service.clone(), again));
         }

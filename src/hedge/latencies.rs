@@ -20,7 +20,6 @@ const REFRESH: u16 = 20;
 /// when the newer one is full. It takes no clock, and no memory for a call.
 #[derive(Debug)]
 pub(super) struct Latencies {
-    share: Ratio,
     newer: [u16; BUCKETS],
     older: [u16; BUCKETS],
     /// Calls in the newer half.
@@ -30,24 +29,14 @@ pub(super) struct Latencies {
 }
 
 impl Latencies {
-    pub(super) fn new(share: Ratio) -> Self {
-        Self {
-            share,
-            newer: [0; BUCKETS],
-            older: [0; BUCKETS],
-            calls: 0,
-            is_full: false,
-        }
-    }
-
     /// Takes in how long a call took. Now and then it says what the percentile is by now.
-    pub(super) fn record(&mut self, took: Duration) -> Option<Duration> {
+    pub(super) fn record(&mut self, took: Duration, share: Ratio) -> Option<Duration> {
         if let Some(count) = self.newer.get_mut(bucket(took)) {
             *count += 1;
         }
         self.calls += 1;
         let refreshed = self.calls.is_multiple_of(REFRESH);
-        let percentile = refreshed.then(|| self.percentile()).flatten();
+        let percentile = refreshed.then(|| self.percentile(share)).flatten();
         if self.calls == HALF {
             self.older = std::mem::replace(&mut self.newer, [0; BUCKETS]);
             self.calls = 0;
@@ -61,19 +50,30 @@ impl Latencies {
         u32::from(self.calls) + if self.is_full { u32::from(HALF) } else { 0 }
     }
 
-    /// The time that the share of the calls took at most; `None` while too few are known.
-    pub(super) fn percentile(&self) -> Option<Duration> {
+    /// The time that so large a share of the calls took at most; `None` while too few are known.
+    pub(super) fn percentile(&self, share: Ratio) -> Option<Duration> {
         let calls = self.calls();
         if calls < MINIMUM {
             return None;
         }
-        let wanted = self.share.value() * f64::from(calls);
+        let wanted = share.value() * f64::from(calls);
         let mut seen = 0_u32;
         let found = self.newer.iter().zip(&self.older).position(|(new, old)| {
             seen += u32::from(*new) + u32::from(*old);
             f64::from(seen) >= wanted
         });
         found.map(upper)
+    }
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self {
+            newer: [0; BUCKETS],
+            older: [0; BUCKETS],
+            calls: 0,
+            is_full: false,
+        }
     }
 }
 
@@ -117,11 +117,12 @@ mod tests {
 
     #[test]
     fn it_says_nothing_before_it_knows_enough() {
-        let mut latencies = Latencies::new(Ratio::HALF);
+        let mut latencies = Latencies::default();
+        let mut record = || latencies.record(Duration::from_secs(1), Ratio::HALF);
         for _ in 1..MINIMUM {
-            assert_eq!(latencies.record(Duration::from_secs(1)), None);
+            assert_eq!(record(), None);
         }
-        assert!(latencies.record(Duration::from_secs(1)).is_some());
+        assert!(record().is_some());
     }
 
     proptest! {
@@ -132,10 +133,10 @@ mod tests {
             percent in 1_u8..100,
         ) {
             let share = Ratio::percent(percent);
-            let mut latencies = Latencies::new(share);
+            let mut latencies = Latencies::default();
             let took: Vec<_> = micros.iter().map(|m| Duration::from_micros(m >> scale)).collect();
             for took in &took {
-                latencies.record(*took);
+                latencies.record(*took, share);
             }
             // The newer half is what came after the last full one.
             let half = usize::from(HALF);
@@ -146,7 +147,7 @@ mod tests {
             let wanted = share.value() * known.len() as f64;
             let exact = (1..).zip(&known).find(|(rank, _)| f64::from(*rank) >= wanted);
             let exact = (*exact.expect("a call").1).min(upper(BUCKETS - 1));
-            let found = latencies.percentile().expect("enough calls");
+            let found = latencies.percentile(share).expect("enough calls");
             prop_assert!(found >= exact, "{found:?} below {exact:?}");
             prop_assert!(found < exact + exact / 16 + UNIT, "{found:?} far above {exact:?}");
         }

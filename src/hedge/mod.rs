@@ -26,14 +26,15 @@
 //! 7. When all attempts have failed, what the first attempt said is returned: it was asked first and had
 //!    the most time. It is kept until then.
 //! 8. Each hedge is paid for with [`Budget::try_withdraw`]. If that is refused the call goes on with
-//!    the attempts it has. A call that succeeds pays in once, by [`Budget::deposit`].
+//!    the attempts it has. A call that succeeds pays in once, by [`Budget::deposit`]; one that fails, or is
+//!    refused by a pattern inside, pays nothing.
 //! 9. A request that cannot be copied goes once.
 //!
 //! # When not to use it
 //!
 //! For an effect that must not happen twice: a dropped attempt may have had it. Where all attempts end
-//! at the same slow place, as with a lock. Without a budget in front of a service that is slow because
-//! it is overloaded.
+//! at the same slow place, as with a lock. [Without a budget](Builder::without_budget) in front of a
+//! service that is slow because it is overloaded.
 //!
 //! # Order in a stack
 //!
@@ -46,7 +47,8 @@
 //!
 //! # State shared between clones
 //!
-//! The latencies, the counters and the budget. Layers and services made from one [`Hedge`] share them.
+//! The policy, the latencies, the counters and the budget. Layers and services made from one [`Hedge`]
+//! share them, also when it is [reconfigured](Hedge::reconfigure).
 //!
 //! # Defaults
 //!
@@ -54,7 +56,7 @@
 //! |---|---|---|
 //! | `delay` | the 95th percentile, 1 s until it is known | percentile above 0 and below 1, initial above 0 |
 //! | `attempts` | 2, the first one included | 1 to 4 |
-//! | `budget` | none | |
+//! | `budget` | one of its own: 0.1 hedges for each call that succeeds and 10 a second | see [`budget`](crate::budget) |
 //!
 //! # Telemetry
 //!
@@ -62,6 +64,15 @@
 //! |---|---|---|
 //! | `bowline.hedge.attempt` | debug | `hedge`, `attempt`, `reason` |
 //! | `bowline.hedge.refused` | debug | `hedge` |
+//!
+//! With the feature `metrics`, in the recorder that stands when the hedge is built, each with the label
+//! `hedge`:
+//!
+//! | metric | kind |
+//! |---|---|
+//! | `bowline.hedge.started` | counter: further attempts |
+//! | `bowline.hedge.won` | counter: calls that a further attempt has won |
+//! | `bowline.hedge.refused` | counter: further attempts that the budget has refused |
 //!
 //! # Examples
 //!
@@ -97,7 +108,9 @@ mod delay;
 pub mod future;
 mod latencies;
 mod layer;
+mod meters;
 mod service;
+mod shared;
 mod snapshot;
 
 pub use budget::Budget;

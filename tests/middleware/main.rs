@@ -19,6 +19,9 @@ mod deadline;
 mod error_types;
 mod fallback;
 mod hedge;
+mod hedge_budget;
+mod hedge_delay;
+mod hedge_services;
 mod keyed;
 mod keyed_layer;
 #[cfg(feature = "metrics")]
@@ -32,6 +35,7 @@ mod rate_layers;
 mod retry;
 mod retry_budget;
 mod retry_ends;
+mod retry_events;
 mod retry_limits;
 mod retry_refusals;
 mod retry_services;
