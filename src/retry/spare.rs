@@ -81,22 +81,17 @@ impl<S: Clone> Spares<S> {
     #[inline]
     pub(super) fn spare(&mut self, service: &S) -> Spare<S> {
         // What needs no drop counts no references: a clone of it is a copy.
-        if !needs_drop::<S>() {
+        if !needs_drop::<S>() || !std::mem::replace(&mut self.is_used, true) {
             return Spare::own(service.clone());
         }
         match &self.lent {
             Some(lent) => Spare::lent(lent),
-            None => self.begin(service),
+            None => self.lend(service.clone()),
         }
     }
 
     #[cold]
-    fn begin(&mut self, service: &S) -> Spare<S> {
-        let spare = service.clone();
-        if !self.is_used {
-            self.is_used = true;
-            return Spare::own(spare);
-        }
+    fn lend(&mut self, spare: S) -> Spare<S> {
         let lender = Lender {
             service: Mutex::new(spare),
             clone: S::clone,
