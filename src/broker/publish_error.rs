@@ -68,13 +68,11 @@ impl PublishError {
     }
 }
 
-/// Of a pattern around a publisher: it was not sent, unless the time was up or the retries were spent.
+/// Of a pattern around a publisher: it was not sent, unless the time was up.
 impl From<Rejected> for PublishError {
     fn from(rejected: Rejected) -> Self {
         match rejected {
-            Rejected::BudgetExhausted { .. } | Rejected::Elapsed { .. } => {
-                Self::unknown(rejected.into())
-            }
+            Rejected::Elapsed { .. } => Self::unknown(rejected.into()),
             _ => Self::not_sent(rejected.into()),
         }
     }

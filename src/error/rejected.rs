@@ -172,8 +172,7 @@ impl Rejected {
     #[must_use]
     pub fn name(&self) -> Option<&Arc<str>> {
         match self {
-            Self::BudgetExhausted { name }
-            | Self::BulkheadFull { name }
+            Self::BulkheadFull { name }
             | Self::CircuitOpen { name, .. }
             | Self::ExceedsBurst { name, .. }
             | Self::LimitExceeded { name, .. }
@@ -206,7 +205,6 @@ impl Rejected {
 impl From<Rejected> for Error {
     fn from(rejected: Rejected) -> Self {
         let (kind, pattern) = match rejected {
-            Rejected::BudgetExhausted { .. } => (Kind::Unavailable, "retry"),
             Rejected::BulkheadFull { .. } | Rejected::QueueTimeout { .. } => {
                 (Kind::Unavailable, "bulkhead")
             }

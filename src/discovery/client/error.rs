@@ -113,12 +113,12 @@ impl std::error::Error for Error {
 }
 
 /// Of a pattern around the client. The service is named after what refused; whether it was asked is known of
-/// all refusals but that the time was up or the retries were spent.
+/// all refusals but that the time was up.
 impl From<Rejected> for Error {
     fn from(rejected: Rejected) -> Self {
         let service = rejected.name().cloned();
         let sent = match rejected {
-            Rejected::BudgetExhausted { .. } | Rejected::Elapsed { .. } => Sent::Unknown,
+            Rejected::Elapsed { .. } => Sent::Unknown,
             _ => Sent::No,
         };
         let service = service.unwrap_or_else(|| "a service".into());

@@ -89,11 +89,11 @@ impl TransportError {
     }
 }
 
-/// Of a pattern around a transport: nothing was sent, unless the time was up or the retries were spent.
+/// Of a pattern around a transport: nothing was sent, unless the time was up.
 impl From<Rejected> for TransportError {
     fn from(rejected: Rejected) -> Self {
         match rejected {
-            Rejected::BudgetExhausted { .. } | Rejected::Elapsed { .. } => Self::unknown(rejected),
+            Rejected::Elapsed { .. } => Self::unknown(rejected),
             _ => Self::not_sent(rejected),
         }
     }
