@@ -1,22 +1,32 @@
+use std::sync::Arc;
+
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 use super::error::{BACKEND, error};
 use super::metadata::ASK;
+use super::queue::Queue;
 use super::rebalance::{each, list, number, take};
 use super::subscriber::Driver;
 use crate::broker::{Committed, Start, TopicPartition};
 use crate::error::{Error, Kind};
+
+/// A partition from which records come from now on.
+pub(super) struct Begun {
+    /// How far the group had come.
+    pub(super) committed: Option<Committed>,
+    pub(super) queue: Queue,
+}
 
 /// Finds where to begin in new partitions, and begins; says how far the group had come in each. Blocks.
 ///
 /// A group that starts with the latest commits its start at once: after a crash before the first
 /// commit it would otherwise start later, and skip what came in between.
 pub(super) fn begin(
-    driver: &Driver,
+    driver: &Arc<Driver>,
     partitions: &[TopicPartition],
     start: Start,
-) -> Result<Vec<Option<Committed>>, Error> {
+) -> Result<Vec<Begun>, Error> {
     let error = |failed| again(error("poll")(failed));
     let mut offsets = driver
         .committed_offsets(list(partitions), ASK)
@@ -54,8 +64,13 @@ pub(super) fn begin(
     if first.count() > 0 {
         driver.commit(&first, CommitMode::Sync).map_err(&error)?;
     }
-    take(driver, &offsets).map_err(&error)?;
-    Ok(all)
+    let mut begun = Vec::with_capacity(partitions.len());
+    for (partition, committed) in partitions.iter().zip(all) {
+        let queue = Queue::split(driver, partition)?;
+        begun.push(Begun { committed, queue });
+    }
+    take(&**driver, &offsets).map_err(&error)?;
+    Ok(begun)
 }
 
 /// What the group has committed; `None` when it has not.

@@ -16,6 +16,7 @@ use crate::config::{ConfigError, Problems, duration, size};
 /// | `message_timeout` | 30 s | 1 s to 15 min |
 /// | `session_timeout` | 10 s | 300 ms to 30 min; the broker's own bounds hold too |
 /// | `max_record` | 1,000,000 B | 1 KiB to 1,000,000,000 B |
+/// | `prefetch` | 2 MiB | 1 KiB to 2 GiB, less 1 KiB |
 /// | `max_metadata` | 4 KiB | 0 to 1 MiB |
 /// | `replication` | the broker's default | from 1 |
 /// | `properties` | none | librdkafka's own names, e.g. `security.protocol`; not those that a field or a guarantee stands for, e.g. `acks` |
@@ -38,6 +39,9 @@ pub struct Config {
     /// The largest record; must not be above the broker's `message.max.bytes`.
     #[serde(with = "size", default = "max_record")]
     pub max_record: u64,
+    /// How much is read ahead of each partition, whole fetches not counted.
+    #[serde(with = "size", default = "prefetch")]
+    pub prefetch: u64,
     /// The longest metadata of a commit; must not be above the broker's `offset.metadata.max.bytes`.
     #[serde(with = "size", default = "max_metadata")]
     pub max_metadata: u64,
@@ -59,6 +63,9 @@ impl Config {
     /// The broker's own default, less what a batch adds.
     pub const MAX_RECORD: u64 = 1_000_000;
 
+    /// Some thousand records of the common size: the next fetch is there before the handler is done
+    /// with them, and a hundred partitions fit into memory.
+    pub const PREFETCH: u64 = 2 << 20;
     /// The broker's own default.
     pub const MAX_METADATA: u64 = 4096;
 
@@ -71,6 +78,7 @@ impl Config {
             message_timeout: message_timeout(),
             session_timeout: session_timeout(),
             max_record: max_record(),
+            prefetch: prefetch(),
             max_metadata: max_metadata(),
             replication: None,
             properties: BTreeMap::new(),
@@ -138,6 +146,12 @@ impl Config {
             "1KiB to 1000000000B",
         );
         problems.check(
+            (1 << 10..=2_097_151 << 10).contains(&self.prefetch),
+            "prefetch",
+            size::format(self.prefetch),
+            "1KiB to 2097151KiB",
+        );
+        problems.check(
             self.max_metadata <= 1 << 20,
             "max_metadata",
             size::format(self.max_metadata),
@@ -199,6 +213,7 @@ const OURS: &[(&str, &str)] = &[
     ("partition.assignment.strategy", GUARANTEE),
     ("partitioner", GUARANTEE),
     ("request.required.acks", GUARANTEE),
+    ("queued.max.messages.kbytes", "the field prefetch"),
     ("session.timeout.ms", "the field session_timeout"),
     ("transactional.id", GUARANTEE),
 ];
@@ -215,6 +230,7 @@ impl fmt::Debug for Config {
             .field("message_timeout", &self.message_timeout)
             .field("session_timeout", &self.session_timeout)
             .field("max_record", &self.max_record)
+            .field("prefetch", &self.prefetch)
             .field("max_metadata", &self.max_metadata)
             .field("replication", &self.replication)
             .field("properties", &self.properties.keys())
@@ -238,6 +254,10 @@ fn max_record() -> u64 {
     Config::MAX_RECORD
 }
 
+fn prefetch() -> u64 {
+    Config::PREFETCH
+}
+
 fn max_metadata() -> u64 {
     Config::MAX_METADATA
 }
@@ -255,6 +275,7 @@ mod tests {
         let mut config = config.with_property("acks", "1");
         config.client_id.clear();
         config.max_record = 1;
+        config.prefetch = 0;
         config.max_metadata = u64::MAX;
         config.replication = Some(0);
         let error = config.check().expect_err("refused");
@@ -265,6 +286,7 @@ mod tests {
             "message_timeout",
             "session_timeout",
             "max_record",
+            "prefetch",
             "max_metadata",
             "replication",
             "properties.acks",

@@ -36,6 +36,7 @@ mod error;
 mod leave;
 mod metadata;
 mod publisher;
+mod queue;
 mod rebalance;
 mod record;
 mod subscriber;

@@ -1,4 +1,5 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::DateTime;
@@ -13,7 +14,7 @@ pub(super) fn received(
     partition: TopicPartition,
     epoch: u64,
 ) -> Option<Received> {
-    let mut record = Record::new(message.topic(), Bytes::new());
+    let mut record = Record::new(Arc::clone(&partition.topic), Bytes::new());
     record.partition = Some(partition.partition);
     record.key = message.key().map(Bytes::copy_from_slice);
     record.payload = message.payload().map(Bytes::copy_from_slice);

@@ -1,31 +1,28 @@
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::fmt;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use super::Config;
-use super::begin::begin;
+use super::begin::{Begun, begin};
 use super::commit;
 use super::error::{BACKEND, config, error, interrupted};
 use super::leave::leave;
 use super::metadata::{self, ASK};
+use super::queue::{Found, Queue, Source, read};
 use super::rebalance::{Decision, Rebalances, give_up, list, number, take};
-use super::record::received;
 use crate::broker::membership::{check, check_metadata};
-use crate::broker::{
-    self, Assigned, Assignment, Commit, Committed, Polled, Received, Start, TopicPartition,
-};
+use crate::broker::{self, Assigned, Assignment, Commit, Polled, Start, TopicPartition};
 use crate::error::{Error, Kind};
 
 pub(super) type Driver = StreamConsumer<Rebalances>;
@@ -40,9 +37,11 @@ pub struct Subscriber {
     driver: Option<Arc<Driver>>,
     topics: Vec<Arc<str>>,
     start: Start,
-    /// The epoch of each partition that is ours.
-    epochs: HashMap<TopicPartition, u64>,
+    /// The partitions that are ours.
+    ours: HashMap<TopicPartition, Ours>,
     last_epoch: u64,
+    /// Which of the partitions is looked into first, so that a busy one starves nobody.
+    turn: usize,
     /// Partitions that are to be given back, and those of them that are not released yet.
     revoking: Option<(Vec<TopicPartition>, HashSet<TopicPartition>)>,
     /// Partitions that were decided to be ours and are not begun yet.
@@ -51,10 +50,17 @@ pub struct Subscriber {
     failed: Option<Error>,
 }
 
+/// A partition that is ours.
+struct Ours {
+    epoch: u64,
+    queue: Queue,
+    paused: bool,
+}
+
 struct Beginning {
     partitions: Vec<TopicPartition>,
     /// Outlives a poll that is cancelled; `None` after it failed.
-    task: Option<JoinHandle<Result<Vec<Option<Committed>>, Error>>>,
+    task: Option<JoinHandle<Result<Vec<Begun>, Error>>>,
 }
 
 impl Subscriber {
@@ -70,8 +76,9 @@ impl Subscriber {
             driver: None,
             topics: Vec::new(),
             start: Start::Earliest,
-            epochs: HashMap::new(),
+            ours: HashMap::new(),
             last_epoch: 0,
+            turn: 0,
             revoking: None,
             beginning: None,
             failed: None,
@@ -94,8 +101,11 @@ impl Subscriber {
             // also how long a member may drain what it is to give back.
             .set("max.poll.interval.ms", (2 * session).to_string())
             .set("isolation.level", "read_committed")
-            // What is buffered ahead of the handler, in KiB: enough to keep it busy.
-            .set("queued.max.messages.kbytes", "16384")
+            // In KiB, of each partition, as each has a queue of its own.
+            .set(
+                "queued.max.messages.kbytes",
+                self.settings.prefetch.div_ceil(1024).to_string(),
+            )
             .set("fetch.wait.max.ms", "100");
         self.settings
             .finish(client)
@@ -133,7 +143,7 @@ impl Subscriber {
                 self.abandon_beginning()?;
                 let ours = self.ours(&partitions);
                 for partition in &partitions {
-                    self.epochs.remove(partition);
+                    self.ours.remove(partition);
                 }
                 self.revoking = None;
                 let driver = self.driver("poll")?;
@@ -155,16 +165,17 @@ impl Subscriber {
             spawn_blocking(move || begin(&driver, &wanted, start))
         });
         let begun = task.await.map_err(interrupted("poll")).flatten();
-        let Ok(committed) = begun else {
+        let Ok(begun) = begun else {
             if let Some(beginning) = &mut self.beginning {
                 beginning.task = None;
             }
             return begun.map(|_| None);
         };
-        let begun = self.beginning.take().map(|begun| begun.partitions);
-        let begun = begun.into_iter().flatten().zip(committed);
-        let assigned =
-            begun.map(|(partition, committed)| Assigned::new(self.assigned(partition), committed));
+        let partitions = self.beginning.take().map(|begun| begun.partitions);
+        let begun = partitions.into_iter().flatten().zip(begun);
+        let assigned = begun.map(|(partition, begun)| {
+            Assigned::new(self.assigned(partition, begun.queue), begun.committed)
+        });
         Ok(some(assigned.collect(), Polled::Assigned))
     }
 
@@ -174,9 +185,9 @@ impl Subscriber {
         let driver = Arc::clone(self.driver("poll")?);
         drop(driver.context().polling());
         let lost: Vec<_> = self
-            .epochs
+            .ours
             .drain()
-            .map(|(partition, epoch)| Assignment::new(partition, epoch))
+            .map(|(partition, ours)| Assignment::new(partition, ours.epoch))
             .collect();
         if lost.is_empty() {
             return Ok(None);
@@ -200,9 +211,14 @@ impl Subscriber {
         take(&**self.driver("poll")?, &list(&partitions)).map_err(error("poll"))
     }
 
-    fn assigned(&mut self, partition: TopicPartition) -> Assignment {
+    fn assigned(&mut self, partition: TopicPartition, queue: Queue) -> Assignment {
         self.last_epoch += 1;
-        self.epochs.insert(partition.clone(), self.last_epoch);
+        let ours = Ours {
+            epoch: self.last_epoch,
+            queue,
+            paused: false,
+        };
+        self.ours.insert(partition.clone(), ours);
         Assignment::new(partition, self.last_epoch)
     }
 
@@ -210,14 +226,15 @@ impl Subscriber {
         let ours = partitions.iter().filter_map(|partition| {
             Some(Assignment::new(
                 partition.clone(),
-                *self.epochs.get(partition)?,
+                self.ours.get(partition)?.epoch,
             ))
         });
         ours.collect()
     }
 
     fn is_ours(&self, assignment: &Assignment) -> bool {
-        self.epochs.get(&assignment.partition) == Some(&assignment.epoch)
+        let ours = self.ours.get(&assignment.partition);
+        ours.is_some_and(|ours| ours.epoch == assignment.epoch)
     }
 
     fn fenced(assignment: &Assignment, operation: &'static str) -> Error {
@@ -272,12 +289,22 @@ impl Subscriber {
         usize::try_from(self.settings.max_metadata).unwrap_or(usize::MAX)
     }
 
-    /// `message` as a record, unless its partition is not ours any more.
-    fn received(&self, message: &BorrowedMessage<'_>) -> Option<Received> {
-        let partition =
-            TopicPartition::new(message.topic(), u32::try_from(message.partition()).ok()?);
-        let epoch = *self.epochs.get(&partition)?;
-        received(message, partition, epoch)
+    /// Waits for records of the partitions that are not paused, each time another one first.
+    async fn read(&mut self, driver: &Driver, max: NonZeroUsize) -> Found {
+        self.turn = self.turn.wrapping_add(1);
+        let flowing = self.ours.iter().filter(|(_, ours)| !ours.paused);
+        let mut sources: Vec<_> = flowing
+            .map(|(partition, ours)| Source {
+                partition,
+                epoch: ours.epoch,
+                reader: ours.queue.reader(),
+            })
+            .collect();
+        if !sources.is_empty() {
+            let first = self.turn % sources.len();
+            sources.rotate_left(first);
+        }
+        read(&mut driver.stream(), &mut sources, max.get()).await
     }
 }
 
@@ -336,35 +363,23 @@ impl broker::Subscriber for Subscriber {
             if let Some(polled) = self.begin().await? {
                 return Ok(polled);
             }
-            let first = tokio::select! {
+            let found = tokio::select! {
                 biased;
-                message = driver.recv() => match message {
-                    Ok(message) => message,
-                    // The partitions are lost, which is the next decision.
-                    Err(error) if is_silence(&error) => continue,
-                    Err(failed) => return Err(error("poll")(failed)),
-                },
+                found = self.read(&driver, max) => found,
                 // A decision came while there were no records.
                 () = driver.context().news.notified() => continue,
             };
-            let mut records: Vec<Received> = self.received(&first).into_iter().collect();
-            while records.len() < max.get() {
-                tokio::select! {
-                    biased;
-                    message = driver.recv() => match message {
-                        Ok(message) => records.extend(self.received(&message)),
-                        Err(failed) if is_silence(&failed) => break,
-                        // What is in hand comes first.
-                        Err(failed) => {
-                            self.failed = Some(error("poll")(failed));
-                            break;
-                        }
-                    },
-                    () = ready(()) => break,
-                }
+            // What is in hand comes first. After a silence the partitions are lost, which is the next
+            // decision.
+            self.failed = found
+                .failed
+                .filter(|failed| !is_silence(failed))
+                .map(error("poll"));
+            if !found.records.is_empty() {
+                return Ok(Polled::Records(found.records));
             }
-            if !records.is_empty() {
-                return Ok(Polled::Records(records));
+            if let Some(error) = self.failed.take() {
+                return Err(error);
             }
         }
     }
@@ -389,7 +404,7 @@ impl broker::Subscriber for Subscriber {
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {
         for assignment in partitions {
             if self.is_ours(assignment) {
-                self.epochs.remove(&assignment.partition);
+                self.ours.remove(&assignment.partition);
             }
             if let Some((_, left)) = &mut self.revoking {
                 left.remove(&assignment.partition);
@@ -399,11 +414,15 @@ impl broker::Subscriber for Subscriber {
     }
 
     fn pause(&mut self, partition: &TopicPartition) {
-        self.flow("pause", partition, |driver, list| driver.pause(list));
+        if let Some(ours) = self.ours.get_mut(partition) {
+            ours.paused = true;
+        }
     }
 
     fn resume(&mut self, partition: &TopicPartition) {
-        self.flow("resume", partition, |driver, list| driver.resume(list));
+        if let Some(ours) = self.ours.get_mut(partition) {
+            ours.paused = false;
+        }
     }
 
     async fn seek(&mut self, assignment: &Assignment, offset: u64) -> Result<(), Error> {
@@ -438,24 +457,11 @@ impl broker::Subscriber for Subscriber {
 
 impl Subscriber {
     fn leave(&mut self, driver: Arc<Driver>) -> oneshot::Receiver<Infallible> {
+        // Each queue holds the driver, and leaving waits until nobody else does.
+        self.ours.clear();
         let revoking = self.revoking.take().map(|(partitions, _)| partitions);
         let beginning = self.beginning.take().map(|begun| begun.partitions);
         leave(driver, beginning, revoking)
-    }
-
-    fn flow(
-        &self,
-        what: &'static str,
-        partition: &TopicPartition,
-        change: impl FnOnce(&Driver, &TopicPartitionList) -> Result<(), KafkaError>,
-    ) {
-        let Some(driver) = &self.driver else { return };
-        if !self.epochs.contains_key(partition) {
-            return;
-        }
-        if let Err(error) = change(driver, &list([partition])) {
-            tracing::warn!(%error, %partition, "{what} failed");
-        }
     }
 }
 
@@ -492,7 +498,7 @@ fn some<T>(partitions: Vec<T>, polled: fn(Vec<T>) -> Polled) -> Option<Polled> {
 impl fmt::Debug for Subscriber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("kafka::Subscriber")
-            .field("epochs", &self.epochs)
+            .field("partitions", &self.ours.keys())
             .finish_non_exhaustive()
     }
 }
