@@ -93,9 +93,9 @@ async fn publish(broker: &Memory, tasks: impl Iterator<Item = u32>) -> Result<()
     let mut batch = Vec::new();
     for task in tasks {
         let viewed = Message::new("task.viewed", "{}");
-        batch.push(Record::from_message("tasks", &viewed));
+        batch.push(Record::from_message("tasks", &viewed)?);
         let completed = Message::event(&TaskCompleted { task })?.with_user("ada");
-        batch.push(Record::from_message("tasks", &completed));
+        batch.push(Record::from_message("tasks", &completed)?);
     }
     for result in broker.publish(batch).await {
         result?;

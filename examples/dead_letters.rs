@@ -108,7 +108,8 @@ fn send(delivery: &Delivery, takes: fn(&str) -> bool) -> Result<String, BoxError
 
 async fn publish(broker: &broker::Memory, messages: [Message; 2]) -> Result<(), BoxError> {
     let records = messages.map(|message| Record::from_message("mails", &message));
-    for sent in broker.publish(records.to_vec()).await {
+    let records = records.into_iter().collect::<Result<Vec<_>, _>>()?;
+    for sent in broker.publish(records).await {
         sent?;
     }
     Ok(())

@@ -24,7 +24,7 @@ impl Delivery {
     /// The delivery of `received` to `group`.
     #[must_use]
     pub fn new(group: impl Into<Arc<str>>, received: Received) -> Self {
-        let message = received.record.to_message();
+        let message = received.record.to_message_of(received.timestamp);
         Self(Arc::new(Inner {
             group: group.into(),
             received,

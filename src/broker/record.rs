@@ -2,9 +2,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 
 use crate::error::Error;
-use crate::message::{Headers, Message, cloudevents};
+use crate::message::{HeaderName, Headers, Message, cloudevents};
 
 /// One entry of a topic, as raw as a broker keeps it. Cloning copies no payload.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,25 +57,50 @@ impl Record {
     }
 
     /// `message` in CloudEvents binary mode, for `topic`.
-    #[must_use]
-    pub fn from_message(topic: impl Into<Arc<str>>, message: &Message) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Invalid`](crate::error::Kind::Invalid) when it could not be read again, as
+    /// [`Message::check`] says.
+    pub fn from_message(topic: impl Into<Arc<str>>, message: &Message) -> Result<Self, Error> {
+        let headers = cloudevents::to_headers(message)?;
+        let payload = message.has_payload().then(|| message.payload().clone());
+        Ok(Self::of(topic.into(), message, headers, payload))
+    }
+
+    /// `message` in CloudEvents structured mode, for `topic`: all of it is one JSON document.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_message`](Self::from_message).
+    pub fn structured(topic: impl Into<Arc<str>>, message: &Message) -> Result<Self, Error> {
+        let (headers, document) = cloudevents::to_structured(message)?;
+        Ok(Self::of(topic.into(), message, headers, Some(document)))
+    }
+
+    fn of(topic: Arc<str>, message: &Message, headers: Headers, payload: Option<Bytes>) -> Self {
         Self {
-            topic: topic.into(),
+            topic,
             partition: None,
             key: message.key().map(|key| key.as_bytes().clone()),
-            headers: cloudevents::to_headers(message),
-            payload: Some(message.payload().clone()),
+            headers,
+            payload,
         }
     }
 
-    /// Reads the record as a message.
+    /// Reads the record as a message, in either mode.
     ///
     /// # Errors
     ///
     /// [`Kind::Corrupt`](crate::error::Kind::Corrupt), as [`cloudevents::from_headers`] says.
     pub fn to_message(&self) -> Result<Message, Error> {
-        let payload = self.payload.clone().unwrap_or_default();
-        cloudevents::from_headers(&self.headers, self.key.clone(), payload)
+        self.to_message_of(None)
+    }
+
+    /// As [`to_message`](Self::to_message); a message without a time has that of its record.
+    pub(super) fn to_message_of(&self, timestamp: Option<DateTime<Utc>>) -> Result<Message, Error> {
+        let (key, payload) = (self.key.clone(), self.payload.clone());
+        cloudevents::from_record(&self.headers, key, payload, timestamp)
     }
 
     /// Sets the key.
@@ -86,7 +112,7 @@ impl Record {
 
     /// Adds a header.
     #[must_use]
-    pub fn with_header(mut self, name: impl Into<Arc<str>>, value: impl Into<Bytes>) -> Self {
+    pub fn with_header(mut self, name: impl Into<HeaderName>, value: impl Into<Bytes>) -> Self {
         self.headers.push(name, value);
         self
     }

@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use serde::de::DeserializeOwned;
 use tower::Service;
 
 use crate::broker::Delivery;
 use crate::error::{BoxError, Error, Kind};
-use crate::message::{Event, cloudevents};
+use crate::message::{Codec, Event, Excerpt, Message, cloudevents};
 
 /// Routes deliveries by event type and schema version to typed functions.
 ///
@@ -20,7 +21,9 @@ use crate::message::{Event, cloudevents};
 /// 1. A record that is no message fails with the error that says why, [`Kind::Corrupt`].
 /// 2. A type that nothing is registered for fails with [`Kind::Invalid`], or is done unhandled, as
 ///    [`on_unknown`](Self::on_unknown) says.
-/// 3. A known type in an unknown version fails with [`Kind::Invalid`] always.
+/// 3. A message goes to the function of its version, else to that of the next newer one, whose event
+///    reads it by [`Event::upcast`] or refuses with [`Kind::Invalid`]. A version that is newer than
+///    all functions fails with [`Kind::Invalid`] always.
 /// 4. A message without a user fails with [`Kind::Invalid`] if users are required.
 /// 5. A payload that is not the event fails with [`Kind::Corrupt`].
 /// 6. Otherwise the function decides.
@@ -66,17 +69,41 @@ impl Handlers {
         Self::default()
     }
 
-    /// Handles events of type `E` in its version with `handler`; one that was registered for the
-    /// same type and version before is replaced.
+    /// Handles events of type `E` in its version, and in the older ones that it reads, with
+    /// `handler`; one that was registered for the same type and version before is replaced.
     #[must_use]
-    pub fn on<E, F, Fut, Err>(mut self, handler: F) -> Self
+    pub fn on<E, F, Fut, Err>(self, handler: F) -> Self
     where
+        E: Event + DeserializeOwned + Send + 'static,
+        F: Fn(E, Delivery) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Err>> + Send + 'static,
+        Err: Into<BoxError>,
+    {
+        self.route_to(Message::decode::<E>, handler)
+    }
+
+    /// As [`on`](Self::on), for events whose payload `codec` reads.
+    #[must_use]
+    pub fn on_with<C, E, F, Fut, Err>(self, codec: C, handler: F) -> Self
+    where
+        C: Codec<E> + Send + Sync + 'static,
         E: Event + Send + 'static,
         F: Fn(E, Delivery) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Err>> + Send + 'static,
         Err: Into<BoxError>,
     {
-        let route = move |delivery: Delivery| match decode::<E>(&delivery) {
+        self.route_to(move |message| message.decode_with(&codec), handler)
+    }
+
+    fn route_to<D, E, F, Fut, Err>(mut self, decode: D, handler: F) -> Self
+    where
+        D: Fn(&Message) -> Result<E, Error> + Send + Sync + 'static,
+        E: Event + Send + 'static,
+        F: Fn(E, Delivery) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Err>> + Send + 'static,
+        Err: Into<BoxError>,
+    {
+        let route = move |delivery: Delivery| match delivery.try_message().and_then(&decode) {
             Ok(event) => {
                 let handled = handler(event, delivery);
                 HandlersFuture::new(async move { handled.await.map_err(Into::into) })
@@ -109,14 +136,15 @@ impl Handlers {
         let Some(versions) = self.routes.get(kind) else {
             return match self.unknown {
                 Unknown::Ignore => Ok(None),
-                Unknown::Fail => Err(invalid(format!("no handler for {kind}"))),
+                Unknown::Fail => Err(invalid(format!("no handler for {}", Excerpt(kind)))),
             };
         };
-        let Some(route) = versions.get(&version) else {
+        let Some((_, route)) = versions.range(version..).next() else {
             let known: Vec<_> = versions.keys().map(u32::to_string).collect();
             let known = known.join(", ");
             return Err(invalid(format!(
-                "no handler for {kind} version {version}, handled: {known}"
+                "no handler for {} version {version}, handled: {known}",
+                Excerpt(kind)
             )));
         };
         let user = message.user().filter(|user| !user.is_empty());
@@ -186,10 +214,6 @@ impl fmt::Debug for HandlersFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HandlersFuture").finish_non_exhaustive()
     }
-}
-
-fn decode<E: Event>(delivery: &Delivery) -> Result<E, Error> {
-    delivery.try_message()?.decode()
 }
 
 fn invalid(detail: String) -> Error {

@@ -124,7 +124,7 @@
 //! let broker = Memory::new();
 //! broker.create("tasks", NonZeroU32::MIN).await?;
 //! let message = Message::event(&TaskCompleted { task: 7 })?;
-//! broker.publish(vec![Record::from_message("tasks", &message)]).await;
+//! broker.publish(vec![Record::from_message("tasks", &message)?]).await;
 //!
 //! let shutdown = Shutdown::new();
 //! let stop = shutdown.clone();

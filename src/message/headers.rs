@@ -1,10 +1,36 @@
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::cloudevents::Attribute;
+use super::text::Text;
+
 /// Named values in the order they were added. A name may appear more than once, as in Kafka.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(Arc<str>, Bytes)>);
+///
+/// Two are equal when each name has the same values in the same order; the order between different
+/// names means nothing.
+#[derive(Clone, Default)]
+pub struct Headers(Vec<Header>);
+
+/// The name of a header. Those of the attributes take no memory.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HeaderName(Text);
+
+#[derive(Clone)]
+struct Header {
+    name: HeaderName,
+    value: Bytes,
+    form: Form,
+}
+
+/// What the value is in CloudEvents' JSON format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    /// A number, `true` or `false`, as it stood there.
+    Literal,
+}
 
 impl Headers {
     /// No headers.
@@ -13,31 +39,41 @@ impl Headers {
         Self(Vec::new())
     }
 
+    pub(super) fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
     /// Adds a header after those that are there.
-    pub fn push(&mut self, name: impl Into<Arc<str>>, value: impl Into<Bytes>) {
-        self.0.push((name.into(), value.into()));
+    pub fn push(&mut self, name: impl Into<HeaderName>, value: impl Into<Bytes>) {
+        self.push_as(name.into(), value.into(), Form::Text);
+    }
+
+    pub(super) fn push_as(&mut self, name: HeaderName, value: Bytes, form: Form) {
+        self.0.push(Header { name, value, form });
     }
 
     /// Replaces every header `name` by this one.
-    pub fn set(&mut self, name: impl Into<Arc<str>>, value: impl Into<Bytes>) {
+    pub fn set(&mut self, name: impl Into<HeaderName>, value: impl Into<Bytes>) {
         let name = name.into();
-        self.remove(&name);
-        self.0.push((name, value.into()));
+        self.remove(name.as_str());
+        self.push(name, value);
     }
 
     /// Takes out every header `name`.
     pub fn remove(&mut self, name: &str) {
-        self.0.retain(|(other, _)| &**other != name);
+        self.retain(|other| other != name);
+    }
+
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+        self.0.retain(|header| keep(header.name.as_str()));
     }
 
     /// The last value of `name`.
     #[must_use]
     pub fn last(&self, name: &str) -> Option<&Bytes> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(other, _)| &**other == name)
-            .map(|(_, value)| value)
+        let mut latest_first = self.0.iter().rev();
+        let header = latest_first.find(|header| header.name.as_str() == name)?;
+        Some(&header.value)
     }
 
     /// The last value of `name` as text; `None` too when it is not UTF-8.
@@ -47,9 +83,16 @@ impl Headers {
     }
 
     /// All headers in order.
-    #[must_use]
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Bytes)> {
-        self.0.iter().map(|(name, value)| (name, value))
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Bytes)> {
+        self.0
+            .iter()
+            .map(|header| (header.name.as_str(), &header.value))
+    }
+
+    pub(super) fn entries(&self) -> impl ExactSizeIterator<Item = (&HeaderName, &Bytes, Form)> {
+        self.0
+            .iter()
+            .map(|header| (&header.name, &header.value, header.form))
     }
 
     /// How many there are.
@@ -63,23 +106,115 @@ impl Headers {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    fn values(&self, name: &str) -> impl Iterator<Item = &Bytes> {
+        let named = move |header: &&Header| header.name.as_str() == name;
+        self.0.iter().filter(named).map(|header| &header.value)
+    }
 }
 
-impl<N: Into<Arc<str>>, V: Into<Bytes>> FromIterator<(N, V)> for Headers {
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        let same_order = || self.iter().eq(other.iter());
+        let same_values = || {
+            self.iter()
+                .all(|(name, _)| self.values(name).eq(other.values(name)))
+        };
+        self.len() == other.len() && (same_order() || same_values())
+    }
+}
+
+impl Eq for Headers {}
+
+impl<N: Into<HeaderName>, V: Into<Bytes>> FromIterator<(N, V)> for Headers {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
-        Self(
-            headers
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        )
+        let mut collected = Self::new();
+        for (name, value) in headers {
+            collected.push(name, value);
+        }
+        collected
     }
 }
 
 /// Shows names and sizes: a value may be a secret or large.
-impl std::fmt::Debug for Headers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let sizes = self.0.iter().map(|(name, value)| (name, value.len()));
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sizes = self.iter().map(|(name, value)| (name, value.len()));
         f.debug_map().entries(sizes).finish()
+    }
+}
+
+impl HeaderName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    pub(super) const fn known(name: &'static str) -> Self {
+        Self(Text::Static(name))
+    }
+}
+
+impl From<&str> for HeaderName {
+    fn from(name: &str) -> Self {
+        match Attribute::exactly(name) {
+            Some(attribute) => Self::known(attribute.header()),
+            None => Self(Text::Whole(name.into())),
+        }
+    }
+}
+
+impl From<String> for HeaderName {
+    fn from(name: String) -> Self {
+        Self(Text::Whole(name.into()))
+    }
+}
+
+impl From<Arc<str>> for HeaderName {
+    fn from(name: Arc<str>) -> Self {
+        Self(Text::Whole(name))
+    }
+}
+
+impl AsRef<str> for HeaderName {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Debug for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_order_of_one_name_counts() {
+        let headers =
+            |all: &[(&'static str, &'static str)]| all.iter().copied().collect::<Headers>();
+        let one = headers(&[("a", "1"), ("b", "2"), ("a", "3")]);
+        assert_eq!(one, headers(&[("b", "2"), ("a", "1"), ("a", "3")]));
+        assert_ne!(one, headers(&[("b", "2"), ("a", "3"), ("a", "1")]));
+        assert_ne!(one, headers(&[("a", "1"), ("b", "2")]));
+        assert_ne!(one, headers(&[("a", "1"), ("b", "2"), ("b", "3")]));
+    }
+
+    #[test]
+    fn names_are_equal_however_they_are_kept() {
+        let known = HeaderName::from("ce_id");
+        assert_eq!(known, HeaderName::from("ce_id".to_owned()));
+        assert_eq!(known, HeaderName::from(Arc::from("ce_id")));
+        assert_eq!(known.as_str(), "ce_id");
     }
 }

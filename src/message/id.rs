@@ -1,12 +1,13 @@
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::text::Text;
+
 /// The id of a message: a UUID version 7 when made here, any text when it came from elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MessageId(Arc<str>);
+pub struct MessageId(Text);
 
 impl MessageId {
     /// A new id that sorts after earlier ones of this process.
@@ -16,31 +17,43 @@ impl MessageId {
         reason = "two calls give two ids, a default would not"
     )]
     pub fn new() -> Self {
-        Self(Uuid::now_v7().to_string().into())
+        Self::from(Uuid::now_v7())
     }
 
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    pub(super) fn text(&self) -> &Text {
         &self.0
     }
 }
 
 impl From<&str> for MessageId {
     fn from(id: &str) -> Self {
-        Self(id.into())
+        Self(Text::Whole(id.into()))
+    }
+}
+
+impl From<Text> for MessageId {
+    fn from(id: Text) -> Self {
+        Self(id)
     }
 }
 
 impl From<Uuid> for MessageId {
     fn from(id: Uuid) -> Self {
-        Self(id.to_string().into())
+        let mut text = Uuid::encode_buffer();
+        let text: &str = id.hyphenated().encode_lower(&mut text);
+        Self(Text::Whole(text.into()))
     }
 }
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

@@ -71,12 +71,17 @@
 //! # Ok::<(), bowline::Error>(())
 //! ```
 
+mod attributes;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) mod blob;
+mod builders;
+mod check;
 pub mod cloudevents;
+mod codec;
 mod event;
 mod headers;
 mod id;
+mod text;
 mod trace;
 
 use std::fmt;
@@ -86,9 +91,13 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, SystemClock};
+use text::Text;
 
+pub(crate) use text::Excerpt;
+
+pub use codec::{Codec, Encoded, Json};
 pub use event::Event;
-pub use headers::Headers;
+pub use headers::{HeaderName, Headers};
 pub use id::{Key, MessageId};
 pub use trace::TraceContext;
 
@@ -96,21 +105,21 @@ pub use trace::TraceContext;
 #[derive(Clone, PartialEq)]
 pub struct Message {
     id: MessageId,
-    kind: Arc<str>,
-    source: Arc<str>,
+    kind: Text,
+    source: Text,
     version: u32,
     time: DateTime<Utc>,
-    subject: Option<Arc<str>>,
-    content_type: Option<Arc<str>>,
-    data_schema: Option<Arc<str>>,
+    subject: Option<Text>,
+    content_type: Option<Text>,
+    data_schema: Option<Text>,
     key: Option<Key>,
-    user: Option<Arc<str>>,
-    tenant: Option<Arc<str>>,
-    correlation_id: Option<Arc<str>>,
-    causation_id: Option<Arc<str>>,
+    user: Option<Text>,
+    tenant: Option<Text>,
+    correlation_id: Option<Text>,
+    causation_id: Option<Text>,
     trace: TraceContext,
     headers: Headers,
-    payload: Bytes,
+    payload: Option<Bytes>,
 }
 
 /// Says what it is, and not what is in it: a payload and free headers may be secrets.
@@ -123,7 +132,7 @@ impl fmt::Debug for Message {
             .field("version", &self.version)
             .field("time", &self.time)
             .field("key", &self.key)
-            .field("payload", &format_args!("{} bytes", self.payload.len()))
+            .field("payload", &format_args!("{} bytes", self.payload().len()))
             .finish_non_exhaustive()
     }
 }
@@ -135,12 +144,18 @@ impl Message {
     pub const JSON: &'static str = "application/json";
 
     /// A message of type `kind`, schema version 1, with a new id, the time now and raw bytes.
+    ///
+    /// The payload may be empty; see [`without_payload`](Self::without_payload) for none.
     #[must_use]
     pub fn new(kind: impl Into<Arc<str>>, payload: impl Into<Bytes>) -> Self {
+        Self::of(Text::Whole(kind.into()), Some(payload.into()))
+    }
+
+    fn of(kind: Text, payload: Option<Bytes>) -> Self {
         Self {
             id: MessageId::new(),
-            kind: kind.into(),
-            source: Self::DEFAULT_SOURCE.into(),
+            kind,
+            source: Text::Static(Self::DEFAULT_SOURCE),
             version: 1,
             time: SystemClock.now(),
             subject: None,
@@ -153,7 +168,7 @@ impl Message {
             causation_id: None,
             trace: TraceContext::default(),
             headers: Headers::new(),
-            payload: payload.into(),
+            payload,
         }
     }
 
@@ -163,210 +178,15 @@ impl Message {
     /// chain), user, tenant and trace context are taken over where this message has none.
     #[must_use]
     pub fn caused_by(mut self, cause: &Self) -> Self {
-        self.causation_id = Some(cause.id.as_str().into());
+        let id = cause.id.text();
+        self.causation_id = Some(id.clone());
         self.correlation_id = self
             .correlation_id
             .or_else(|| cause.correlation_id.clone())
-            .or_else(|| Some(cause.id.as_str().into()));
+            .or_else(|| Some(id.clone()));
         self.user = self.user.or_else(|| cause.user.clone());
         self.tenant = self.tenant.or_else(|| cause.tenant.clone());
-        if self.trace.is_empty() {
-            self.trace = cause.trace.clone();
-        }
-        self
-    }
-
-    /// The id; unique together with the source.
-    #[must_use]
-    pub fn id(&self) -> &MessageId {
-        &self.id
-    }
-
-    /// The type of event, e.g. `task.completed`.
-    #[must_use]
-    pub fn kind(&self) -> &str {
-        &self.kind
-    }
-
-    /// Who produced it, a URI reference, e.g. `/tasks`.
-    #[must_use]
-    pub fn source(&self) -> &str {
-        &self.source
-    }
-
-    /// The schema version of the payload, from 1.
-    #[must_use]
-    pub fn version(&self) -> u32 {
-        self.version
-    }
-
-    /// When it happened.
-    #[must_use]
-    pub fn time(&self) -> DateTime<Utc> {
-        self.time
-    }
-
-    /// What it is about inside the source, e.g. a task's id.
-    #[must_use]
-    pub fn subject(&self) -> Option<&str> {
-        self.subject.as_deref()
-    }
-
-    /// The media type of the payload.
-    #[must_use]
-    pub fn content_type(&self) -> Option<&str> {
-        self.content_type.as_deref()
-    }
-
-    /// The URI of the payload's schema.
-    #[must_use]
-    pub fn data_schema(&self) -> Option<&str> {
-        self.data_schema.as_deref()
-    }
-
-    /// The key that decides the order.
-    #[must_use]
-    pub fn key(&self) -> Option<&Key> {
-        self.key.as_ref()
-    }
-
-    /// The user it belongs to.
-    #[must_use]
-    pub fn user(&self) -> Option<&str> {
-        self.user.as_deref()
-    }
-
-    /// The tenant it belongs to.
-    #[must_use]
-    pub fn tenant(&self) -> Option<&str> {
-        self.tenant.as_deref()
-    }
-
-    /// The id shared by everything that one first cause set in motion.
-    #[must_use]
-    pub fn correlation_id(&self) -> Option<&str> {
-        self.correlation_id.as_deref()
-    }
-
-    /// The id of the message whose handling produced this one.
-    #[must_use]
-    pub fn causation_id(&self) -> Option<&str> {
-        self.causation_id.as_deref()
-    }
-
-    /// The W3C trace context.
-    #[must_use]
-    pub fn trace(&self) -> &TraceContext {
-        &self.trace
-    }
-
-    /// Headers that are not attributes, in the order they were added.
-    #[must_use]
-    pub fn headers(&self) -> &Headers {
-        &self.headers
-    }
-
-    /// The payload as it came.
-    #[must_use]
-    pub fn payload(&self) -> &Bytes {
-        &self.payload
-    }
-
-    /// Sets the id; for a message that was made elsewhere.
-    #[must_use]
-    pub fn with_id(mut self, id: MessageId) -> Self {
-        self.id = id;
-        self
-    }
-
-    /// Sets who produced it.
-    #[must_use]
-    pub fn with_source(mut self, source: impl Into<Arc<str>>) -> Self {
-        self.source = source.into();
-        self
-    }
-
-    /// Sets the schema version.
-    #[must_use]
-    pub fn with_version(mut self, version: u32) -> Self {
-        self.version = version;
-        self
-    }
-
-    /// Sets when it happened.
-    #[must_use]
-    pub fn with_time(mut self, time: DateTime<Utc>) -> Self {
-        self.time = time;
-        self
-    }
-
-    /// Sets what it is about.
-    #[must_use]
-    pub fn with_subject(mut self, subject: impl Into<Arc<str>>) -> Self {
-        self.subject = Some(subject.into());
-        self
-    }
-
-    /// Sets the payload's media type.
-    #[must_use]
-    pub fn with_content_type(mut self, content_type: impl Into<Arc<str>>) -> Self {
-        self.content_type = Some(content_type.into());
-        self
-    }
-
-    /// Sets the URI of the payload's schema.
-    #[must_use]
-    pub fn with_data_schema(mut self, data_schema: impl Into<Arc<str>>) -> Self {
-        self.data_schema = Some(data_schema.into());
-        self
-    }
-
-    /// Sets the key.
-    #[must_use]
-    pub fn with_key(mut self, key: impl Into<Key>) -> Self {
-        self.key = Some(key.into());
-        self
-    }
-
-    /// Sets the user it belongs to.
-    #[must_use]
-    pub fn with_user(mut self, user: impl Into<Arc<str>>) -> Self {
-        self.user = Some(user.into());
-        self
-    }
-
-    /// Sets the tenant it belongs to.
-    #[must_use]
-    pub fn with_tenant(mut self, tenant: impl Into<Arc<str>>) -> Self {
-        self.tenant = Some(tenant.into());
-        self
-    }
-
-    /// Sets the correlation id.
-    #[must_use]
-    pub fn with_correlation_id(mut self, id: impl Into<Arc<str>>) -> Self {
-        self.correlation_id = Some(id.into());
-        self
-    }
-
-    /// Sets the causation id; [`caused_by`](Self::caused_by) does it from a message.
-    #[must_use]
-    pub fn with_causation_id(mut self, id: impl Into<Arc<str>>) -> Self {
-        self.causation_id = Some(id.into());
-        self
-    }
-
-    /// Sets the trace context.
-    #[must_use]
-    pub fn with_trace(mut self, trace: TraceContext) -> Self {
-        self.trace = trace;
-        self
-    }
-
-    /// Adds a header that is not an attribute.
-    #[must_use]
-    pub fn with_header(mut self, name: impl Into<Arc<str>>, value: impl Into<Bytes>) -> Self {
-        self.headers.push(name, value);
+        self.trace = self.trace.or(&cause.trace);
         self
     }
 }

@@ -1,14 +1,28 @@
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use super::text::Text;
 
 /// The W3C trace context of a message: `traceparent`, `tracestate` and `baggage`.
 ///
-/// See <https://www.w3.org/TR/trace-context/>.
+/// See [Trace Context](https://www.w3.org/TR/trace-context/) and
+/// [Baggage](https://www.w3.org/TR/baggage/). What it holds can always be sent:
+///
+/// | part | kept | more than that |
+/// |---|---|---|
+/// | `traceparent` | version `00` as it is; a later one as version `00`, with the sampled flag only | |
+/// | `tracestate` | with a `traceparent`, visible ASCII | 512 bytes or 32 members: the first ones that fit |
+/// | `baggage` | visible ASCII, also alone | 8192 bytes or 180 members: the first ones that fit |
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TraceContext {
-    parent: Option<Arc<str>>,
-    state: Option<Arc<str>>,
-    baggage: Option<Arc<str>>,
+    parent: Option<Text>,
+    state: Option<Text>,
+    baggage: Option<Text>,
 }
+
+/// Bits of the flags that version `00` knows: sampled, and random trace id.
+const KNOWN_FLAGS: u8 = 0b11;
+const SAMPLED: u8 = 0b1;
 
 impl TraceContext {
     /// The header that carries the trace id and the parent span.
@@ -20,26 +34,25 @@ impl TraceContext {
 
     /// The context that `traceparent` names, or `None` when it is malformed.
     ///
-    /// Wanted is version `00` or a later one: two hexadecimal digits, a trace id of 32, a span id
-    /// of 16, flags of 2, in lower case, and neither id all zero.
+    /// Wanted is two hexadecimal digits of version, a trace id of 32, a span id of 16 and flags of
+    /// 2, in lower case, and neither id all zero. Version `00` has nothing after that, a later one
+    /// may; it is read as version `00`, `ff` is none.
     #[must_use]
     pub fn parse(traceparent: &str) -> Option<Self> {
-        let mut parts = traceparent.split('-');
-        let (version, trace, span, flags) =
-            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let fits = is_hex(version, 2)
-            && version != "ff"
-            && is_hex(trace, 32)
-            && is_hex(span, 16)
-            && is_hex(flags, 2)
-            && !is_zero(trace)
-            && !is_zero(span)
-            && (version != "00" || parts.next().is_none());
-        fits.then(|| Self {
-            parent: Some(traceparent.into()),
-            state: None,
-            baggage: None,
+        let parent = parent(traceparent)?;
+        Some(Self {
+            parent: Some(Text::Whole(parent.into())),
+            ..Self::default()
         })
+    }
+
+    /// Of parts that [`parent`], [`state`] and [`baggage`] have let through.
+    pub(super) fn of(parent: Option<Text>, state: Option<Text>, baggage: Option<Text>) -> Self {
+        Self {
+            parent,
+            state,
+            baggage,
+        }
     }
 
     /// A new, sampled trace with a random trace id and span id.
@@ -48,7 +61,9 @@ impl TraceContext {
         let trace = fastrand::u128(1..);
         let span = fastrand::u64(1..);
         Self {
-            parent: Some(format!("00-{trace:032x}-{span:016x}-01").into()),
+            parent: Some(Text::Whole(
+                format!("00-{trace:032x}-{span:016x}-01").into(),
+            )),
             ..Self::default()
         }
     }
@@ -57,70 +72,141 @@ impl TraceContext {
     #[must_use]
     pub fn child(&self) -> Self {
         let Some(trace) = self.trace_id() else {
-            return Self::generate();
+            return Self {
+                baggage: self.baggage.clone(),
+                ..Self::generate()
+            };
         };
         let span = fastrand::u64(1..);
-        let flags = self
-            .parent
-            .as_deref()
-            .and_then(|p| p.get(53..55))
-            .unwrap_or("01");
+        let flags = self.flags() & KNOWN_FLAGS;
         Self {
-            parent: Some(format!("00-{trace}-{span:016x}-{flags}").into()),
+            parent: Some(Text::Whole(
+                format!("00-{trace}-{span:016x}-{flags:02x}").into(),
+            )),
             ..self.clone()
         }
     }
 
-    /// Sets the vendors' state.
+    /// Sets the vendors' state. Without a `traceparent` it means nothing and is not kept.
     #[must_use]
     pub fn with_state(mut self, state: impl Into<Arc<str>>) -> Self {
-        self.state = Some(state.into());
+        self.state = self.parent.as_ref().and(kept(state.into(), self::state));
         self
     }
 
     /// Sets the baggage.
     #[must_use]
     pub fn with_baggage(mut self, baggage: impl Into<Arc<str>>) -> Self {
-        self.baggage = Some(baggage.into());
+        self.baggage = kept(baggage.into(), self::baggage);
+        self
+    }
+
+    /// What this one lacks is taken from `other`.
+    pub(super) fn or(mut self, other: &Self) -> Self {
+        if self.parent.is_none() {
+            self.parent.clone_from(&other.parent);
+            self.state.clone_from(&other.state);
+        }
+        self.baggage = self.baggage.or_else(|| other.baggage.clone());
         self
     }
 
     /// The `traceparent` value.
     #[must_use]
     pub fn traceparent(&self) -> Option<&str> {
-        self.parent.as_deref()
+        self.parent.as_ref().map(Text::as_str)
     }
 
     /// The `tracestate` value.
     #[must_use]
     pub fn tracestate(&self) -> Option<&str> {
-        self.state.as_deref()
+        self.state.as_ref().map(Text::as_str)
     }
 
     /// The `baggage` value.
     #[must_use]
     pub fn baggage(&self) -> Option<&str> {
-        self.baggage.as_deref()
+        self.baggage.as_ref().map(Text::as_str)
     }
 
     /// The trace id: 32 hexadecimal digits.
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
-        self.parent.as_deref()?.split('-').nth(1)
+        self.traceparent()?.get(3..35)
     }
 
-    /// Whether there is no trace.
+    /// Whether there is no trace. There may be baggage.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.parent.is_none()
     }
+
+    fn flags(&self) -> u8 {
+        let flags = self.traceparent().and_then(|parent| parent.get(53..55));
+        flags.map_or(SAMPLED, flag_bits)
+    }
 }
 
-fn is_hex(text: &str, length: usize) -> bool {
-    text.len() == length
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+/// The `traceparent` as version `00`, if it is well formed.
+pub(super) fn parent(text: &str) -> Option<Cow<'_, str>> {
+    let part = |from, to| text.get(from..to);
+    let (version, trace, span, flags) = (part(0, 2)?, part(3, 35)?, part(36, 52)?, part(53, 55)?);
+    let dashes = [2, 35, 52].map(|at| part(at, at + 1));
+    let fits = [version, trace, span, flags].into_iter().all(is_hex)
+        && dashes == [Some("-"); 3]
+        && version != "ff"
+        && !is_zero(trace)
+        && !is_zero(span);
+    match text.get(55..) {
+        _ if !fits => None,
+        Some("") if version == "00" => Some(Cow::Borrowed(text)),
+        Some(rest) if version != "00" && (rest.is_empty() || rest.starts_with('-')) => {
+            let flags = flag_bits(flags) & SAMPLED;
+            Some(Cow::Owned(format!("00-{trace}-{span}-{flags:02x}")))
+        }
+        _ => None,
+    }
+}
+
+/// What of a `tracestate` is kept.
+pub(super) fn state(text: &str) -> Option<&str> {
+    first_members(text, 32, 512)
+}
+
+/// What of a `baggage` is kept.
+pub(super) fn baggage(text: &str) -> Option<&str> {
+    first_members(text, 180, 8192)
+}
+
+/// The members of a list that fit; none of a list that no HTTP header could carry.
+fn first_members(list: &str, most: usize, longest: usize) -> Option<&str> {
+    if !list.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~')) {
+        return None;
+    }
+    let separators = [',', ' ', '\t'];
+    let list = list.trim_matches(separators);
+    let ends = list.match_indices(',').map(|(at, _)| at);
+    let ends = ends.chain([list.len()]).take(most);
+    let end = ends.take_while(|end| *end <= longest).last()?;
+    let members = list.get(..end)?.trim_end_matches(separators);
+    (!members.is_empty()).then_some(members)
+}
+
+fn kept(text: Arc<str>, fit: fn(&str) -> Option<&str>) -> Option<Text> {
+    let fits = fit(&text)?;
+    if fits.len() == text.len() {
+        return Some(Text::Whole(text));
+    }
+    Some(Text::Whole(fits.into()))
+}
+
+fn flag_bits(flags: &str) -> u8 {
+    u8::from_str_radix(flags, 16).unwrap_or(0)
+}
+
+fn is_hex(text: &str) -> bool {
+    let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    text.bytes().all(digit)
 }
 
 fn is_zero(text: &str) -> bool {
@@ -147,6 +233,64 @@ mod tests {
         ] {
             assert!(TraceContext::parse(bad).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_later_version_is_read_as_version_00() {
+        for later in [
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff",
+            "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-the-future-will-be",
+        ] {
+            let trace = TraceContext::parse(later).expect("well formed");
+            assert_eq!(trace.traceparent(), Some(GOOD), "{later}");
+        }
+        let glued = "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01.what";
+        assert!(TraceContext::parse(glued).is_none());
+    }
+
+    #[test]
+    fn state_and_baggage_are_cut_between_members() {
+        let trace = TraceContext::parse(GOOD).expect("well formed");
+        let many = |count: usize| (0..count).map(|n| format!("k{n}=v")).collect::<Vec<_>>();
+        let state = |text: &str| {
+            trace
+                .clone()
+                .with_state(text)
+                .tracestate()
+                .map(str::to_owned)
+        };
+        assert_eq!(state(&many(40).join(",")), Some(many(32).join(",")));
+        let long = format!("a=1 , b={} , c=3", "x".repeat(512));
+        assert_eq!(state(&long).as_deref(), Some("a=1"));
+        assert_eq!(state("a=1\n"), None);
+        assert_eq!(state(" , "), None);
+
+        let baggage = |text: &str| {
+            let context = TraceContext::default().with_baggage(text);
+            context.baggage().map(str::to_owned)
+        };
+        assert_eq!(baggage(&many(200).join(",")), Some(many(180).join(",")));
+        let long = format!("a=1,b={}", "x".repeat(8192));
+        assert_eq!(baggage(&long).as_deref(), Some("a=1"));
+        assert_eq!(baggage("a=ä"), None);
+    }
+
+    #[test]
+    fn state_needs_a_parent_and_baggage_does_not() {
+        let alone = TraceContext::default()
+            .with_state("a=b")
+            .with_baggage("k=v");
+        assert_eq!(alone.tracestate(), None);
+        assert_eq!(alone.baggage(), Some("k=v"));
+        assert!(alone.is_empty());
+        assert_eq!(alone.child().baggage(), Some("k=v"));
+    }
+
+    #[test]
+    fn a_child_passes_on_no_flag_that_version_00_does_not_know() {
+        let odd = GOOD.replace("-01", "-ff");
+        let child = TraceContext::parse(&odd).expect("well formed").child();
+        assert!(child.traceparent().is_some_and(|p| p.ends_with("-03")));
     }
 
     #[test]

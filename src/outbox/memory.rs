@@ -85,14 +85,15 @@ impl Memory {
     ///
     /// # Errors
     ///
-    /// [`Kind::Invalid`] when no topic is set for it.
+    /// [`Kind::Invalid`] when no topic is set for it, or it fails [`Message::check`].
     pub fn enqueue(&self, tx: &mut Transaction, message: &Message) -> Result<EntryId, Error> {
         let topic = self.routing.topic(BACKEND, message)?;
+        let record = Record::from_message(topic, message)?;
         let mut state = self.shared.lock();
         // As a database does it: the place is drawn now, whether or not the transaction commits.
         state.last_id += 1;
         let id = EntryId::new(state.last_id);
-        tx.records.push((id, Record::from_message(topic, message)));
+        tx.records.push((id, record));
         Ok(id)
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct NewRow<'a> {
     pub(super) topic: Arc<str>,
     pub(super) key: Option<&'a [u8]>,
     pub(super) headers: Bytes,
-    pub(super) payload: &'a [u8],
+    pub(super) payload: Option<Bytes>,
 }
 
 /// The values of a stored row.
@@ -31,7 +31,7 @@ pub(super) struct StoredRow {
     pub(super) topic: String,
     pub(super) key: Option<Vec<u8>>,
     pub(super) headers: Vec<u8>,
-    pub(super) payload: Vec<u8>,
+    pub(super) payload: Option<Vec<u8>>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) attempts: i64,
 }
@@ -43,7 +43,7 @@ impl<'a> NewRow<'a> {
         message: &'a Message,
     ) -> Result<Self, Error> {
         let topic = routing.topic(backend, message)?;
-        let record = Record::from_message(Arc::clone(&topic), message);
+        let record = Record::from_message(Arc::clone(&topic), message)?;
         Ok(Self {
             event_id: message.id().as_str(),
             // What Debezium's event router calls the aggregate: its type is the type's first word.
@@ -57,7 +57,7 @@ impl<'a> NewRow<'a> {
             topic,
             key: message.key().map(|key| &**key.as_bytes()),
             headers: blob::encode(&record.headers)?,
-            payload: message.payload(),
+            payload: record.payload,
         })
     }
 }
@@ -66,7 +66,8 @@ impl StoredRow {
     /// The entry, and whether its headers could be read; without headers it is only good for
     /// parking.
     pub(super) fn into_entry(self) -> (Entry, Result<(), Error>) {
-        let mut record = Record::new(self.topic, self.payload);
+        let mut record = Record::new(self.topic, Bytes::new());
+        record.payload = self.payload.map(Bytes::from);
         record.key = self.key.map(Bytes::from);
         let readable =
             blob::decode(Bytes::from(self.headers)).map(|headers| record.headers = headers);
@@ -112,7 +113,7 @@ mod tests {
             topic: "t".to_owned(),
             key: Some(key.into()),
             headers: headers.into(),
-            payload: Vec::new(),
+            payload: None,
             created_at: DateTime::default(),
             attempts: 0,
         }

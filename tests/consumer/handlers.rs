@@ -150,7 +150,7 @@ fn permanent(error: &BoxError) -> (Kind, String) {
 }
 
 fn delivery(message: &Message) -> Delivery {
-    delivery_of(Record::from_message("tasks", message))
+    delivery_of(Record::from_message("tasks", message).unwrap())
 }
 
 fn delivery_of(record: Record) -> Delivery {

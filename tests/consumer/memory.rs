@@ -166,7 +166,7 @@ async fn publish(broker: &Memory, numbers: std::ops::Range<u32>) {
     let records = numbers.map(|number| {
         let value = (number / 10 + 1).to_string();
         let message = Message::new("task.created", value).with_key(format!("key-{}", number % 10));
-        Record::from_message("tasks", &message)
+        Record::from_message("tasks", &message).unwrap()
     });
     for result in broker.publish(records.collect()).await {
         result.unwrap();

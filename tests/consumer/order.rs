@@ -245,7 +245,8 @@ async fn a_record_redriven_for_another_group_is_done_unhandled() {
     script.assign(&[(0, 1)]);
     let message = Message::new("task.created", "{}");
     for (offset, group) in [(0, "analytics"), (1, GROUP), (2, "")] {
-        let record = Record::from_message(TOPIC, &message).with_header(REDRIVE_GROUP, group);
+        let record = Record::from_message(TOPIC, &message).unwrap();
+        let record = record.with_header(REDRIVE_GROUP, group);
         script.record(0, 1, offset, record);
     }
     secs(1).await;

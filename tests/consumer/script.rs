@@ -109,7 +109,7 @@ impl Script {
         offsets: impl IntoIterator<Item = u64>,
     ) {
         for offset in offsets {
-            let record = Record::from_message(TOPIC, &Message::new("task.created", "{}"));
+            let record = Record::from_message(TOPIC, &Message::new("task.created", "{}")).unwrap();
             self.record(partition, epoch, offset, record);
         }
     }

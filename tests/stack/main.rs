@@ -30,7 +30,7 @@ fn delivery(record: Record, offset: u64) -> Delivery {
 }
 
 fn record() -> Record {
-    Record::from_message("tasks", &Message::new("task.done", "{}"))
+    Record::from_message("tasks", &Message::new("task.done", "{}")).unwrap()
 }
 
 /// A handler that fails until call number `good`, counting calls.

@@ -100,8 +100,8 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// [`Kind::Invalid`] when no topic is set for it; nothing is written then. Otherwise those of
-    /// the database; the transaction should be rolled back then.
+    /// [`Kind::Invalid`] when no topic is set for it, or it fails [`Message::check`]; nothing is
+    /// written then. Otherwise those of the database; the transaction should be rolled back then.
     ///
     /// # Cancel safety
     ///
@@ -155,7 +155,7 @@ impl Postgres {
             .bind(&*row.topic)
             .bind(row.key)
             .bind(&*row.headers)
-            .bind(row.payload)
+            .bind(row.payload.as_deref())
             .fetch_one(&mut **tx)
             .await
             .map_err(error("enqueue"))?;

@@ -88,17 +88,21 @@ pub async fn only_committed_rows_are_read<H: Harness>(harness: &H) {
         .with_header("binary", b"\x00\xff".to_vec())
         .with_user("ada");
     let bare = Message::new("suite.bare", b"\x00\xff".to_vec());
+    let empty = Message::new("suite.bare", Vec::new());
+    let tombstone = message("kept", "1").without_payload();
+    let messages = [&kept, &bare, &empty, &tombstone];
     let mut tx = harness.begin().await;
     let mut ids = Vec::new();
-    for message in [&kept, &bare] {
+    for message in messages {
         ids.push(harness.enqueue(&mut tx, message).await.expect("enqueued"));
     }
     harness.commit(tx).await;
     let entries = read(harness, &lease, MANY).await.entries;
     let read: Vec<_> = entries.iter().map(|entry| entry.id).collect();
     assert_eq!(read, ids);
-    for (entry, message) in entries.iter().zip([&kept, &bare]) {
-        assert_eq!(entry.record, Record::from_message(TOPIC, message));
+    for (entry, message) in entries.iter().zip(messages) {
+        let record = Record::from_message(TOPIC, message).expect("valid");
+        assert_eq!(entry.record, record);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::http::Failure;
 /// # Errors
 ///
 /// When the event cannot be written as JSON.
-pub fn from_request<E: Event>(
+pub fn from_request<E: Event + Serialize>(
     source: &'static str,
     event: &E,
     user: Uuid,

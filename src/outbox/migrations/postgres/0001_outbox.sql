@@ -9,7 +9,8 @@ CREATE TABLE bowline_outbox (
     topic text NOT NULL,
     key bytea,
     headers bytea NOT NULL,
-    payload bytea NOT NULL,
+    -- NULL is a tombstone.
+    payload bytea,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     attempts bigint NOT NULL DEFAULT 0,
     parked_at timestamptz,

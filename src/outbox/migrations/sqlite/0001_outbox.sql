@@ -9,7 +9,8 @@ CREATE TABLE bowline_outbox (
     topic TEXT NOT NULL,
     key BLOB,
     headers BLOB NOT NULL,
-    payload BLOB NOT NULL,
+    -- NULL is a tombstone.
+    payload BLOB,
     -- Milliseconds since 1970.
     created_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER)),
     attempts INTEGER NOT NULL DEFAULT 0,

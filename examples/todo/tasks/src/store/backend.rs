@@ -8,6 +8,7 @@ macro_rules! backend {
         use bowline::error::Error;
         use bowline::idempotency::inbox::Claimed;
         use bowline::message::Event;
+        use serde::Serialize;
         use sqlx::{Row, Transaction};
         use todo_contracts::api::Task;
         use todo_contracts::events::{TaskCompleted, TaskCreated, TaskDeleted};
@@ -37,7 +38,7 @@ macro_rules! backend {
                 }
             }
 
-            async fn enqueue<E: Event>(
+            async fn enqueue<E: Event + Serialize>(
                 &self,
                 tx: &mut Transaction<'static, $database>,
                 by: &By,
