@@ -69,8 +69,10 @@ impl Message {
     }
 
     fn check_headers(&self, problems: &mut Problems) {
-        for (name, _) in self.headers.iter() {
-            if Attribute::of_header(name).is_some() {
+        for (name, ..) in self.headers.entries() {
+            let is_attribute = name.attribute().is_some();
+            let name = name.as_str();
+            if is_attribute {
                 let allowed = "the message's own method for it";
                 problems.add("header", Excerpt(name), allowed);
             } else if name.contains('\0') {
@@ -102,9 +104,11 @@ fn invalid(problems: ConfigError) -> Error {
 
 /// What CloudEvents allows in a string: no control characters and no noncharacters.
 fn is_text(text: &str) -> bool {
-    if text.is_ascii() {
-        return !text.bytes().any(|b| b.is_ascii_control());
-    }
+    let mut printable = text.bytes().map(|b| matches!(b, b' '..=b'~'));
+    printable.all(|is_printable| is_printable) || is_unicode_text(text)
+}
+
+fn is_unicode_text(text: &str) -> bool {
     text.chars().all(|c| {
         let noncharacter = matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe;
         !c.is_control() && !noncharacter

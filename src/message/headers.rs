@@ -1,10 +1,10 @@
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::cloudevents::Attribute;
-use super::text::Text;
 
 /// Named values in the order they were added. A name may appear more than once, as in Kafka.
 ///
@@ -14,8 +14,14 @@ use super::text::Text;
 pub struct Headers(Vec<Header>);
 
 /// The name of a header. Those of the attributes take no memory.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HeaderName(Text);
+#[derive(Clone)]
+pub struct HeaderName(Name);
+
+#[derive(Clone)]
+enum Name {
+    Of(Attribute),
+    Other(Arc<str>),
+}
 
 #[derive(Clone)]
 struct Header {
@@ -83,6 +89,7 @@ impl Headers {
     }
 
     /// All headers in order.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Bytes)> {
         self.0
             .iter()
@@ -148,32 +155,62 @@ impl HeaderName {
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
+        match &self.0 {
+            Name::Of(attribute) => attribute.header(),
+            Name::Other(name) => name,
+        }
     }
 
-    pub(super) const fn known(name: &'static str) -> Self {
-        Self(Text::Static(name))
+    /// The attribute whose header it is, however it is spelled.
+    pub(super) fn attribute(&self) -> Option<Attribute> {
+        match &self.0 {
+            Name::Of(attribute) => Some(*attribute),
+            Name::Other(name) => Attribute::of_header(name),
+        }
+    }
+}
+
+impl From<Attribute> for HeaderName {
+    fn from(attribute: Attribute) -> Self {
+        Self(Name::Of(attribute))
     }
 }
 
 impl From<&str> for HeaderName {
     fn from(name: &str) -> Self {
         match Attribute::exactly(name) {
-            Some(attribute) => Self::known(attribute.header()),
-            None => Self(Text::Whole(name.into())),
+            Some(attribute) => Self::from(attribute),
+            None => Self(Name::Other(name.into())),
         }
     }
 }
 
 impl From<String> for HeaderName {
     fn from(name: String) -> Self {
-        Self(Text::Whole(name.into()))
+        Self::from(&*name)
     }
 }
 
 impl From<Arc<str>> for HeaderName {
     fn from(name: Arc<str>) -> Self {
-        Self(Text::Whole(name))
+        match Attribute::exactly(&name) {
+            Some(attribute) => Self::from(attribute),
+            None => Self(Name::Other(name)),
+        }
+    }
+}
+
+impl PartialEq for HeaderName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for HeaderName {}
+
+impl Hash for HeaderName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
@@ -185,7 +222,7 @@ impl AsRef<str> for HeaderName {
 
 impl fmt::Debug for HeaderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 

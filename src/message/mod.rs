@@ -4,7 +4,8 @@
 //! before, and should not have to open the payload for that. A [`Message`] is a CloudEvents 1.0 event
 //! with the attributes that services need: a time-ordered id, a type with a schema version, a key that
 //! decides the order, the user it belongs to, what caused it, and the W3C trace context. The payload
-//! is bytes; [`Message::event`] and [`Message::decode`] turn a typed [`Event`] into JSON and back.
+//! is bytes, or none; [`Message::event`] and [`Message::decode`] turn a typed [`Event`] into JSON and
+//! back, and a [`Codec`] of your own into anything else.
 //!
 //! # How it decides
 //!
@@ -13,13 +14,16 @@
 //! 3. [`Message::caused_by`] makes the cause's id the causation id. Correlation id, user, tenant and
 //!    trace of the cause are taken over where the message has none of its own; a cause without a
 //!    correlation id began the chain, so its id is the correlation id.
-//! 4. [`Message::decode`] reads an [`Event`] of the same type and version only: any other is
-//!    [`Kind::Invalid`](crate::error::Kind::Invalid), a payload that is not that event
+//! 4. [`Message::decode`] reads an [`Event`] of the same type and version. An older version is given
+//!    to [`Event::upcast`], which refuses it unless it is written. Any other type, and a newer
+//!    version, is [`Kind::Invalid`](crate::error::Kind::Invalid), a payload that is not that event
 //!    [`Kind::Corrupt`](crate::error::Kind::Corrupt).
-//! 5. On the wire ([`cloudevents`]) unknown headers are kept, and bytes that cannot be read as a
+//! 5. An attribute that is set to an empty text is not set.
+//! 6. On the wire ([`cloudevents`]) unknown headers are kept, and bytes that cannot be read as a
 //!    message stay available as they came ([`Record`](crate::broker::Record)). An attribute that
-//!    cannot be read makes the message unreadable; only a malformed `traceparent` is dropped, as the
-//!    W3C rules ask.
+//!    cannot be read makes the message unreadable; what is malformed in a trace context is dropped,
+//!    as the W3C rules ask.
+//! 7. What nobody could read is not sent: see [`Message::check`].
 //!
 //! # When not to use it
 //!
@@ -28,11 +32,12 @@
 //!
 //! # Guarantees
 //!
-//! - A message that is written as a record and read back is equal to what it was, when its attributes
-//!   are valid: type, source and id are not empty, the version is from 1, a trace state or baggage
-//!   comes with a `traceparent`, and no free header has the name of an attribute.
+//! - A message that is written as a record, in either mode, and read back is equal to what it was; a
+//!   message for which that does not hold cannot be written. The payload is the same byte for byte,
+//!   and none at all is not the same as an empty one.
 //! - Ids that are made here sort after the earlier ones of this process.
 //! - Cloning copies no payload. [`Headers`] show names and sizes when they are debugged, never values.
+//!   An error names the attribute, shows a line of its value at most, and nothing of a payload.
 //!
 //! # Defaults
 //!
@@ -44,6 +49,7 @@
 //! | time | now | [`with_time`](Message::with_time) |
 //! | content type | none, [`Message::JSON`] for an [`Event`] | [`with_content_type`](Message::with_content_type) |
 //! | key | none: no order | [`Event::key`], [`with_key`](Message::with_key) |
+//! | payload | the one of [`Message::new`] | [`without_payload`](Message::without_payload) |
 //! | the others | none | `with_` and their name |
 //!
 //! # Examples

@@ -4,7 +4,7 @@ use bowline::broker::{Delivery, Position, Received, Record, TopicPartition};
 use bowline::classify::{AnyError, Classify, Failure, Outcome};
 use bowline::consumer::{Handlers, Unknown};
 use bowline::error::{BoxError, Error, Kind, cause};
-use bowline::message::{Event, Key, Message};
+use bowline::message::{Codec, Encoded, Event, Json, Key, Message};
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt;
 
@@ -101,10 +101,113 @@ async fn an_unknown_version_of_a_known_type_fails_always() {
     assert_eq!(error, (Kind::Invalid, detail.to_owned()));
 }
 
+/// Version 3, which reads version 2, which does not read version 1.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct CreatedV3 {
+    task: u64,
+    title: Option<String>,
+}
+
+impl Event for CreatedV3 {
+    const TYPE: &'static str = "task.created";
+    const VERSION: u32 = 3;
+
+    fn key(&self) -> Option<Key> {
+        None
+    }
+
+    fn upcast(older: &Message) -> Result<Self, Error> {
+        let CreatedV2 { task, title } = older.decode()?;
+        let title = Some(title);
+        Ok(Self { task, title })
+    }
+}
+
+#[tokio::test]
+async fn an_older_version_goes_to_the_next_newer_function_that_there_is() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (all, newest) = (Arc::clone(&seen), Arc::clone(&seen));
+    let handlers = Handlers::new().on(move |event: CreatedV3, _| {
+        newest.lock().unwrap().push(event.title);
+        async { Ok::<_, Error>(()) }
+    });
+    let title = "tie".to_owned();
+    let second = Message::event(&CreatedV2 { task: 2, title }).unwrap();
+    handlers.clone().oneshot(delivery(&second)).await.unwrap();
+    assert_eq!(*all.lock().unwrap(), [Some("tie".to_owned())]);
+
+    let first = Message::event(&Created { task: 1 }).unwrap();
+    let detail = "message is task.created version 1, expected task.created version 2";
+    let refusal = (Kind::Invalid, detail.to_owned());
+    assert_eq!(refused(handlers.clone(), &first).await, refusal);
+    let handlers = handlers.on(|_: Created, _| async { Ok::<_, Error>(()) });
+    handlers.oneshot(delivery(&first)).await.unwrap();
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+/// An event of another format: one byte.
+#[derive(Debug)]
+struct Ticked(u8);
+
+struct Byte;
+
+impl Event for Ticked {
+    const TYPE: &'static str = "clock.ticked";
+
+    fn key(&self) -> Option<Key> {
+        None
+    }
+}
+
+impl Codec<Ticked> for Byte {
+    fn encode(&self, event: &Ticked) -> Result<Encoded, Error> {
+        Ok(Encoded::new(vec![event.0], "application/x-byte").with_data_schema("urn:byte"))
+    }
+
+    fn decode(&self, message: &Message) -> Result<Ticked, Error> {
+        match message.payload()[..] {
+            [byte] => Ok(Ticked(byte)),
+            _ => Err(Error::new(Kind::Corrupt, "byte", "decode").with_detail("not one byte")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_payload_of_another_format_is_read_by_its_codec() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let ticks = Arc::clone(&seen);
+    let handlers = Handlers::new()
+        .on_with(Byte, move |Ticked(byte), _| {
+            ticks.lock().unwrap().push(byte);
+            async { Ok::<_, Error>(()) }
+        })
+        .on_with(Json, |_: Created, _| async { Ok::<_, Error>(()) });
+    let message = Message::event_with(&Byte, &Ticked(7)).unwrap();
+    assert_eq!(message.content_type(), Some("application/x-byte"));
+    assert_eq!(message.data_schema(), Some("urn:byte"));
+    handlers.clone().oneshot(delivery(&message)).await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), [7]);
+    let gone = message.without_payload();
+    let refusal = (Kind::Corrupt, "not one byte".to_owned());
+    assert_eq!(refused(handlers.clone(), &gone).await, refusal);
+    let json = Message::event(&Created { task: 1 }).unwrap();
+    handlers.oneshot(delivery(&json)).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_payload_that_is_not_the_event_is_corrupt() {
     let message = Message::new("task.created", r#"{"task": "seven"}"#);
     let error = refused(created(), &message).await;
+    assert_eq!(error, (Kind::Corrupt, "task.created".to_owned()));
+    let error = created().oneshot(delivery(&message)).await.unwrap_err();
+    let shown = bowline::error::Chain(&*error).to_string();
+    assert!(
+        shown.ends_with("expected u64 at line 1 column 16"),
+        "{shown}"
+    );
+    assert!(!shown.contains("seven"), "{shown}");
+    let gone = message.without_payload();
+    let error = refused(created(), &gone).await;
     assert_eq!(error, (Kind::Corrupt, "task.created".to_owned()));
 }
 

@@ -107,25 +107,23 @@ impl Attribute {
     }
 
     pub(crate) fn exactly(name: &str) -> Option<Self> {
-        Some(match name {
-            SPEC_VERSION => Self::SpecVersion,
-            ID => Self::Id,
-            SOURCE => Self::Source,
-            TYPE => Self::Type,
-            TIME => Self::Time,
-            SUBJECT => Self::Subject,
-            DATA_SCHEMA => Self::DataSchema,
-            DATA_VERSION => Self::DataVersion,
-            USER_ID => Self::User,
-            TENANT_ID => Self::Tenant,
-            CORRELATION_ID => Self::Correlation,
-            CAUSATION_ID => Self::Causation,
-            CONTENT_TYPE => Self::ContentType,
-            TraceContext::TRACEPARENT => Self::Traceparent,
-            TraceContext::TRACESTATE => Self::Tracestate,
-            TraceContext::BAGGAGE => Self::Baggage,
-            _ => return None,
-        })
+        // The length leaves a few.
+        let candidates: &[Self] = match name.len() {
+            5 => &[Self::Id],
+            7 => &[Self::Type, Self::Time, Self::Baggage],
+            9 => &[Self::Source, Self::User],
+            10 => &[Self::Subject, Self::Tracestate],
+            11 => &[Self::Tenant, Self::Traceparent],
+            12 => &[Self::ContentType],
+            13 => &[Self::DataSchema],
+            14 => &[Self::SpecVersion, Self::DataVersion, Self::Causation],
+            16 => &[Self::Correlation],
+            _ => &[],
+        };
+        let mut candidates = candidates.iter();
+        candidates
+            .find(|attribute| attribute.header() == name)
+            .copied()
     }
 }
 

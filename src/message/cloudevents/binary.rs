@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use super::attribute::{Attribute, PerAttribute};
 use super::{VERSION, time};
-use crate::message::headers::{Form, HeaderName};
+use crate::message::headers::Form;
 use crate::message::{Headers, Message};
 
 /// All values stand in one block: a header costs no memory of its own.
@@ -28,10 +28,7 @@ pub(super) fn write(message: &Message) -> Headers {
     let mut start = 0;
     for (attribute, end) in Attribute::ALL.into_iter().zip(ends) {
         let Some(end) = end else { continue };
-        headers.push(
-            HeaderName::known(attribute.header()),
-            block.slice(start..end),
-        );
+        headers.push(attribute, block.slice(start..end));
         start = end;
     }
     for (name, value, _) in message.headers.entries() {
@@ -67,5 +64,7 @@ fn push_number(out: &mut String, number: u32) {
     if let Some(rest) = number.checked_div(10).filter(|rest| *rest > 0) {
         push_number(out, rest);
     }
-    out.extend(char::from_digit(number % 10, 10));
+    if let Some(digit) = char::from_digit(number % 10, 10) {
+        out.push(digit);
+    }
 }

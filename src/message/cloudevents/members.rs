@@ -1,5 +1,4 @@
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
@@ -31,11 +30,11 @@ impl<'a> Members<'a> {
         let members: Self = serde_json::from_slice(document).map_err(|source| {
             corrupt("the document is not a JSON object".to_owned()).with_source(reason(&source))
         })?;
-        let mut names = HashSet::with_capacity(members.0.len());
-        let twice = members.0.iter().find(|(name, _)| !names.insert(&**name));
-        match twice {
-            Some((name, _)) => Err(corrupt(format!("member {} stands twice", Excerpt(name)))),
-            None => Ok(members),
+        let mut names: Vec<&str> = members.0.iter().map(|(name, _)| &**name).collect();
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some([name, ..]) => Err(corrupt(format!("member {} stands twice", Excerpt(name)))),
+            _ => Ok(members),
         }
     }
 

@@ -63,7 +63,7 @@ fn sort(headers: &Headers) -> Sorted<'_> {
     let mut attributes = [None; Attribute::ALL.len()];
     let mut free = Headers::new();
     for (name, value, _) in headers.entries() {
-        match Attribute::of_header(name.as_str()) {
+        match name.attribute() {
             Some(attribute) => attributes[attribute as usize] = Some(value),
             None => free.push(name.clone(), value.clone()),
         }

@@ -42,13 +42,12 @@ pub(super) fn write(message: &Message) -> Result<(Headers, Bytes), Error> {
     }
     let mut headers = Headers::with_capacity(4 + message.headers.len());
     headers.push(
-        HeaderName::known(super::CONTENT_TYPE),
+        Attribute::ContentType,
         Bytes::from_static(STRUCTURED.as_bytes()),
     );
     for attribute in Attribute::ALL.into_iter().filter(|a| a.is_trace()) {
         if let Some(text) = texts[attribute as usize] {
-            let name = HeaderName::known(attribute.header());
-            headers.push(name, Bytes::copy_from_slice(text.as_bytes()));
+            headers.push(attribute, Bytes::copy_from_slice(text.as_bytes()));
         }
     }
     let of_its_own = message
@@ -142,11 +141,11 @@ fn add(extensions: Vec<(Cow<'_, str>, Value<'_>)>, free: &mut Headers) {
     if extensions.is_empty() {
         return;
     }
-    let names: HashSet<&str> = extensions.iter().map(|(name, _)| &**name).collect();
-    free.retain(|name| {
-        let mirrored = |name| names.contains(name);
-        !name.strip_prefix("ce_").is_some_and(mirrored)
-    });
+    if !free.is_empty() {
+        let names: HashSet<&str> = extensions.iter().map(|(name, _)| &**name).collect();
+        let mirrored = |name: &str| names.contains(name);
+        free.retain(|name| !name.strip_prefix("ce_").is_some_and(mirrored));
+    }
     for (name, value) in extensions {
         let name = HeaderName::from(format!("ce_{name}"));
         let text = value.text.into_owned();

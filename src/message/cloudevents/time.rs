@@ -14,6 +14,7 @@ pub(in crate::message) fn is_writable(time: DateTime<Utc>) -> bool {
 pub(super) fn push(out: &mut String, time: DateTime<Utc>) {
     /// A leap second counts on after the second before it.
     const SECOND: u32 = 1_000_000_000;
+    let time = time.naive_utc();
     let leap = time.nanosecond() / SECOND;
     let nanos = time.nanosecond() % SECOND;
     digits(out, time.year().unsigned_abs(), 4);
@@ -50,7 +51,9 @@ pub(super) fn parse(text: &str) -> Option<DateTime<Utc>> {
 fn digits(out: &mut String, number: u32, count: u32) {
     for place in (0..count).rev() {
         let digit = number / 10_u32.pow(place) % 10;
-        out.extend(char::from_digit(digit, 10));
+        if let Some(digit) = char::from_digit(digit, 10) {
+            out.push(digit);
+        }
     }
 }
 
