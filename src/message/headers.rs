@@ -45,6 +45,26 @@ impl Headers {
         Self(Vec::new())
     }
 
+    /// Copies all values into one piece of memory: for a broker that has them only for a moment, and
+    /// cheaper than a copy each.
+    #[must_use]
+    pub fn copied<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut block = Vec::new();
+        let take = |(name, value): (&'a str, &'a [u8])| {
+            block.extend_from_slice(value);
+            (name, block.len())
+        };
+        let ends: Vec<_> = headers.into_iter().map(take).collect();
+        let block = Bytes::from(block);
+        let mut start = 0;
+        let slice = |(name, end): (&'a str, usize)| {
+            let value = block.slice(start..end);
+            start = end;
+            (name, value)
+        };
+        ends.into_iter().map(slice).collect()
+    }
+
     pub(super) fn with_capacity(capacity: usize) -> Self {
         Self(Vec::with_capacity(capacity))
     }
@@ -135,7 +155,8 @@ impl Eq for Headers {}
 
 impl<N: Into<HeaderName>, V: Into<Bytes>> FromIterator<(N, V)> for Headers {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
-        let mut collected = Self::new();
+        let headers = headers.into_iter();
+        let mut collected = Self::with_capacity(headers.size_hint().0);
         for (name, value) in headers {
             collected.push(name, value);
         }
@@ -245,6 +266,23 @@ mod tests {
         assert_ne!(one, headers(&[("b", "2"), ("a", "3"), ("a", "1")]));
         assert_ne!(one, headers(&[("a", "1"), ("b", "2")]));
         assert_ne!(one, headers(&[("a", "1"), ("b", "2"), ("b", "3")]));
+    }
+
+    #[test]
+    fn copies_are_what_they_were_and_stand_together() {
+        let headers = [("a", &b"1"[..]), ("b", b""), ("a", b"\xff23")];
+        let copied = Headers::copied(headers);
+        assert!(
+            copied.iter().eq(headers
+                .map(|(n, v)| (n, Bytes::from_static(v)))
+                .iter()
+                .map(|(n, v)| (*n, v)))
+        );
+        let ends: Vec<_> = copied
+            .iter()
+            .map(|(_, value)| value.as_ptr_range())
+            .collect();
+        assert_eq!(ends[0].end, ends[2].start);
     }
 
     #[test]

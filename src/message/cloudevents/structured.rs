@@ -95,7 +95,7 @@ fn write_free(free: &Headers, document: &mut Document, headers: &mut Headers) ->
 }
 
 pub(super) fn read(
-    beside: &Values<'_>,
+    beside: Values<'_>,
     mut free: Headers,
     payload: Option<Bytes>,
     timestamp: Option<DateTime<Utc>>,
@@ -122,16 +122,15 @@ pub(super) fn read(
             }
         }
     }
-    let mut values = *beside;
-    let texts = attributes.iter().zip(&mut values);
-    for (text, value) in texts.filter(|(text, _)| text.is_some()) {
-        *value = text.as_deref().filter(|text| !text.is_empty());
-    }
-    let content_type = &mut values[Attribute::ContentType as usize];
+    let content_type = &mut attributes[Attribute::ContentType as usize];
     let payload = data.payload(&document, content_type)?;
+    let mut values = beside;
+    for (text, value) in attributes.iter().zip(&mut values) {
+        *value = text.as_deref().map(str::as_bytes).or(*value);
+    }
     add(extensions, &mut free);
     let name = |attribute: Attribute| attribute.member().unwrap_or(attribute.header());
-    let mut message = assemble(&values, free, timestamp, name)?;
+    let mut message = assemble(values, free, timestamp, name)?;
     message.payload = payload;
     Ok(message)
 }
@@ -162,7 +161,7 @@ impl Taken<'_> {
     fn payload(
         &self,
         document: &Bytes,
-        content_type: &mut Option<&str>,
+        content_type: &mut Option<Cow<'_, str>>,
     ) -> Result<Option<Bytes>, Error> {
         let base64 = match self.base64 {
             Some(raw) => Value::of(DATA_BASE64, raw)?,
@@ -179,7 +178,8 @@ impl Taken<'_> {
             (None, Some(_)) => Err(not_base64()),
             (None, None) => Ok(None),
             (Some(raw), None) => {
-                let content_type = *content_type.get_or_insert(Message::JSON);
+                let given = content_type.take().filter(|text| !text.is_empty());
+                let content_type = content_type.insert(given.unwrap_or(Message::JSON.into()));
                 read_data(document, raw, content_type)
             }
         }
