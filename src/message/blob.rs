@@ -3,7 +3,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::Headers;
+use super::{Excerpt, Headers};
 use crate::error::{Error, Kind};
 
 const CODEC: &str = "headers";
@@ -15,7 +15,7 @@ pub(crate) fn encode(headers: &Headers) -> Result<Bytes, Error> {
         for part in [name.as_bytes(), value] {
             let length = u32::try_from(part.len()).map_err(|source| {
                 Error::new(Kind::TooLarge, CODEC, "encode")
-                    .with_detail(format!("header {name}"))
+                    .with_detail(format!("header {}", Excerpt(name)))
                     .with_source(source)
             })?;
             blob.put_u32_le(length);

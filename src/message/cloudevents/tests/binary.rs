@@ -37,6 +37,15 @@ fn each_bad_attribute_is_named() {
 }
 
 #[test]
+fn two_halves_of_a_character_are_not_a_text() {
+    let mut record = binary(&full());
+    // They stand one after the other, as user and tenant do.
+    record.headers.set(USER_ID, Bytes::from_static(b"\xc3"));
+    record.headers.set(TENANT_ID, Bytes::from_static(b"\xa4"));
+    assert_eq!(refused(&record), "ce_userid is not UTF-8");
+}
+
+#[test]
 fn an_error_shows_no_more_than_a_line_of_a_value() {
     for name in [SPEC_VERSION, TIME, DATA_VERSION, CONTENT_TYPE] {
         let mut record = binary(&full());
