@@ -1,3 +1,4 @@
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 
@@ -73,8 +74,12 @@ impl Delivery {
     /// [`Kind::Corrupt`](crate::error::Kind::Corrupt) when the record is no message.
     pub fn try_message(&self) -> Result<&Message, Error> {
         self.message().map_err(|error| {
-            Error::new(error.kind(), error.backend(), error.operation())
-                .with_detail(error.detail().unwrap_or("not a message").to_owned())
+            let owned = Error::new(error.kind(), error.backend(), error.operation())
+                .with_detail(error.detail().unwrap_or("not a message").to_owned());
+            match error.source() {
+                Some(source) => owned.with_source(source.to_string()),
+                None => owned,
+            }
         })
     }
 }

@@ -220,6 +220,18 @@ async fn a_record_that_is_no_message_is_corrupt() {
 }
 
 #[tokio::test]
+async fn the_error_of_a_document_that_was_cut_says_where() {
+    let record = Record::new("tasks", r#"{"specversion":"1.0""#);
+    let record = record.with_header("content-type", "application/cloudevents+json");
+    let error = created().oneshot(delivery_of(record)).await.unwrap_err();
+    let shown = bowline::error::Chain(&*error).to_string();
+    assert!(
+        shown.ends_with("EOF while parsing an object at line 1 column 20"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
 async fn a_message_without_a_user_is_refused_where_users_are_required() {
     let message = Message::event(&Created { task: 1 }).unwrap();
     let handlers = created().require_user();
