@@ -46,13 +46,6 @@ fn read_headers(message: &BorrowedMessage<'_>) -> Headers {
     let Some(headers) = message.headers() else {
         return Headers::new();
     };
-    headers
-        .iter()
-        .map(|header| {
-            (
-                header.key,
-                Bytes::copy_from_slice(header.value.unwrap_or_default()),
-            )
-        })
-        .collect()
+    let headers = headers.iter();
+    Headers::copied(headers.map(|header| (header.key, header.value.unwrap_or_default())))
 }

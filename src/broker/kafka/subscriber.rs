@@ -106,6 +106,9 @@ impl Subscriber {
                 "queued.max.messages.kbytes",
                 self.settings.prefetch.div_ceil(1024).to_string(),
             )
+            // How soon to look again when so much was read ahead; a whole second otherwise, in which a
+            // fast handler would run dry.
+            .set("fetch.queue.backoff.ms", "5")
             .set("fetch.wait.max.ms", "100");
         self.settings
             .finish(client)
