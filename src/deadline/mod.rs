@@ -10,10 +10,14 @@
 //!    they poll what is inside them. [`current`] and [`remaining`] tell it to whoever asks there.
 //! 2. The time counts from when the call did not answer at once, or from when somebody asked for the
 //!    first time, whichever was earlier. Until then no clock is read and no timer is armed.
-//! 3. A deadline inside another one is the earlier of both; at the same instant it is the outer one.
+//! 3. Inside two of them [`current`] is the earlier one. Each ends at its own time and names itself; at the
+//!    same instant it is the inner one.
 //! 4. Each poll sets it anew, on whatever thread, and puts back what was there before, also when the
 //!    call panics.
-//! 5. When the time is over the call is dropped, and fails with [`Rejected::Elapsed`]. An answer that
+//! 5. It belongs to the `tokio` task that is polled. Another task that runs meanwhile on the same thread, as
+//!    a call that drives a [`LocalSet`](tokio::task::LocalSet) lets it, does not see it. Executors without
+//!    `tokio`'s tasks cannot be told apart: what one drives inside a call is inside of it.
+//! 6. When the time is over the call is dropped, and fails with [`Rejected::Elapsed`]. An answer that
 //!    is there at the same instant wins.
 //!
 //! # When not to use it
@@ -48,17 +52,19 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 mod scope;
+mod shared;
 mod timer;
 mod within;
 
-pub(crate) use scope::{Limit, earliest, enter};
+use scope::enter;
+pub(crate) use shared::{Listener, Shared};
 pub(crate) use timer::Timer;
 pub use within::{Within, within};
 
 /// When the call that is polled on this thread must have ended; `None` when nobody has said so.
 #[must_use]
 pub fn current() -> Option<Instant> {
-    scope::current(Instant::now).map(|limit| limit.at)
+    scope::current(Instant::now)
 }
 
 /// How much time is left until [`current`]; zero when it has passed.
@@ -67,8 +73,8 @@ pub fn remaining() -> Option<Duration> {
     // Without a deadline no clock is read; with one it is read once.
     let mut now = None;
     let mut clock = || *now.get_or_insert_with(Instant::now);
-    let limit = scope::current(&mut clock)?;
-    Some(limit.at.saturating_duration_since(clock()))
+    let end = scope::current(&mut clock)?;
+    Some(end.saturating_duration_since(clock()))
 }
 
 #[cfg(doc)]

@@ -1,6 +1,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use tokio::task::{Id, try_id};
 use tokio::time::Instant;
 
 use crate::clock::after;
@@ -12,15 +13,17 @@ thread_local! {
             counting: Cell::new(None),
             idle: Cell::new(None),
             began: Cell::new(None),
+            task: Cell::new(None),
         }
     };
 }
 
 /// A [`Scope`] in parts: most polls touch one or two of them.
 struct Current {
-    counting: Cell<Option<Limit>>,
+    counting: Cell<Option<Instant>>,
     idle: Cell<Option<Duration>>,
     began: Cell<Option<Instant>>,
+    task: Cell<Option<Id>>,
 }
 
 impl Current {
@@ -31,13 +34,16 @@ impl Current {
             counting: self.counting.get(),
             idle: self.idle.get(),
             began: self.began.get(),
+            task: self.task.get(),
         })
     }
 
+    #[inline]
     fn set(&self, scope: Scope) {
         self.counting.set(scope.counting);
         self.idle.set(scope.idle);
         self.began.set(scope.began);
+        self.task.set(scope.task);
     }
 }
 
@@ -45,66 +51,47 @@ impl Current {
 #[derive(Debug, Clone, Copy)]
 struct Scope {
     /// The earliest of those that have begun to count.
-    counting: Option<Limit>,
+    counting: Option<Instant>,
     /// The shortest of those that have not.
     idle: Option<Duration>,
     /// When those began after all, because somebody asked.
     began: Option<Instant>,
-}
-
-/// An end, and the time that was given until then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limit {
-    pub(crate) at: Instant,
-    pub(crate) given: Duration,
-}
-
-impl Limit {
-    fn from(began: Instant, given: Duration) -> Self {
-        let at = after(began, given);
-        Self { at, given }
-    }
-
-    /// Itself when both are at the same instant.
-    fn earlier(self, other: Option<Self>) -> Self {
-        match other {
-            Some(other) if other.at < self.at => other,
-            _ => self,
-        }
-    }
+    /// The task that is polled: another one that it polls, as a `LocalSet` does, is not inside.
+    task: Option<Id>,
 }
 
 impl Scope {
+    /// Of one deadline alone.
+    const fn of(given: Duration, end: Option<Instant>, task: Option<Id>) -> Self {
+        Self {
+            counting: end,
+            idle: match end {
+                Some(_) => None,
+                None => Some(given),
+            },
+            began: None,
+            task,
+        }
+    }
+
     /// With a further deadline inside.
-    fn within(outer: Self, given: Duration, end: Option<Instant>) -> Self {
-        let (counting, idle) = match outer.began {
-            Some(_) => (outer.limit(), None),
-            None => (outer.counting, outer.idle),
-        };
-        let (counting, idle) = match end {
-            Some(at) => {
-                let own = Limit { at, given };
-                (Some(counting.map_or(own, |c| c.earlier(Some(own)))), idle)
-            }
-            None => (counting, Some(idle.map_or(given, |idle| idle.min(given)))),
+    fn within(self, given: Duration, end: Option<Instant>) -> Self {
+        let own = Self::of(given, end, self.task);
+        let (counting, idle) = match self.began {
+            Some(_) => (self.end(), None),
+            None => (self.counting, self.idle),
         };
         Self {
-            counting,
-            idle,
-            began: None,
+            counting: earlier(counting, own.counting),
+            idle: earlier(idle, own.idle),
+            ..own
         }
     }
 
     /// The earliest deadline; those that were idle count from `began`.
-    fn limit(&self) -> Option<Limit> {
+    fn end(&self) -> Option<Instant> {
         match (self.idle, self.began) {
-            (Some(idle), Some(began)) => {
-                let begun = Limit::from(began, idle);
-                Some(
-                    self.counting
-                        .map_or(begun, |counting| counting.earlier(Some(begun))),
-                )
-            }
+            (Some(idle), Some(began)) => earlier(self.counting, Some(after(began, idle))),
             _ => self.counting,
         }
     }
@@ -117,20 +104,25 @@ impl Scope {
     }
 }
 
-/// The earliest deadline around this poll. The clock is asked only if a deadline begins with it.
-pub(super) fn current(now: impl FnOnce() -> Instant) -> Option<Limit> {
-    CURRENT.with(|current| {
-        let mut scope = current.get()?;
-        scope.begin(now);
-        current.began.set(scope.began);
-        scope.limit()
-    })
+/// The earlier of two that may be missing.
+fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
-/// The earlier of `given` from now on and the current deadline; at the same instant the former.
-pub(crate) fn earliest(given: Duration) -> Limit {
-    let now = Instant::now();
-    Limit::from(now, given).earlier(current(|| now))
+/// The earliest deadline around this poll. The clock is asked only if a deadline begins with it.
+pub(super) fn current(now: impl FnOnce() -> Instant) -> Option<Instant> {
+    CURRENT.with(|current| {
+        let mut scope = current.get()?;
+        if scope.task != try_id() {
+            return None;
+        }
+        scope.begin(now);
+        current.began.set(scope.began);
+        scope.end()
+    })
 }
 
 /// Sets a deadline of `given` on this thread until the guard is dropped. It ends at `end`; one without
@@ -138,12 +130,13 @@ pub(crate) fn earliest(given: Duration) -> Limit {
 #[inline]
 pub(crate) fn enter(given: Duration, end: &mut Option<Instant>) -> Guard<'_> {
     let outer = CURRENT.with(|current| {
+        let task = try_id();
         let outer = current.get();
-        match (outer, *end) {
-            (Some(outer), end) => current.set(Scope::within(outer, given, end)),
-            (None, Some(at)) => current.counting.set(Some(Limit { at, given })),
-            (None, None) => current.idle.set(Some(given)),
-        }
+        let inside = outer.filter(|outer| outer.task == task);
+        current.set(match inside {
+            Some(outer) => outer.within(given, *end),
+            None => Scope::of(given, *end, task),
+        });
         outer
     });
     Guard { outer, given, end }
@@ -174,7 +167,9 @@ impl Drop for Guard<'_> {
             if let Some(began) = current.began.take() {
                 self.end.get_or_insert_with(|| after(began, self.given));
                 // The outer ones were asked as well.
-                if let Some(outer) = &mut self.outer {
+                if let Some(outer) = &mut self.outer
+                    && outer.task == current.task.get()
+                {
                     outer.begin(|| began);
                 }
             }

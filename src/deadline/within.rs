@@ -6,7 +6,7 @@ use std::time::Duration;
 use pin_project::pin_project;
 use tokio::time::Instant;
 
-use super::{Timer, enter};
+use super::{Listener, Timer, enter};
 use crate::error::Rejected;
 
 /// Gives `call` so much time in all, and tells it so; see the [module docs](super).
@@ -14,12 +14,7 @@ use crate::error::Rejected;
 /// A limit of zero drops what does not answer at once.
 #[must_use = "a future does nothing unless it is awaited"]
 pub const fn within<F>(limit: Duration, call: F) -> Within<F> {
-    Within {
-        call: Some(call),
-        limit,
-        end: None,
-        timer: Timer::idle(),
-    }
+    Within::new(call, limit, None, Listener::nobody())
 }
 
 /// The answer of a call that has a deadline.
@@ -33,14 +28,32 @@ pub struct Within<F> {
     limit: Duration,
     /// `Some` once the time counts.
     end: Option<Instant>,
+    listener: Listener,
     #[pin]
     timer: Timer,
 }
 
 impl<F> Within<F> {
-    /// Takes in since when the time counts, if it does already.
-    pub(crate) const fn begun(&mut self, end: Option<Instant>) {
-        self.end = end;
+    const fn new(call: F, limit: Duration, end: Option<Instant>, listener: Listener) -> Self {
+        Self {
+            call: Some(call),
+            limit,
+            end,
+            listener,
+            timer: Timer::idle(),
+        }
+    }
+
+    /// Makes a call under its deadline.
+    #[inline]
+    pub(crate) fn begin(limit: Duration, listener: Listener, call: impl FnOnce() -> F) -> Self {
+        let mut end = None;
+        let scope = enter(limit, &mut end);
+        // The call is written to its place at once: to move a short one costs more than the rest.
+        let mut within = Self::new(call(), limit, None, listener);
+        drop(scope);
+        within.end = end;
+        within
     }
 }
 
@@ -75,7 +88,9 @@ where
             return Poll::Pending;
         }
         this.call.set(None);
-        tracing::debug!(name: "bowline.deadline.elapsed", limit = ?this.limit);
-        Poll::Ready(Err(Rejected::elapsed(*this.limit).into()))
+        this.listener.elapsed();
+        let (deadline, limit) = (this.listener.name(), *this.limit);
+        tracing::debug!(name: "bowline.deadline.elapsed", deadline, ?limit);
+        Poll::Ready(Err(Rejected::elapsed(limit).into()))
     }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, Problems, duration};
+use crate::timeout::check_limit;
 use crate::{breaker, budget, bulkhead, rate, retry};
 
 /// The policy of a pipeline as plain data, e.g. from a file. What is `None` is left out.
@@ -89,8 +90,7 @@ pub(super) fn check_times(
 ) {
     for (field, time) in [("deadline", deadline), ("attempt_timeout", attempt)] {
         if let Some(time) = time {
-            let shown = duration::format(time);
-            problems.check(!time.is_zero(), field, shown, "more than 0s");
+            check_limit(field, time, problems);
         }
     }
     if let (Some(deadline), Some(attempt)) = (deadline, attempt) {

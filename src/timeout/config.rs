@@ -17,6 +17,9 @@ pub struct Config {
 }
 
 impl Config {
+    /// Far beyond any use, and far below what 64 bits of nanoseconds hold.
+    pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+
     /// A policy of this limit, not checked.
     #[must_use]
     pub const fn new(limit: Duration) -> Self {
@@ -30,10 +33,19 @@ impl Config {
     /// All problems at once.
     pub fn check(&self) -> Result<(), ConfigError> {
         let mut problems = Problems::default();
-        let limit = duration::format(self.limit);
-        problems.check(!self.limit.is_zero(), "limit", limit, "more than 0s");
+        check_limit("limit", self.limit, &mut problems);
         problems.into_result()
     }
+}
+
+/// Adds what is wrong with the limit of `field` to `problems`.
+pub(crate) fn check_limit(field: &str, limit: Duration, problems: &mut Problems) {
+    problems.check(
+        !limit.is_zero() && limit <= Config::LONGEST,
+        field,
+        duration::format(limit),
+        "more than 0s, at most ten years",
+    );
 }
 
 #[cfg(test)]
@@ -51,7 +63,9 @@ mod tests {
         let refused = Config::new(Duration::ZERO).check().expect_err("refused");
         assert_eq!(
             refused.to_string(),
-            "1 problem in the configuration: limit is 0s, allowed: more than 0s"
+            "1 problem in the configuration: limit is 0s, allowed: more than 0s, at most ten years"
         );
+        assert!(Config::new(Config::LONGEST).check().is_ok());
+        assert!(Config::new(Duration::MAX).check().is_err());
     }
 }

@@ -1,23 +1,28 @@
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::future::ResponseFuture;
 use super::{Config, TimeoutLayer};
 use crate::config::ConfigError;
+use crate::deadline::Shared;
 use crate::error::Rejected;
 
 /// Gives up a call that takes too long; see the [module docs](super).
-#[derive(Debug, Clone, Copy)]
-pub struct Timeout {
-    config: Config,
-}
+///
+/// Clones, and layers and services made from them, share the policy.
+#[derive(Debug, Clone)]
+pub struct Timeout(Arc<Shared>);
 
 impl Timeout {
+    /// The name of a timeout that was given none.
+    pub const NAME: &'static str = "timeout";
+
     /// Gives one attempt this much time.
     ///
     /// # Errors
     ///
-    /// When `limit` is zero.
+    /// When `limit` is out of range.
     pub fn new(limit: Duration) -> Result<Self, ConfigError> {
         Self::from_config(Config::new(limit))
     }
@@ -29,13 +34,41 @@ impl Timeout {
     /// All problems of the policy at once.
     pub fn from_config(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Self { config })
+        Ok(Self::named(Self::NAME.into(), config.limit))
+    }
+
+    /// The same for the service `name`, for events and metrics. It shares nothing with this one.
+    #[must_use]
+    pub fn with_name(self, name: impl Into<Arc<str>>) -> Self {
+        Self::named(name.into(), self.0.limit())
+    }
+
+    fn named(name: Arc<str>, limit: Duration) -> Self {
+        let metric = ("bowline.timeout.elapsed", "timeout");
+        Self(Arc::new(Shared::new(metric, name, limit)))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        self.0.name()
     }
 
     /// The policy.
     #[must_use]
-    pub const fn config(&self) -> &Config {
-        &self.config
+    pub fn config(&self) -> Config {
+        Config::new(self.0.limit())
+    }
+
+    /// Takes on another policy, for the calls that are made from now on.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the policy at once; nothing is changed then.
+    pub fn reconfigure(&self, config: Config) -> Result<(), ConfigError> {
+        config.check()?;
+        self.0.set_limit(config.limit);
+        Ok(())
     }
 
     /// Runs `call` for as long as it may take.
@@ -53,12 +86,22 @@ impl Timeout {
         Fut: Future<Output = Result<T, E>>,
         E: From<Rejected>,
     {
-        ResponseFuture::new(call(), self.config.limit).await
+        self.limited(self.0.limit(), call()).await
     }
 
-    /// A Tower layer with this policy.
+    /// A Tower layer with this policy; every layer and service made from it shares it.
     #[must_use]
-    pub const fn layer(&self) -> TimeoutLayer {
-        TimeoutLayer::new(self.config)
+    pub fn layer(&self) -> TimeoutLayer {
+        TimeoutLayer::new(self.clone())
+    }
+
+    #[inline]
+    pub(super) fn limit(&self) -> Duration {
+        self.0.limit()
+    }
+
+    #[inline]
+    pub(super) fn limited<F>(&self, limit: Duration, call: F) -> ResponseFuture<F> {
+        ResponseFuture::new(call, limit, self.0.listener())
     }
 }

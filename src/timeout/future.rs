@@ -6,8 +6,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project::pin_project;
+use tokio::time::Instant;
 
-use crate::deadline::{Limit, Timer, earliest};
+use crate::clock::after;
+use crate::deadline::{Listener, Timer};
 use crate::error::Rejected;
 
 /// The answer of a service, or the news that there was none in time.
@@ -18,19 +20,18 @@ pub struct ResponseFuture<F> {
     #[pin]
     call: Option<F>,
     limit: Duration,
-    /// `Some` once the time counts: the earlier of the limit and the deadline of the whole call.
-    end: Option<Limit>,
+    listener: Listener,
     #[pin]
     timer: Timer,
 }
 
 impl<F> ResponseFuture<F> {
     #[inline]
-    pub(super) const fn new(call: F, limit: Duration) -> Self {
+    pub(super) const fn new(call: F, limit: Duration, listener: Listener) -> Self {
         Self {
             call: Some(call),
             limit,
-            end: None,
+            listener,
             timer: Timer::idle(),
         }
     }
@@ -56,12 +57,17 @@ where
         if polled.is_ready() {
             return polled;
         }
-        let end = *this.end.get_or_insert_with(|| earliest(*this.limit));
-        if this.timer.poll_at(cx, || end.at).is_pending() {
+        let limit = *this.limit;
+        // The deadline of a caller is not looked at: the caller drops the call, and so what stands
+        // between sees that it was given up, and not that the service was too slow.
+        let end = || after(Instant::now(), limit);
+        if this.timer.poll_at(cx, end).is_pending() {
             return Poll::Pending;
         }
         this.call.set(None);
-        tracing::debug!(name: "bowline.timeout.elapsed", limit = ?end.given);
-        Poll::Ready(Err(Rejected::elapsed(end.given).into()))
+        this.listener.elapsed();
+        let timeout = this.listener.name();
+        tracing::debug!(name: "bowline.timeout.elapsed", timeout, ?limit);
+        Poll::Ready(Err(Rejected::elapsed(limit).into()))
     }
 }

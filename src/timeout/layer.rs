@@ -1,32 +1,32 @@
 use tower::Layer;
 
-use super::{Config, DeadlineService, Fixed, TimeoutService};
+use super::{Deadline, DeadlineService, Fixed, Timeout, TimeoutService};
 
-/// Gives services the policy of one [`Timeout`](super::Timeout).
-#[derive(Debug, Clone, Copy)]
+/// Gives services the policy of one [`Timeout`].
+#[derive(Debug, Clone)]
 pub struct TimeoutLayer<L = Fixed> {
-    config: Config,
+    timeout: Timeout,
     limits: L,
 }
 
-/// Gives services the policy of one [`Deadline`](super::Deadline).
-#[derive(Debug, Clone, Copy)]
+/// Gives services the policy of one [`Deadline`].
+#[derive(Debug, Clone)]
 pub struct DeadlineLayer<L = Fixed> {
-    config: Config,
+    deadline: Deadline,
     limits: L,
 }
 
 impl TimeoutLayer {
-    pub(super) const fn new(config: Config) -> Self {
+    pub(super) const fn new(timeout: Timeout) -> Self {
         let limits = Fixed;
-        Self { config, limits }
+        Self { timeout, limits }
     }
 }
 
 impl DeadlineLayer {
-    pub(super) const fn new(config: Config) -> Self {
+    pub(super) const fn new(deadline: Deadline) -> Self {
         let limits = Fixed;
-        Self { config, limits }
+        Self { deadline, limits }
     }
 }
 
@@ -35,8 +35,8 @@ impl<L> TimeoutLayer<L> {
     /// `Fn(&Req) -> Option<Duration>`.
     #[must_use]
     pub fn with_limits<M>(self, limits: M) -> TimeoutLayer<M> {
-        let config = self.config;
-        TimeoutLayer { config, limits }
+        let timeout = self.timeout;
+        TimeoutLayer { timeout, limits }
     }
 }
 
@@ -45,8 +45,8 @@ impl<L> DeadlineLayer<L> {
     /// `Fn(&Req) -> Option<Duration>`: e.g. what its caller said in a header.
     #[must_use]
     pub fn with_limits<M>(self, limits: M) -> DeadlineLayer<M> {
-        let config = self.config;
-        DeadlineLayer { config, limits }
+        let deadline = self.deadline;
+        DeadlineLayer { deadline, limits }
     }
 }
 
@@ -54,7 +54,7 @@ impl<S, L: Clone> Layer<S> for TimeoutLayer<L> {
     type Service = TimeoutService<S, L>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        TimeoutService::new(inner, self.config, self.limits.clone())
+        TimeoutService::new(inner, self.timeout.clone(), self.limits.clone())
     }
 }
 
@@ -62,6 +62,6 @@ impl<S, L: Clone> Layer<S> for DeadlineLayer<L> {
     type Service = DeadlineService<S, L>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        DeadlineService::new(inner, self.config, self.limits.clone())
+        DeadlineService::new(inner, self.deadline.clone(), self.limits.clone())
     }
 }

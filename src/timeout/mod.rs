@@ -12,11 +12,14 @@
 //!    earlier: when somebody inside asks for [`deadline::current`].
 //! 3. When the time is over the call is dropped, and then fails with [`Rejected::Elapsed`]. An answer
 //!    that is there at the same instant wins.
-//! 4. A [`Timeout`] inside a [`Deadline`], or inside [`deadline::within`], ends with the earlier of both,
-//!    and the error names the one that it hit; at the same instant its own. A breaker between the two
-//!    thus sees that the attempt was too slow, which it would not if the call was dropped.
+//! 4. A [`Timeout`] inside a [`Deadline`], or inside [`deadline::within`], does not look at it: each ends at
+//!    its own time. The deadline, when it is earlier, drops the attempt, and the error names the deadline.
+//!    To a breaker between the two that is a call which its caller [gave up](crate::breaker::Cancelled), and
+//!    by default no failure of the service: a caller in a hurry opens nothing for others. At the same
+//!    instant it is the attempt that ends, as too slow.
 //! 5. A limit comes from the policy, or for each request from [`with_limits`](TimeoutLayer::with_limits).
-//!    One of zero that comes from there gives up whatever does not answer at once.
+//!    One of zero that comes from there gives up whatever does not answer at once. What a caller has asked
+//!    for belongs into a deadline, as by 4: taken for the limit of a timeout, it judges the service.
 //! 6. The timer fires also while the call is busy without end, as long as it yields to its runtime.
 //!
 //! # When not to use it
@@ -36,21 +39,32 @@
 //!
 //! # State shared between clones
 //!
-//! None: each call has its own time.
+//! The policy: [`reconfigure`](Timeout::reconfigure) holds for the calls that all of them make from then on.
+//! Each call has its own time. One of [another name](Timeout::with_name) shares nothing.
 //!
 //! # Defaults
 //!
 //! | option | default | range |
 //! |---|---|---|
-//! | `limit` | none, it must be given | above 0 |
-//! | `with_limits` | the same limit for each request | |
+//! | `limit` | none, it must be given | above 0, at most 10 years |
+//! | `with_limits` | the same limit for each request | any, also 0 |
+//! | `with_name` | `timeout`, `deadline` | |
 //!
 //! # Telemetry
 //!
 //! | event | level | fields |
 //! |---|---|---|
-//! | `bowline.timeout.elapsed` | debug | `limit` |
-//! | `bowline.deadline.elapsed` | debug | `limit` |
+//! | `bowline.timeout.elapsed` | debug | `timeout`, `limit` |
+//! | `bowline.deadline.elapsed` | debug | `deadline`, `limit` |
+//!
+//! With the feature `metrics`, in the recorder that stands when the timeout or deadline is built:
+//!
+//! | metric | kind | labels |
+//! |---|---|---|
+//! | `bowline.timeout.elapsed` | counter: calls that were given up | `timeout` |
+//! | `bowline.deadline.elapsed` | counter: calls that were given up | `deadline` |
+//!
+//! What [`deadline::within`] gives up has an event without a name, and is not counted.
 //!
 //! # Examples
 //!
@@ -89,6 +103,7 @@ mod service;
 mod total;
 
 pub use config::Config;
+pub(crate) use config::check_limit;
 pub use core::Timeout;
 pub use layer::{DeadlineLayer, TimeoutLayer};
 pub use limits::{Fixed, Limits};

@@ -3,8 +3,7 @@ use std::task::{Context, Poll};
 use tower::Service;
 
 use super::future::ResponseFuture;
-use super::total::begin;
-use super::{Config, Limits};
+use super::{Deadline, Limits, Timeout};
 use crate::deadline::Within;
 use crate::error::Rejected;
 
@@ -12,7 +11,7 @@ use crate::error::Rejected;
 #[derive(Debug, Clone)]
 pub struct TimeoutService<S, L> {
     inner: S,
-    config: Config,
+    timeout: Timeout,
     limits: L,
 }
 
@@ -20,15 +19,15 @@ pub struct TimeoutService<S, L> {
 #[derive(Debug, Clone)]
 pub struct DeadlineService<S, L> {
     inner: S,
-    config: Config,
+    deadline: Deadline,
     limits: L,
 }
 
 impl<S, L> TimeoutService<S, L> {
-    pub(super) const fn new(inner: S, config: Config, limits: L) -> Self {
+    pub(super) const fn new(inner: S, timeout: Timeout, limits: L) -> Self {
         Self {
             inner,
-            config,
+            timeout,
             limits,
         }
     }
@@ -52,10 +51,10 @@ impl<S, L> TimeoutService<S, L> {
 }
 
 impl<S, L> DeadlineService<S, L> {
-    pub(super) const fn new(inner: S, config: Config, limits: L) -> Self {
+    pub(super) const fn new(inner: S, deadline: Deadline, limits: L) -> Self {
         Self {
             inner,
-            config,
+            deadline,
             limits,
         }
     }
@@ -95,8 +94,9 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let limit = self.limits.limit(&request).unwrap_or(self.config.limit);
-        ResponseFuture::new(self.inner.call(request), limit)
+        let limit = self.limits.limit(&request);
+        let limit = limit.unwrap_or_else(|| self.timeout.limit());
+        self.timeout.limited(limit, self.inner.call(request))
     }
 }
 
@@ -116,7 +116,8 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let limit = self.limits.limit(&request).unwrap_or(self.config.limit);
-        begin(limit, || self.inner.call(request))
+        let limit = self.limits.limit(&request);
+        let limit = limit.unwrap_or_else(|| self.deadline.limit());
+        self.deadline.begin(limit, || self.inner.call(request))
     }
 }

@@ -1,24 +1,28 @@
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Config, DeadlineLayer};
 use crate::config::ConfigError;
-use crate::deadline::{Within, enter, within};
+use crate::deadline::{Shared, Within};
 use crate::error::Rejected;
 
 /// Gives up a whole call that takes too long, and tells all inside how much time is left; see the
 /// [module docs](super) and [`deadline`](crate::deadline).
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline {
-    config: Config,
-}
+///
+/// Clones, and layers and services made from them, share the policy.
+#[derive(Debug, Clone)]
+pub struct Deadline(Arc<Shared>);
 
 impl Deadline {
+    /// The name of a deadline that was given none.
+    pub const NAME: &'static str = "deadline";
+
     /// Gives all attempts and waits together this much time.
     ///
     /// # Errors
     ///
-    /// When `limit` is zero.
+    /// When `limit` is out of range.
     pub fn new(limit: Duration) -> Result<Self, ConfigError> {
         Self::from_config(Config::new(limit))
     }
@@ -30,13 +34,41 @@ impl Deadline {
     /// All problems of the policy at once.
     pub fn from_config(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Self { config })
+        Ok(Self::named(Self::NAME.into(), config.limit))
+    }
+
+    /// The same for the service `name`, for events and metrics. It shares nothing with this one.
+    #[must_use]
+    pub fn with_name(self, name: impl Into<Arc<str>>) -> Self {
+        Self::named(name.into(), self.0.limit())
+    }
+
+    fn named(name: Arc<str>, limit: Duration) -> Self {
+        let metric = ("bowline.deadline.elapsed", "deadline");
+        Self(Arc::new(Shared::new(metric, name, limit)))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        self.0.name()
     }
 
     /// The policy.
     #[must_use]
-    pub const fn config(&self) -> &Config {
-        &self.config
+    pub fn config(&self) -> Config {
+        Config::new(self.0.limit())
+    }
+
+    /// Takes on another policy, for the calls that are made from now on.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the policy at once; nothing is changed then.
+    pub fn reconfigure(&self, config: Config) -> Result<(), ConfigError> {
+        config.check()?;
+        self.0.set_limit(config.limit);
+        Ok(())
     }
 
     /// Runs `call` for as long as it may take.
@@ -54,24 +86,23 @@ impl Deadline {
         Fut: Future<Output = Result<T, E>>,
         E: From<Rejected>,
     {
-        begin(self.config.limit, call).await
+        self.begin(self.0.limit(), call).await
     }
 
-    /// A Tower layer with this policy.
+    /// A Tower layer with this policy; every layer and service made from it shares it.
     #[must_use]
-    pub const fn layer(&self) -> DeadlineLayer {
-        DeadlineLayer::new(self.config)
+    pub fn layer(&self) -> DeadlineLayer {
+        DeadlineLayer::new(self.clone())
     }
-}
 
-/// Makes a call under its deadline.
-#[inline]
-pub(super) fn begin<F>(limit: Duration, call: impl FnOnce() -> F) -> Within<F> {
-    let mut end = None;
-    let scope = enter(limit, &mut end);
-    // The call is written to its place at once: to move a short one costs more than the rest.
-    let mut within = within(limit, call());
-    drop(scope);
-    within.begun(end);
-    within
+    #[inline]
+    pub(super) fn limit(&self) -> Duration {
+        self.0.limit()
+    }
+
+    /// Makes a call under its deadline.
+    #[inline]
+    pub(super) fn begin<F>(&self, limit: Duration, call: impl FnOnce() -> F) -> Within<F> {
+        Within::begin(limit, self.0.listener(), call)
+    }
 }

@@ -1,6 +1,8 @@
+use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -12,6 +14,7 @@ use bowline::error::{BoxError, Rejected};
 use bowline::rate::{Rate, RateLimiter};
 use bowline::retry::Retry;
 use bowline::timeout::{Deadline, Timeout};
+use tokio::task::LocalSet;
 use tokio::time::{Instant, advance, sleep};
 use tokio_test::{assert_pending, assert_ready_err};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
@@ -160,6 +163,46 @@ async fn a_task_of_its_own_has_none() {
         Ok::<_, BoxError>(spawned.await.unwrap())
     });
     assert_eq!(call.await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_of_a_local_set_that_a_call_drives_does_not_see_its_deadline() {
+    let local = LocalSet::new();
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let sees = Rc::clone(&seen);
+    let other = local.spawn_local(async move {
+        sees.borrow_mut().push(deadline::current());
+        tokio::task::yield_now().await;
+        // One of its own is not cut short by the other either, nor tells it when it was asked.
+        let own = async { Ok::<_, BoxError>(deadline::remaining()) };
+        sees.borrow_mut().push(deadline::current());
+        within(5 * SECOND, own).await.unwrap()
+    });
+    let began = Instant::now();
+    let call = within(SECOND, async {
+        let left = local.run_until(async {
+            let left = other.await.unwrap();
+            advance(SECOND / 2).await;
+            left
+        });
+        Ok::<_, BoxError>((left.await, deadline::current()))
+    });
+    let (left, own) = call.await.unwrap();
+    assert_eq!(left, Some(5 * SECOND));
+    assert_eq!(own, Some(began + SECOND));
+    assert_eq!(*seen.borrow(), [None; 2]);
+    assert_eq!(deadline::current(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_call_waits_for_in_its_own_task_sees_its_deadline() {
+    let call = within(SECOND, async {
+        let local = LocalSet::new();
+        let driven = local.run_until(async { deadline::remaining() }).await;
+        let joined = tokio::join!(async { deadline::remaining() }, async {});
+        Ok::<_, BoxError>([driven, joined.0])
+    });
+    assert_eq!(call.await.unwrap(), [Some(SECOND); 2]);
 }
 
 /// Without a runtime there is no timer: asking for one would panic.

@@ -1,18 +1,21 @@
+use std::cell::Cell;
 use std::future::{Future, pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bowline::backoff::{Backoff, Jitter};
 use bowline::breaker::{Breaker, State};
 use bowline::chaos::Chaos;
+use bowline::config::Ratio;
 use bowline::deadline::within;
 use bowline::error::{BoxError, Rejected};
 use bowline::fallback::Fallback;
 use bowline::hedge::Hedge;
-use bowline::timeout::{Deadline, Timeout};
+use bowline::timeout::{Config, Deadline, Timeout};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, advance, sleep};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok};
@@ -137,17 +140,22 @@ async fn the_earlier_of_attempt_and_deadline_ends_it_and_is_named() {
     let ends = |attempt: u32, total: u32| async move {
         let began = Instant::now();
         let attempt = Timeout::new(SECOND * attempt).unwrap();
-        // Asked inside, so that it is the attempt that ends.
+        let seen = Cell::new(None);
         let call = within(SECOND * total, async {
             let error = attempt.call(pending::<Answer>).await.unwrap_err();
-            Ok::<_, BoxError>(refusal(&error).clone())
+            seen.set(Some(refusal(&error).clone()));
+            Err::<(), _>(error)
         });
-        (call.await.unwrap(), began.elapsed())
+        let error = call.await.unwrap_err();
+        let ended = (refusal(&error).clone(), began.elapsed());
+        (seen.into_inner(), ended)
     };
     let after = |seconds: u32| (Rejected::elapsed(SECOND * seconds), SECOND * seconds);
-    assert_eq!(ends(2, 3).await, after(2));
-    assert_eq!(ends(3, 2).await, after(2));
-    assert_eq!(ends(2, 2).await, after(2));
+    let seen = |seconds: u32| Some(Rejected::elapsed(SECOND * seconds));
+    assert_eq!(ends(2, 3).await, (seen(2), after(2)));
+    assert_eq!(ends(2, 2).await, (seen(2), after(2)));
+    // What stands between sees no end of the attempt: it is dropped.
+    assert_eq!(ends(3, 2).await, (None, after(2)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,11 +165,10 @@ async fn a_later_attempt_gets_what_is_left_of_the_deadline() {
     let call = within(3 * SECOND, async {
         let first = attempt.call(pending::<Answer>).await.unwrap_err();
         assert_eq!(*refusal(&first), Rejected::elapsed(2 * SECOND));
-        let second = attempt.call(pending::<Answer>).await.unwrap_err();
-        assert_eq!(*refusal(&second), Rejected::elapsed(3 * SECOND));
-        Ok::<_, BoxError>(())
+        attempt.call(pending::<Answer>).await
     });
-    call.await.unwrap();
+    let second = call.await.unwrap_err();
+    assert_eq!(*refusal(&second), Rejected::elapsed(3 * SECOND));
     assert_eq!(began.elapsed(), 3 * SECOND);
 }
 
@@ -191,20 +198,130 @@ async fn attempts_that_are_too_slow_trip_the_breaker_around_them() {
     assert_eq!(breaker.state(), State::Closed);
 }
 
+/// Calls a service that takes so long, through a breaker between a deadline and a timeout.
+async fn call_hurried(breaker: &Breaker, deadline: Duration, takes: Duration) -> Answer {
+    let slow = service_fn(move |()| async move {
+        sleep(takes).await;
+        Ok(())
+    });
+    ServiceBuilder::new()
+        .layer(Deadline::new(deadline).unwrap().layer())
+        .layer(breaker.layer())
+        .layer(timeout().layer())
+        .service(slow)
+        .oneshot(())
+        .await
+}
+
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_the_deadline_ends_is_seen_by_the_breaker_between() {
+async fn a_caller_in_a_hurry_opens_the_breaker_for_nobody() {
+    let breaker = Breaker::builder("upstream").consecutive_failures(1);
+    let breaker = breaker.build().unwrap();
+    let (hurry, takes) = (Duration::from_millis(1), Duration::from_millis(20));
+    for _ in 0..100 {
+        let error = call_hurried(&breaker, hurry, takes).await.unwrap_err();
+        assert_eq!(*refusal(&error), Rejected::elapsed(hurry));
+    }
+    let seen = breaker.snapshot();
+    assert_eq!((seen.state, seen.failures), (State::Closed, 0));
+    call_hurried(&breaker, SECOND, takes).await.unwrap();
+
+    // The service's own time was up, at the same instant as the caller's: it was too slow.
+    let error = call_hurried(&breaker, SECOND, 2 * SECOND).await;
+    assert_eq!(*refusal(&error.unwrap_err()), Rejected::elapsed(SECOND));
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_in_a_hurry_neither_opens_nor_closes_and_gives_its_place_back() {
     let breaker = Breaker::builder("upstream")
         .consecutive_failures(1)
+        .probes(1)
+        .open_for(Backoff::constant(SECOND).jitter(Jitter::None))
         .build()
         .unwrap();
+    let takes = Duration::from_millis(20);
+    let error = call_hurried(&breaker, SECOND, 2 * SECOND).await;
+    assert!(error.is_err());
+    advance(SECOND).await;
+    for _ in 0..10 {
+        let hurry = Duration::from_millis(1);
+        let error = call_hurried(&breaker, hurry, takes).await.unwrap_err();
+        assert_eq!(*refusal(&error), Rejected::elapsed(hurry));
+        assert_eq!(breaker.state(), State::HalfOpen);
+    }
+    call_hurried(&breaker, SECOND, takes).await.unwrap();
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_longer_than_a_slow_call_takes_was_in_no_hurry() {
+    let slow = Duration::from_millis(500);
+    let breaker = Breaker::builder("upstream")
+        .consecutive_failures(1)
+        .slow_calls(Ratio::ONE, slow)
+        .build()
+        .unwrap();
+    let before = slow - Duration::from_millis(1);
+    assert!(call_hurried(&breaker, before, SECOND).await.is_err());
+    assert_eq!(breaker.state(), State::Closed);
+    assert!(call_hurried(&breaker, slow, SECOND).await.is_err());
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_around_the_deadline_sees_that_it_was_reached() {
+    let breaker = Breaker::builder("upstream").consecutive_failures(1);
+    let breaker = breaker.build().unwrap();
     let service = ServiceBuilder::new()
-        .layer(Deadline::new(SECOND).unwrap().layer())
         .layer(breaker.layer())
+        .layer(Deadline::new(SECOND).unwrap().layer())
         .layer(Timeout::new(5 * SECOND).unwrap().layer())
         .service(service_fn(|()| pending::<Answer>()));
-    let error = service.oneshot(()).await.unwrap_err();
-    assert_eq!(*refusal(&error), Rejected::elapsed(SECOND));
+    assert!(service.oneshot(()).await.is_err());
     assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_limit_holds_for_the_calls_that_all_make_from_then_on() {
+    let took = |call: BoxFuture| async move {
+        let began = Instant::now();
+        let error = call.await.unwrap_err();
+        assert_eq!(*refusal(&error), Rejected::elapsed(began.elapsed()));
+        began.elapsed()
+    };
+    type BoxFuture = Pin<Box<dyn Future<Output = Answer>>>;
+    let hung = service_fn(|()| pending::<Answer>());
+    let (attempt, whole) = (timeout(), Deadline::new(SECOND).unwrap());
+    let mut timed = attempt.clone().layer().layer(hung);
+    let mut bounded = whole.clone().layer().layer(hung);
+    let before: [BoxFuture; 2] = [Box::pin(timed.call(())), Box::pin(bounded.call(()))];
+    attempt.reconfigure(Config::new(2 * SECOND)).unwrap();
+    whole.reconfigure(Config::new(3 * SECOND)).unwrap();
+    for call in before {
+        assert_eq!(took(call).await, SECOND);
+    }
+    assert_eq!(took(Box::pin(timed.call(()))).await, 2 * SECOND);
+    assert_eq!(took(Box::pin(bounded.call(()))).await, 3 * SECOND);
+    let by_hand = (attempt.clone(), whole.clone());
+    let call = async move { by_hand.0.call(pending::<Answer>).await };
+    assert_eq!(took(Box::pin(call)).await, 2 * SECOND);
+    let call = async move { by_hand.1.call(pending::<Answer>).await };
+    assert_eq!(took(Box::pin(call)).await, 3 * SECOND);
+
+    let refused = attempt.reconfigure(Config::new(Duration::ZERO));
+    assert_eq!(refused.unwrap_err().problems()[0].field, "limit");
+    assert!(whole.reconfigure(Config::new(Duration::MAX)).is_err());
+    assert_eq!(attempt.config(), Config::new(2 * SECOND));
+    assert_eq!(whole.config(), Config::new(3 * SECOND));
+
+    let named = attempt.clone().with_name("upstream");
+    assert_eq!(
+        (&**attempt.name(), &**named.name()),
+        ("timeout", "upstream")
+    );
+    named.reconfigure(Config::new(SECOND)).unwrap();
+    assert_eq!(attempt.config().limit, 2 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,7 +382,7 @@ async fn the_timer_fires_also_while_the_call_is_always_busy() {
 }
 
 thread_local! {
-    static POLLS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+    static POLLS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Ends a test that would go on for ever if the timer never fired.
