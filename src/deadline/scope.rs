@@ -6,45 +6,13 @@ use tokio::time::Instant;
 
 use crate::clock::after;
 
+// The deadlines around what is polled on this thread now: a [`Scope`] in parts, all empty when there is
+// none. Most polls touch two or three of them, and each is one word or two at a fixed place.
 thread_local! {
-    /// The deadlines around what is polled on this thread now; all empty when there is none.
-    static CURRENT: Current = const {
-        Current {
-            counting: Cell::new(None),
-            idle: Cell::new(None),
-            began: Cell::new(None),
-            task: Cell::new(None),
-        }
-    };
-}
-
-/// A [`Scope`] in parts: most polls touch one or two of them.
-struct Current {
-    counting: Cell<Option<Instant>>,
-    idle: Cell<Option<Duration>>,
-    began: Cell<Option<Instant>>,
-    task: Cell<Option<Id>>,
-}
-
-impl Current {
-    #[inline]
-    fn get(&self) -> Option<Scope> {
-        let is_empty = self.idle.get().is_none() && self.counting.get().is_none();
-        (!is_empty).then(|| Scope {
-            counting: self.counting.get(),
-            idle: self.idle.get(),
-            began: self.began.get(),
-            task: self.task.get(),
-        })
-    }
-
-    #[inline]
-    fn set(&self, scope: Scope) {
-        self.counting.set(scope.counting);
-        self.idle.set(scope.idle);
-        self.began.set(scope.began);
-        self.task.set(scope.task);
-    }
+    static COUNTING: Cell<Option<Instant>> = const { Cell::new(None) };
+    static IDLE: Cell<Option<Duration>> = const { Cell::new(None) };
+    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+    static TASK: Cell<Option<Id>> = const { Cell::new(None) };
 }
 
 /// What the deadlines around a poll come to.
@@ -61,6 +29,26 @@ struct Scope {
 }
 
 impl Scope {
+    /// What is around this poll.
+    #[inline]
+    fn get() -> Option<Self> {
+        let (counting, idle) = (COUNTING.get(), IDLE.get());
+        let is_empty = counting.is_none() && idle.is_none();
+        (!is_empty).then(|| Self {
+            counting,
+            idle,
+            began: BEGAN.get(),
+            task: TASK.get(),
+        })
+    }
+
+    fn set(self) {
+        COUNTING.set(self.counting);
+        IDLE.set(self.idle);
+        BEGAN.set(self.began);
+        TASK.set(self.task);
+    }
+
     /// Of one deadline alone.
     const fn of(given: Duration, end: Option<Instant>, task: Option<Id>) -> Self {
         Self {
@@ -114,32 +102,41 @@ fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
 
 /// The earliest deadline around this poll. The clock is asked only if a deadline begins with it.
 pub(super) fn current(now: impl FnOnce() -> Instant) -> Option<Instant> {
-    CURRENT.with(|current| {
-        let mut scope = current.get()?;
-        if scope.task != try_id() {
-            return None;
-        }
-        scope.begin(now);
-        current.began.set(scope.began);
-        scope.end()
-    })
+    let mut scope = Scope::get()?;
+    if scope.task != try_id() {
+        return None;
+    }
+    scope.begin(now);
+    BEGAN.set(scope.began);
+    scope.end()
 }
 
 /// Sets a deadline of `given` on this thread until the guard is dropped. It ends at `end`; one without
 /// an end gets it as soon as somebody asks.
 #[inline]
 pub(crate) fn enter(given: Duration, end: &mut Option<Instant>) -> Guard<'_> {
-    let outer = CURRENT.with(|current| {
-        let task = try_id();
-        let outer = current.get();
-        let inside = outer.filter(|outer| outer.task == task);
-        current.set(match inside {
-            Some(outer) => outer.within(given, *end),
-            None => Scope::of(given, *end, task),
-        });
-        outer
-    });
+    let outer = Scope::get();
+    match outer {
+        Some(outer) => inside(outer, given, *end),
+        None => {
+            TASK.set(try_id());
+            match *end {
+                Some(at) => COUNTING.set(Some(at)),
+                None => IDLE.set(Some(given)),
+            }
+        }
+    }
     Guard { outer, given, end }
+}
+
+#[inline(never)]
+fn inside(outer: Scope, given: Duration, end: Option<Instant>) {
+    let task = try_id();
+    let scope = match outer.task == task {
+        true => outer.within(given, end),
+        false => Scope::of(given, end, task),
+    };
+    scope.set();
 }
 
 /// Puts back, when it is dropped, what was there before, also by a panic.
@@ -163,23 +160,21 @@ impl Guard<'_> {
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
-        CURRENT.with(|current| {
-            if let Some(began) = current.began.take() {
-                self.end.get_or_insert_with(|| after(began, self.given));
-                // The outer ones were asked as well.
-                if let Some(outer) = &mut self.outer
-                    && outer.task == current.task.get()
-                {
-                    outer.begin(|| began);
-                }
+        if let Some(began) = BEGAN.take() {
+            self.end.get_or_insert_with(|| after(began, self.given));
+            // The outer ones were asked as well.
+            if let Some(outer) = &mut self.outer
+                && outer.task == TASK.get()
+            {
+                outer.begin(|| began);
             }
-            match self.outer {
-                Some(outer) => current.set(outer),
-                None => {
-                    current.counting.set(None);
-                    current.idle.set(None);
-                }
+        }
+        match self.outer {
+            Some(outer) => outer.set(),
+            None => {
+                COUNTING.set(None);
+                IDLE.set(None);
             }
-        });
+        }
     }
 }

@@ -14,7 +14,13 @@ use crate::error::Rejected;
 /// A limit of zero drops what does not answer at once.
 #[must_use = "a future does nothing unless it is awaited"]
 pub const fn within<F>(limit: Duration, call: F) -> Within<F> {
-    Within::new(call, limit, None, Listener::nobody())
+    Within {
+        call: Some(call),
+        limit,
+        end: None,
+        listener: Listener::nobody(),
+        timer: Timer::idle(),
+    }
 }
 
 /// The answer of a call that has a deadline.
@@ -34,26 +40,22 @@ pub struct Within<F> {
 }
 
 impl<F> Within<F> {
-    const fn new(call: F, limit: Duration, end: Option<Instant>, listener: Listener) -> Self {
-        Self {
-            call: Some(call),
-            limit,
-            end,
-            listener,
-            timer: Timer::idle(),
-        }
-    }
-
     /// Makes a call under its deadline.
     #[inline]
     pub(crate) fn begin(limit: Duration, listener: Listener, call: impl FnOnce() -> F) -> Self {
         let mut end = None;
         let scope = enter(limit, &mut end);
         // The call is written to its place at once: to move a short one costs more than the rest.
-        let mut within = Self::new(call(), limit, None, listener);
-        drop(scope);
-        within.end = end;
-        within
+        Self {
+            call: Some(call()),
+            end: {
+                drop(scope);
+                end
+            },
+            limit,
+            listener,
+            timer: Timer::idle(),
+        }
     }
 }
 

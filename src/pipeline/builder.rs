@@ -1,8 +1,9 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::config::check_times;
 use super::core::Parts;
+use super::meters::Meters;
 use super::order::{Order, Stage};
 use super::{Config, Pipeline};
 use crate::breaker::Breaker;
@@ -108,14 +109,18 @@ impl Builder {
         });
         let own = own.and_then(|built| part("bulkhead", built, &mut problems));
         problems.into_result()?;
+        let deadline = |limit| Deadline::named(Arc::clone(&self.name), limit);
+        let attempt_timeout = |limit| Timeout::named(Arc::clone(&self.name), limit);
         Ok(Pipeline::new(Parts {
-            name: self.name,
-            deadline: self.deadline.map(Deadline::new).transpose()?,
+            deadline: self.deadline.map(deadline).transpose()?,
             retry: self.retry,
             rate_limit: self.rate_limit,
             breaker: self.breaker,
             bulkhead: self.bulkhead.or(own),
-            attempt_timeout: self.attempt_timeout.map(Timeout::new).transpose()?,
+            attempt_timeout: self.attempt_timeout.map(attempt_timeout).transpose()?,
+            meters: Meters::new(&self.name),
+            changing: Mutex::new(()),
+            name: self.name,
         }))
     }
 }

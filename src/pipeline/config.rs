@@ -6,8 +6,9 @@ use crate::config::{ConfigError, Problems, duration};
 use crate::timeout::check_limit;
 use crate::{breaker, budget, bulkhead, rate, retry};
 
-/// The policy of a pipeline as plain data, e.g. from a file. What is `None` is left out.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// The policy of a pipeline as plain data, e.g. from a file. What is `None` is left out, and so is what a
+/// file does not name, but for the budget of a retry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
@@ -16,9 +17,11 @@ pub struct Config {
     pub deadline: Option<Duration>,
     /// Whether and how to try again.
     pub retry: Option<retry::Config>,
-    /// What bounds the share of calls that are tried again; `None` leaves it to the attempts.
+    /// What bounds the share of calls that are tried again, by default a budget with its own defaults.
+    /// `None`, which is `"none"` in a file, leaves it to the attempts.
+    #[serde(with = "budget_or_none")]
     pub retry_budget: Option<budget::Config>,
-    /// How often the service may be asked.
+    /// How often the service may be asked, and how long an attempt may wait until it is.
     pub rate_limit: Option<rate::Config>,
     /// When to stop asking.
     pub breaker: Option<breaker::Config>,
@@ -41,11 +44,10 @@ impl Config {
         Self {
             deadline: Some(Self::DEADLINE),
             retry: Some(retry::Config::default()),
-            retry_budget: Some(budget::Config::default()),
-            rate_limit: None,
             breaker: Some(breaker::Config::default()),
             bulkhead: Some(bulkhead::Config::default()),
             attempt_timeout: Some(Self::ATTEMPT_TIMEOUT),
+            ..Self::default()
         }
     }
 
@@ -56,7 +58,12 @@ impl Config {
     /// All problems at once.
     pub fn check(&self) -> Result<(), ConfigError> {
         let mut problems = Problems::default();
-        check_times(self.deadline, self.attempt_timeout, &mut problems);
+        self.check_into(&mut problems);
+        problems.into_result()
+    }
+
+    pub(super) fn check_into(&self, problems: &mut Problems) {
+        check_times(self.deadline, self.attempt_timeout, problems);
         let parts = [
             ("retry", self.retry.as_ref().map(retry::Config::check)),
             (
@@ -78,7 +85,21 @@ impl Config {
                 problems.extend(part, error);
             }
         }
-        problems.into_result()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            deadline: None,
+            retry: None,
+            // Without a bound, retries make an outage out of a failure: who wants none has to say so.
+            retry_budget: Some(budget::Config::default()),
+            rate_limit: None,
+            breaker: None,
+            bulkhead: None,
+            attempt_timeout: None,
+        }
     }
 }
 
@@ -100,5 +121,55 @@ pub(super) fn check_times(
             duration::format(attempt),
             format!("at most the deadline, {}", duration::format(deadline)),
         );
+    }
+}
+
+/// The budget of a retry in a file: a policy, or the word that there is none.
+mod budget_or_none {
+    use std::fmt;
+
+    use serde::de::value::MapAccessDeserializer;
+    use serde::de::{Error, MapAccess, Unexpected, Visitor};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::budget;
+
+    const NONE: &str = "none";
+
+    pub(super) fn serialize<S: Serializer>(
+        budget: &Option<budget::Config>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match budget {
+            Some(budget) => budget.serialize(serializer),
+            None => serializer.serialize_str(NONE),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<budget::Config>, D::Error> {
+        deserializer.deserialize_any(BudgetOrNone)
+    }
+
+    struct BudgetOrNone;
+
+    impl<'de> Visitor<'de> for BudgetOrNone {
+        type Value = Option<budget::Config>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "the policy of a budget, or {NONE:?}")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            budget::Config::deserialize(MapAccessDeserializer::new(map)).map(Some)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+            match text {
+                NONE => Ok(None),
+                _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+            }
+        }
     }
 }

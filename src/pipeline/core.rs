@@ -1,8 +1,11 @@
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::builder::from_config;
+use super::future::ResponseFuture;
+use super::meters::{End, Meters};
+use super::witness::Witness;
 use super::{Builder, Config, PipelineLayer, Snapshot};
 use crate::breaker::Breaker;
 use crate::bulkhead::Bulkhead;
@@ -29,6 +32,20 @@ pub(super) struct Parts {
     pub(super) breaker: Option<Breaker>,
     pub(super) bulkhead: Option<Bulkhead>,
     pub(super) attempt_timeout: Option<Timeout>,
+    pub(super) meters: Meters,
+    /// Held while the policy changes, so that two do not mix.
+    pub(super) changing: Mutex<()>,
+}
+
+impl Parts {
+    /// Takes in how a call has ended.
+    pub(super) fn ended(&self, end: End) {
+        self.meters.ended(end);
+        if let End::Failure | End::Rejected = end {
+            let (pipeline, outcome) = (&*self.name, end.as_str());
+            tracing::debug!(name: "bowline.pipeline.failed", pipeline, outcome);
+        }
+    }
 }
 
 impl Pipeline {
@@ -101,10 +118,14 @@ impl Pipeline {
                 None => attempt(1).await,
             }
         };
-        match &self.0.deadline {
-            Some(deadline) => deadline.call(tried).await,
-            None => tried().await,
-        }
+        let bounded = async {
+            match &self.0.deadline {
+                Some(deadline) => deadline.call(tried).await,
+                None => tried().await,
+            }
+        };
+        let judge = |result: Result<&T, &E>| classifier.classify(result);
+        ResponseFuture::new(bounded, Witness::new(&self.0, || judge)).await
     }
 
     async fn attempt<C, F, Fut, T, E>(&self, classifier: &C, call: &F, number: u32) -> Result<T, E>
@@ -115,7 +136,7 @@ impl Pipeline {
         E: From<Rejected> + 'static,
     {
         if let Some(limiter) = &self.0.rate_limit {
-            limiter.try_acquire()?;
+            limiter.acquire().await?;
         }
         let timed = || async {
             match &self.0.attempt_timeout {
@@ -135,6 +156,18 @@ impl Pipeline {
         }
     }
 
+    /// Hands each part its policy of `config`. All that the parts have seen stays: the breaker its state,
+    /// the budget what was saved, the bulkhead who runs and waits. A part that is also in another pipeline
+    /// changes there as well. Calls meanwhile may meet some parts before and others after.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once, and nothing is changed then: those of the policy; a part that it has and the
+    /// pipeline was built without, or the other way round.
+    pub fn reconfigure(&self, config: &Config) -> Result<(), ConfigError> {
+        self.0.reconfigure(config)
+    }
+
     /// A Tower layer of all parts.
     #[must_use]
     pub fn layer(&self) -> PipelineLayer {
@@ -145,6 +178,12 @@ impl Pipeline {
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
         &self.0.name
+    }
+
+    /// The deadline of the whole call, if there is one.
+    #[must_use]
+    pub fn deadline(&self) -> Option<&Deadline> {
+        self.0.deadline.as_ref()
     }
 
     /// The retry, if there is one.
@@ -169,6 +208,12 @@ impl Pipeline {
     #[must_use]
     pub fn bulkhead(&self) -> Option<&Bulkhead> {
         self.0.bulkhead.as_ref()
+    }
+
+    /// The timeout of an attempt, if there is one.
+    #[must_use]
+    pub fn attempt_timeout(&self) -> Option<&Timeout> {
+        self.0.attempt_timeout.as_ref()
     }
 
     /// All there is to see of all parts, for an operations page.

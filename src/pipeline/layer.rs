@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
 use tower::Layer;
-use tower::util::{Either, option_layer};
 
 use super::core::Parts;
+use super::part::Behind;
+use super::{Part, PipelineService};
 use crate::breaker::{Breaker, BreakerLayer};
 use crate::bulkhead::{Bulkhead, BulkheadLayer};
 use crate::classify::AnyError;
-use crate::rate::{RateLimitLayer, RateLimiter};
+use crate::rate::{RateLimiter, WaitingLayer};
 use crate::retry::{AsClassified, CloneAll, Judge, Retry, RetryLayer};
 use crate::timeout::{Deadline, DeadlineLayer, Timeout, TimeoutLayer};
 
@@ -19,9 +20,6 @@ pub struct PipelineLayer<C = AnyError, P = AsClassified, R = CloneAll> {
     predicate: P,
     requests: R,
 }
-
-/// A service behind a part, or without it.
-type Behind<L, S> = Either<<L as Layer<S>>::Service, S>;
 
 impl PipelineLayer {
     pub(super) fn new(parts: Arc<Parts>) -> Self {
@@ -73,12 +71,12 @@ impl<C, P, R> PipelineLayer<C, P, R> {
 type Timed<S> = Behind<TimeoutLayer, S>;
 type Placed<S> = Behind<BulkheadLayer, Timed<S>>;
 type Broken<S, C> = Behind<BreakerLayer<C>, Placed<S>>;
-type Limited<S, C> = Behind<RateLimitLayer, Broken<S, C>>;
+type Limited<S, C> = Behind<WaitingLayer, Broken<S, C>>;
 type Tried<S, C, P, R> = Behind<RetryLayer<Judge<C, P>, R>, Limited<S, C>>;
 type Bounded<S, C, P, R> = Behind<DeadlineLayer, Tried<S, C, P, R>>;
 
 impl<S, C: Clone, P: Clone, R: Clone> Layer<S> for PipelineLayer<C, P, R> {
-    type Service = Bounded<S, C, P, R>;
+    type Service = PipelineService<Bounded<S, C, P, R>, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let parts = &*self.parts;
@@ -88,11 +86,13 @@ impl<S, C: Clone, P: Clone, R: Clone> Layer<S> for PipelineLayer<C, P, R> {
             let retry = retry.with_predicate(self.predicate.clone());
             retry.with_requests(self.requests.clone())
         };
-        let timed = option_layer(parts.attempt_timeout.as_ref().map(Timeout::layer)).layer(inner);
-        let placed = option_layer(parts.bulkhead.as_ref().map(Bulkhead::layer)).layer(timed);
-        let broken = option_layer(parts.breaker.as_ref().map(breaker)).layer(placed);
-        let limited = option_layer(parts.rate_limit.as_ref().map(RateLimiter::layer)).layer(broken);
-        let tried = option_layer(parts.retry.as_ref().map(retry)).layer(limited);
-        option_layer(parts.deadline.as_ref().map(Deadline::layer)).layer(tried)
+        let timed = Part::of(parts.attempt_timeout.as_ref().map(Timeout::layer), inner);
+        let placed = Part::of(parts.bulkhead.as_ref().map(Bulkhead::layer), timed);
+        let broken = Part::of(parts.breaker.as_ref().map(breaker), placed);
+        let limiter = parts.rate_limit.as_ref();
+        let limited = Part::of(limiter.map(RateLimiter::waiting_layer), broken);
+        let tried = Part::of(parts.retry.as_ref().map(retry), limited);
+        let bounded = Part::of(parts.deadline.as_ref().map(Deadline::layer), tried);
+        PipelineService::new(bounded, Arc::clone(&self.parts), self.classifier.clone())
     }
 }

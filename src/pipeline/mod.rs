@@ -13,9 +13,11 @@
 //!    out; the others stand in this order.
 //! 2. The deadline bounds everything, waits included, and all inside can see it. A retry begins no
 //!    attempt that could not end before it.
-//! 3. Each attempt takes from the rate limit, is let through by the breaker, and only then takes a
-//!    place in the bulkhead: what is rejected holds nothing.
-//! 4. An attempt that is too slow is a failure to the breaker, as it ends inside.
+//! 3. Each attempt takes from the rate limit, for which it waits as long as
+//!    [`max_wait`](crate::rate::Config::max_wait) lets it, is let through by the breaker, and only then takes
+//!    a place in the bulkhead: what is rejected holds nothing.
+//! 4. An attempt that is too slow is a failure to the breaker, as it ends inside. One that the deadline
+//!    ends, the pipeline's or a caller's, was given up: see [`timeout`](crate::timeout#how-it-decides).
 //! 5. Rejections of the inner patterns are ignored by the breaker, and the retry makes no further
 //!    attempt for them, but waits for an open breaker if there is time. The default classifier knows a
 //!    rejection as [`Rejected`](crate::error::Rejected) or boxed: an error enum of your own that holds one
@@ -41,6 +43,25 @@
 //! | `retry` with its budget, `breaker`, `bulkhead` | their own defaults |
 //! | `rate_limit` | none: how much is too much is for the service to say |
 //! | `attempt_timeout` | 3 s |
+//!
+//! In a [`Config`], e.g. from a file, there is what it names. A retry has a budget of the defaults also when
+//! the file names none: `retry_budget = "none"` leaves it to the attempts.
+//!
+//! # Telemetry
+//!
+//! | event | level | fields |
+//! |---|---|---|
+//! | `bowline.pipeline.failed` | debug | `pipeline`, `outcome`: failure, rejected |
+//!
+//! With the feature `metrics`, in the recorder that stands when the pipeline is built:
+//!
+//! | metric | kind | labels beside `pipeline` |
+//! |---|---|---|
+//! | `bowline.pipeline.calls` | counter: calls, not attempts | `outcome`: success, failure, ignored, rejected, cancelled |
+//!
+//! Rejected is a call that a part refused and no attempt made good; one that ran out of time is a failure,
+//! and so is one that panicked. The parts have metrics of their own. Those that the pipeline makes itself, by
+//! a [`Config`] all of them, have its name, but the retry, which has none.
 //!
 //! # Examples
 //!
@@ -82,12 +103,20 @@
 mod builder;
 mod config;
 mod core;
+pub mod future;
 mod layer;
+mod meters;
 mod order;
+mod part;
+mod service;
 mod snapshot;
+mod swap;
+mod witness;
 
 pub use builder::Builder;
 pub use config::Config;
 pub use core::Pipeline;
 pub use layer::PipelineLayer;
+pub use part::Part;
+pub use service::PipelineService;
 pub use snapshot::Snapshot;

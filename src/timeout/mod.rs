@@ -40,7 +40,7 @@
 //! # State shared between clones
 //!
 //! The policy: [`reconfigure`](Timeout::reconfigure) holds for the calls that all of them make from then on.
-//! Each call has its own time. One of [another name](Timeout::with_name) shares nothing.
+//! Each call has its own time.
 //!
 //! # Defaults
 //!
@@ -48,7 +48,7 @@
 //! |---|---|---|
 //! | `limit` | none, it must be given | above 0, at most 10 years |
 //! | `with_limits` | the same limit for each request | any, also 0 |
-//! | `with_name` | `timeout`, `deadline` | |
+//! | `named` | `timeout`, `deadline` | any |
 //!
 //! # Telemetry
 //!

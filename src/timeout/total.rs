@@ -33,19 +33,18 @@ impl Deadline {
     ///
     /// All problems of the policy at once.
     pub fn from_config(config: Config) -> Result<Self, ConfigError> {
-        config.check()?;
-        Ok(Self::named(Self::NAME.into(), config.limit))
+        Self::named(Self::NAME, config.limit)
     }
 
-    /// The same for the service `name`, for events and metrics. It shares nothing with this one.
-    #[must_use]
-    pub fn with_name(self, name: impl Into<Arc<str>>) -> Self {
-        Self::named(name.into(), self.0.limit())
-    }
-
-    fn named(name: Arc<str>, limit: Duration) -> Self {
+    /// The same under the name of the service, for events and metrics.
+    ///
+    /// # Errors
+    ///
+    /// When `limit` is out of range.
+    pub fn named(name: impl Into<Arc<str>>, limit: Duration) -> Result<Self, ConfigError> {
+        Config::new(limit).check()?;
         let metric = ("bowline.deadline.elapsed", "deadline");
-        Self(Arc::new(Shared::new(metric, name, limit)))
+        Ok(Self(Arc::new(Shared::new(metric, name.into(), limit))))
     }
 
     /// The name.

@@ -30,6 +30,7 @@ mod metrics;
 mod metrics_limits;
 mod oracle;
 mod pipeline;
+mod pipeline_config;
 mod rate;
 mod rate_layers;
 mod retry;

@@ -10,7 +10,7 @@ use bowline::error::{BoxError, Rejected};
 use bowline::pipeline::{Config, Pipeline};
 use bowline::rate::{Rate, RateLimiter};
 use bowline::retry::Retry;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use super::{SECOND, refusal};
@@ -32,6 +32,11 @@ fn breaker() -> Breaker {
 
 fn bulkhead(limit: u32) -> Bulkhead {
     Bulkhead::builder("billing").limit(limit).build().unwrap()
+}
+
+fn limiter() -> RateLimiter {
+    let limiter = RateLimiter::builder("billing").rate(Rate::per_second(1));
+    limiter.build().unwrap()
 }
 
 /// Calls `pipeline` as a function and as a layer, one after the other.
@@ -80,18 +85,58 @@ async fn attempts_that_are_too_slow_open_the_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deadline_ends_attempts_and_waits() {
+async fn the_deadline_ends_the_attempt_that_is_running_when_it_comes() {
     let limit = Duration::from_millis(2_500);
     let pipeline = Pipeline::builder("billing").deadline(limit).retry(retry());
-    let pipeline = pipeline.attempt_timeout(2 * SECOND).build().unwrap();
-    let began = Instant::now();
-    for result in both(&pipeline, pending).await {
-        assert!(matches!(
-            refusal(&result.unwrap_err()),
-            Rejected::Elapsed { .. }
-        ));
+    let pipeline = pipeline.build().unwrap();
+    let asked = AtomicU32::new(0);
+    // An attempt of a second, a wait of a second, and half of an attempt.
+    let fails_at_first = || {
+        let is_first = asked.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
+        async move {
+            match is_first {
+                true => sleep(SECOND).await,
+                false => pending().await,
+            }
+            Err(BoxError::from("down"))
+        }
+    };
+    for call in [0, 1] {
+        let began = Instant::now();
+        let result: Result<(), _> = match call {
+            0 => pipeline.run(|_attempt| fails_at_first()).await,
+            _ => {
+                let service = pipeline.layer().layer(service_fn(|()| fails_at_first()));
+                service.oneshot(()).await
+            }
+        };
+        assert_eq!(*refusal(&result.unwrap_err()), Rejected::elapsed(limit));
+        assert_eq!(began.elapsed(), limit);
     }
-    assert!(began.elapsed() <= 2 * limit);
+    assert_eq!(asked.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_the_deadline_would_cut_off_is_not_begun() {
+    let pipeline = Pipeline::builder("billing")
+        .deadline(Duration::from_millis(2_500))
+        .retry(retry())
+        .attempt_timeout(2 * SECOND)
+        .build()
+        .unwrap();
+    for call in [true, false] {
+        let began = Instant::now();
+        let result = match call {
+            true => pipeline.run(|_attempt| pending()).await,
+            false => {
+                let service = pipeline.layer().layer(service_fn(|()| pending()));
+                service.oneshot(()).await
+            }
+        };
+        let error: BoxError = Result::<(), _>::unwrap_err(result);
+        assert_eq!(*refusal(&error), Rejected::elapsed(2 * SECOND));
+        assert_eq!(began.elapsed(), 2 * SECOND);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,9 +180,12 @@ async fn what_is_rejected_by_the_breaker_takes_no_place() {
     let breaker = breaker();
     breaker.force_open();
     let asked = Arc::new(AtomicU32::new(0));
+    // The one place is taken: who asked for it first would be told so.
+    let places = bulkhead(1);
+    let taken = places.try_acquire().unwrap();
     let pipeline = Pipeline::builder("billing")
         .breaker(breaker)
-        .bulkhead(bulkhead(1));
+        .bulkhead(places);
     let pipeline = pipeline.build().unwrap();
     let counted = || {
         asked.fetch_add(1, Ordering::SeqCst);
@@ -150,7 +198,36 @@ async fn what_is_rejected_by_the_breaker_takes_no_place() {
         ));
     }
     assert_eq!(asked.load(Ordering::SeqCst), 0);
-    assert_eq!(pipeline.snapshot().bulkhead.unwrap().rejected, 0);
+    let places = pipeline.snapshot().bulkhead.unwrap();
+    assert_eq!((places.rejected, places.running), (0, 1));
+    drop(taken);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_rate_limit_rejects_is_not_seen_by_the_breaker_and_takes_no_place() {
+    let spent = RateLimiter::builder("billing").rate(Rate::per_minute(1));
+    let spent = spent.burst(1).build().unwrap();
+    spent.try_acquire().unwrap();
+    let breaker = breaker();
+    breaker.force_open();
+    let places = bulkhead(1);
+    let _taken = places.try_acquire().unwrap();
+    let pipeline = Pipeline::builder("billing")
+        .rate_limit(spent)
+        .breaker(breaker)
+        .bulkhead(places)
+        .build()
+        .unwrap();
+    for result in both(&pipeline, || async { Ok(()) }).await {
+        let error = result.unwrap_err();
+        assert!(
+            matches!(refusal(&error), Rejected::RateLimited { .. }),
+            "{error}"
+        );
+    }
+    let seen = pipeline.snapshot();
+    assert_eq!(seen.breaker.unwrap().rejected, 0);
+    assert_eq!(seen.bulkhead.unwrap().rejected, 0);
 }
 
 #[test]
@@ -158,13 +235,16 @@ fn every_wrong_order_and_every_part_that_comes_twice_is_refused() {
     let with = |stage: &str, builder: bowline::pipeline::Builder| match stage {
         "deadline" => builder.deadline(SECOND),
         "retry" => builder.retry(retry()),
+        "rate limit" => builder.rate_limit(limiter()),
         "breaker" => builder.breaker(breaker()),
         "bulkhead" => builder.bulkhead_limit(1),
-        _ => builder.attempt_timeout(SECOND),
+        "attempt timeout" => builder.attempt_timeout(SECOND),
+        other => panic!("no stage {other}"),
     };
     let stages = [
         "deadline",
         "retry",
+        "rate limit",
         "breaker",
         "bulkhead",
         "attempt timeout",
