@@ -3,6 +3,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::shared::Shared;
 use super::{Chaos, Config, NoFault};
 use crate::config::{ConfigError, Problems, Ratio};
 
@@ -71,12 +72,10 @@ impl<F> Builder<F> {
     /// All problems at once.
     pub fn build(self) -> Result<Chaos<F>, ConfigError> {
         let mut problems = Problems::default();
-        let rate = self.config.error_rate;
-        let has_errors = self.has_faults || rate == Ratio::ZERO;
-        problems.check(has_errors, "error_rate", rate, "0 without an error to give");
-        self.config.check_fields(&mut problems);
+        self.config.check_with(self.has_faults, &mut problems);
         problems.into_result()?;
-        Ok(Chaos::new(self.name, self.config, self.faults))
+        let shared = Shared::new(self.name, self.config, self.has_faults);
+        Ok(Chaos::new(shared, self.faults))
     }
 }
 

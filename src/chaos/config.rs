@@ -35,7 +35,21 @@ impl Config {
         problems.into_result()
     }
 
-    pub(super) fn check_fields(&self, problems: &mut Problems) {
+    /// Adds what is wrong with it to `problems`, for a chaos that has errors to give or none.
+    pub(super) fn check_with(&self, has_faults: bool, problems: &mut Problems) {
+        let rate = self.error_rate;
+        let has_errors = has_faults || rate == Ratio::ZERO;
+        problems.check(has_errors, "error_rate", rate, "0 without an error to give");
+        self.check_fields(problems);
+    }
+
+    /// Where the trace begins.
+    pub(super) fn rng(&self) -> fastrand::Rng {
+        self.seed
+            .map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)
+    }
+
+    fn check_fields(&self, problems: &mut Problems) {
         let Self {
             latency_min,
             latency_max,

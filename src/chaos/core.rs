@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::future::ResponseFuture;
 use super::shared::Shared;
 use super::{Builder, ChaosLayer, Config, Faults, Injection, NoFault, Snapshot};
+use crate::config::{ConfigError, Problems};
 
 /// Breaks calls on purpose, once it is switched on; see the [module docs](super).
 ///
@@ -23,11 +24,9 @@ impl Chaos {
 }
 
 impl<F> Chaos<F> {
-    pub(super) fn new(name: Arc<str>, config: Config, faults: F) -> Self {
-        Self {
-            shared: Arc::new(Shared::new(name, config)),
-            faults,
-        }
+    pub(super) fn new(shared: Shared, faults: F) -> Self {
+        let shared = Arc::new(shared);
+        Self { shared, faults }
     }
 
     /// Switches it on: **from now on calls break**.
@@ -105,8 +104,23 @@ impl<F> Chaos<F> {
 
     /// What it does once it is switched on.
     #[must_use]
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> Config {
         self.shared.config()
+    }
+
+    /// Takes on another policy from now on. It stays switched on or off as it is; the trace goes on where it
+    /// is, but begins anew with another seed.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the policy at once, a rate of errors without an error to give among them; nothing is
+    /// changed then.
+    pub fn reconfigure(&self, config: Config) -> Result<(), ConfigError> {
+        let mut problems = Problems::default();
+        config.check_with(self.shared.has_faults, &mut problems);
+        problems.into_result()?;
+        self.shared.reconfigure(config);
+        Ok(())
     }
 
     /// All there is to see, for an operations page.

@@ -31,7 +31,8 @@
 //!
 //! # State shared between clones
 //!
-//! The switch, the trace and the counters. Layers and services made from one [`Chaos`] share them.
+//! The policy, the switch, the trace and the counters. Layers and services made from one [`Chaos`] share
+//! them; [`reconfigure`](Chaos::reconfigure) changes the policy for all of them.
 //!
 //! # Defaults
 //!
@@ -49,6 +50,13 @@
 //! |---|---|---|
 //! | `bowline.chaos.switched` | warn | `chaos`, `enabled` |
 //! | `bowline.chaos.injected` | debug | `chaos`, `error`, `latency` |
+//!
+//! With the feature `metrics`, in the recorder that stands when the chaos is built:
+//!
+//! | metric | kind | labels beside `chaos` |
+//! |---|---|---|
+//! | `bowline.chaos.enabled` | gauge, 1 while it is switched on | |
+//! | `bowline.chaos.injected` | counter | `fault`: error, latency; a late error counts in both |
 //!
 //! # Examples
 //!
@@ -81,6 +89,7 @@ mod core;
 mod faults;
 pub mod future;
 mod layer;
+mod meters;
 mod service;
 mod shared;
 mod snapshot;

@@ -3,6 +3,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::meters::Meters;
 use super::{Backup, FailedOrRejected, FallbackLayer, FromFn, Keeping, Snapshot};
 use super::{Substitute, Value};
 use crate::classify::{Classify, Outcome};
@@ -16,11 +17,11 @@ pub struct Fallback<A> {
     substitute: A,
 }
 
-#[derive(Debug)]
 struct Counters {
     name: Arc<str>,
     used: AtomicU64,
     failed: AtomicU64,
+    meters: Meters,
 }
 
 impl<T: Clone> Fallback<Value<T>> {
@@ -67,8 +68,10 @@ impl<S, R> Fallback<Backup<S, R>> {
 impl<A> Fallback<A> {
     /// Answers with `substitute`.
     pub fn new(name: impl Into<Arc<str>>, substitute: A) -> Self {
+        let name = name.into();
         let counters = Counters {
-            name: name.into(),
+            meters: Meters::new(&name),
+            name,
             used: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         };
@@ -94,9 +97,28 @@ impl<A> Fallback<A> {
         Fut: Future<Output = Result<T, E>>,
         E: 'static,
     {
+        self.call_with(&FailedOrRejected, call).await
+    }
+
+    /// As [`call`](Self::call), judged by `classifier`: what it calls a failure has a fallback.
+    ///
+    /// # Errors
+    ///
+    /// The error of `call` if it is no failure, or that of the substitute.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the call, or the substitute's answer.
+    pub async fn call_with<C, F, Fut, T, E>(&self, classifier: &C, call: F) -> Result<T, E>
+    where
+        A: Substitute<(), T, E>,
+        C: Classify<T, E>,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
         let kept = self.substitute.keep(&());
         let result = call().await;
-        match self.judge(&FailedOrRejected, kept, result) {
+        match self.judge(classifier, kept, result) {
             Ok(substitute) => self.answered(substitute.await),
             Err(result) => result,
         }
@@ -145,8 +167,11 @@ impl<A> Fallback<A> {
             Outcome::Success | Outcome::Ignored => Err(result),
             Outcome::Failure(_) => {
                 let substitute = self.substitute.answer(kept, result)?;
-                let Counters { name, used, .. } = &*self.counters;
+                let Counters {
+                    name, used, meters, ..
+                } = &*self.counters;
                 used.fetch_add(1, Ordering::Relaxed);
+                meters.used.increment();
                 tracing::debug!(name: "bowline.fallback.used", fallback = &**name);
                 Ok(substitute)
             }
@@ -156,7 +181,15 @@ impl<A> Fallback<A> {
     /// Takes in what the substitute said.
     pub(super) fn answered<T, E>(&self, result: Result<T, E>) -> Result<T, E> {
         if result.is_err() {
-            self.counters.failed.fetch_add(1, Ordering::Relaxed);
+            let Counters {
+                name,
+                failed,
+                meters,
+                ..
+            } = &*self.counters;
+            failed.fetch_add(1, Ordering::Relaxed);
+            meters.failed.increment();
+            tracing::debug!(name: "bowline.fallback.failed", fallback = &**name);
         }
         result
     }
@@ -165,7 +198,7 @@ impl<A> Fallback<A> {
 impl<A> fmt::Debug for Fallback<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fallback")
-            .field("counters", &self.counters)
+            .field("name", &self.counters.name)
             .finish_non_exhaustive()
     }
 }

@@ -51,6 +51,14 @@
 //! | event | level | fields |
 //! |---|---|---|
 //! | `bowline.fallback.used` | debug | `fallback` |
+//! | `bowline.fallback.failed` | debug | `fallback` |
+//!
+//! With the feature `metrics`, in the recorder that stands when the fallback is made:
+//!
+//! | metric | kind | labels |
+//! |---|---|---|
+//! | `bowline.fallback.used` | counter: calls that the substitute answered, or was asked to | `fallback` |
+//! | `bowline.fallback.failed` | counter: those that got an error from it | `fallback` |
 //!
 //! # Examples
 //!
@@ -81,6 +89,7 @@ mod classifier;
 mod core;
 pub mod future;
 mod layer;
+mod meters;
 mod service;
 mod snapshot;
 mod substitute;

@@ -47,7 +47,9 @@ impl<C> Witness<C> {
         self.set_polled(true);
         let polled = poll();
         self.set_polled(false);
-        if let (Poll::Ready(result), Some(watched)) = (&polled, self.0.take()) {
+        if let Poll::Ready(result) = &polled
+            && let Some(watched) = self.0.take()
+        {
             let end = end(&watched.classifier, result.as_ref());
             watched.parts.ended(end);
         }

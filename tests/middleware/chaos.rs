@@ -237,3 +237,47 @@ fn every_problem_is_reported() {
         .build();
     assert_eq!(built.unwrap().config().error_rate, Ratio::HALF);
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_policy_goes_on_with_the_trace_and_switches_nothing_on() {
+    let both = trace(&half_of_all(7), 400);
+    let chaos = half_of_all(7);
+    let mut policy = chaos.config();
+    assert_eq!(policy.seed, Some(7));
+    let mut decided = trace(&chaos, 200);
+    policy.error_rate = Ratio::ZERO;
+    chaos.clone().reconfigure(policy).unwrap();
+    let calm = trace(&chaos, 100);
+    assert!(calm.iter().all(|injection| !injection.error));
+    decided.extend(calm.iter().zip(&both[200..]).map(|(calm, known)| {
+        assert_eq!(calm.latency, known.latency);
+        *known
+    }));
+    policy.error_rate = Ratio::HALF;
+    chaos.reconfigure(policy).unwrap();
+    decided.extend(trace(&chaos, 100));
+    assert_eq!(decided, both);
+    // Another seed is another trace, from its beginning.
+    policy.seed = Some(8);
+    chaos.reconfigure(policy).unwrap();
+    assert_eq!(trace(&chaos, 100), trace(&half_of_all(8), 100));
+    assert_eq!(chaos.snapshot().calls, 500);
+
+    chaos.disable();
+    policy.error_rate = Ratio::ONE;
+    chaos.reconfigure(policy).unwrap();
+    assert!(!chaos.is_enabled());
+    assert_eq!(chaos.call(|| ready(fine())).await.unwrap(), "fine");
+}
+
+#[test]
+fn another_policy_without_an_error_to_give_is_refused_and_changes_nothing() {
+    let chaos = Chaos::builder("upstream").build().unwrap();
+    let mut policy = Config::default();
+    policy.error_rate = Ratio::HALF;
+    policy.latency_rate = Ratio::HALF;
+    let error = chaos.reconfigure(policy).unwrap_err();
+    let fields: Vec<_> = error.problems().iter().map(|p| p.field.as_str()).collect();
+    assert_eq!(fields, ["error_rate", "latency_max"]);
+    assert_eq!(chaos.config(), Config::default());
+}

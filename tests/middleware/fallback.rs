@@ -226,3 +226,22 @@ async fn all_layers_of_a_fallback_count_together() {
     }
     assert_eq!(fallback.snapshot().used, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_function_may_be_judged_by_another_classifier() {
+    let fallback = Fallback::value("upstream", "instead");
+    let empty_too = |result: Result<&&'static str, &BoxError>| match result {
+        Ok(&"") => Outcome::Failure(Failure::Permanent),
+        Ok(_) => Outcome::Success,
+        Err(_) => Outcome::Ignored,
+    };
+    for (answer, expected) in [
+        (Ok(""), Some("instead")),
+        (Ok("fine"), Some("fine")),
+        (down(), None),
+    ] {
+        let answered = fallback.call_with(&empty_too, || ready(answer)).await;
+        assert_eq!(answered.ok(), expected);
+    }
+    assert_eq!(fallback.snapshot().used, 1);
+}

@@ -7,7 +7,7 @@ use bowline::classify::{Failure, Outcome};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 
 /// All series of `metric`, by their labels but the first, which is the name of the pattern.
-fn series(snapshotter: &Snapshotter, metric: &str) -> HashMap<String, f64> {
+pub(super) fn series(snapshotter: &Snapshotter, metric: &str) -> HashMap<String, f64> {
     let all = snapshotter.snapshot().into_vec();
     let of_metric = all
         .into_iter()
