@@ -3,7 +3,6 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use super::builder::from_config;
-use super::future::ResponseFuture;
 use super::meters::{End, Meters};
 use super::witness::Witness;
 use super::{Builder, Config, PipelineLayer, Snapshot};
@@ -118,14 +117,14 @@ impl Pipeline {
                 None => attempt(1).await,
             }
         };
-        let bounded = async {
-            match &self.0.deadline {
-                Some(deadline) => deadline.call(tried).await,
-                None => tried().await,
-            }
-        };
         let judge = |result: Result<&T, &E>| classifier.classify(result);
-        ResponseFuture::new(bounded, Witness::new(&self.0, || judge)).await
+        let mut witness = Witness::new(&self.0, || judge);
+        let result = match &self.0.deadline {
+            Some(deadline) => deadline.call(tried).await,
+            None => tried().await,
+        };
+        witness.tell(result.as_ref());
+        result
     }
 
     async fn attempt<C, F, Fut, T, E>(&self, classifier: &C, call: &F, number: u32) -> Result<T, E>
@@ -135,8 +134,11 @@ impl Pipeline {
         Fut: Future<Output = Result<T, E>>,
         E: From<Rejected> + 'static,
     {
-        if let Some(limiter) = &self.0.rate_limit {
-            limiter.acquire().await?;
+        if let Some(limiter) = &self.0.rate_limit
+            && let Some(reservation) = limiter.wait_for(1)?
+        {
+            // In a box: it is rare, and would make the future of every call as large.
+            Box::pin(reservation.wait()).await;
         }
         let timed = || async {
             match &self.0.attempt_timeout {

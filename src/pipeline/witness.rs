@@ -47,13 +47,21 @@ impl<C> Witness<C> {
         self.set_polled(true);
         let polled = poll();
         self.set_polled(false);
-        if let Poll::Ready(result) = &polled
-            && let Some(watched) = self.0.take()
-        {
-            let end = end(&watched.classifier, result.as_ref());
-            watched.parts.ended(end);
+        if let Poll::Ready(result) = &polled {
+            self.tell(result.as_ref());
         }
         polled
+    }
+
+    /// Tells what has come of a call.
+    #[inline]
+    pub(super) fn tell<T, E: 'static>(&mut self, result: Result<&T, &E>)
+    where
+        C: Classify<T, E>,
+    {
+        if let Some(watched) = self.0.take() {
+            watched.parts.ended(end(&watched.classifier, result));
+        }
     }
 
     fn set_polled(&mut self, is_polled: bool) {
@@ -67,7 +75,8 @@ impl<C> Drop for Witness<C> {
     #[inline]
     fn drop(&mut self) {
         if let Some(watched) = &self.0 {
-            let end = match watched.is_polled {
+            // One that is not polled through here is dropped by its panic.
+            let end = match watched.is_polled || std::thread::panicking() {
                 true => End::Failure,
                 false => End::Cancelled,
             };

@@ -224,7 +224,7 @@ impl RateLimiter {
     }
 
     /// A permit that is there now (`None`), or the place to wait for.
-    pub(super) fn wait_for(&self, permits: u32) -> Result<Option<Reservation>, Rejected> {
+    pub(crate) fn wait_for(&self, permits: u32) -> Result<Option<Reservation>, Rejected> {
         let now = self.now();
         let place = self.place(permits, now)?;
         Ok((place.end > now).then(|| Reservation::new(self.clone(), place)))
