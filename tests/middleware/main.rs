@@ -28,6 +28,7 @@ mod keyed_layer;
 mod metrics;
 #[cfg(feature = "metrics")]
 mod metrics_limits;
+#[cfg(feature = "metrics")]
 mod metrics_pipeline;
 mod oracle;
 mod pipeline;
