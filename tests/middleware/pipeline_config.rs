@@ -205,7 +205,7 @@ async fn another_policy_reaches_each_part_and_what_it_has_seen_stays() {
     }
     let new = config(
         r#"{"deadline": "20s", "retry": {"attempts": 2, "backoff": {"growth": "constant", "base": "1s", "jitter": "none"}},
-            "retry_budget": {"ratio": 0.0, "floor": 1, "capacity": 1}, "rate_limit": {"rate": "1/s", "burst": 5},
+            "retry_budget": {"ratio": 0.0, "floor": 1, "capacity": 1, "throttled_cost": 1}, "rate_limit": {"rate": "1/s", "burst": 5},
             "breaker": {"consecutive_failures": 4}, "bulkhead": {"limit": 7}, "attempt_timeout": "5s"}"#,
     );
     pipeline.reconfigure(&new).unwrap();

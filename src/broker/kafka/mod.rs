@@ -35,6 +35,7 @@ mod context;
 mod error;
 mod leave;
 mod metadata;
+mod partitions;
 mod publisher;
 mod queue;
 mod rebalance;

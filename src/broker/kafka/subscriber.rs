@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -19,7 +19,7 @@ use super::commit;
 use super::error::{BACKEND, config, error, interrupted};
 use super::leave::leave;
 use super::metadata::{self, ASK};
-use super::queue::{Found, Queue, Source, read};
+use super::partitions::Partitions;
 use super::rebalance::{Decision, Rebalances, give_up, list, number, take};
 use crate::broker::membership::{check, check_metadata};
 use crate::broker::{self, Assigned, Assignment, Commit, Polled, Start, TopicPartition};
@@ -37,24 +37,13 @@ pub struct Subscriber {
     driver: Option<Arc<Driver>>,
     topics: Vec<Arc<str>>,
     start: Start,
-    /// The partitions that are ours.
-    ours: HashMap<TopicPartition, Ours>,
-    last_epoch: u64,
-    /// Which of the partitions is looked into first, so that a busy one starves nobody.
-    turn: usize,
+    ours: Partitions,
     /// Partitions that are to be given back, and those of them that are not released yet.
     revoking: Option<(Vec<TopicPartition>, HashSet<TopicPartition>)>,
     /// Partitions that were decided to be ours and are not begun yet.
     beginning: Option<Beginning>,
     /// What the next poll fails with.
     failed: Option<Error>,
-}
-
-/// A partition that is ours.
-struct Ours {
-    epoch: u64,
-    queue: Queue,
-    paused: bool,
 }
 
 struct Beginning {
@@ -76,9 +65,7 @@ impl Subscriber {
             driver: None,
             topics: Vec::new(),
             start: Start::Earliest,
-            ours: HashMap::new(),
-            last_epoch: 0,
-            turn: 0,
+            ours: Partitions::default(),
             revoking: None,
             beginning: None,
             failed: None,
@@ -134,7 +121,7 @@ impl Subscriber {
             }
             Decision::Revoke(partitions) => {
                 self.abandon_beginning()?;
-                let ours = self.ours(&partitions);
+                let ours = self.ours.among(&partitions);
                 let left = ours.iter().map(|ours| ours.partition.clone()).collect();
                 self.revoking = Some((partitions, left));
                 if ours.is_empty() {
@@ -144,7 +131,7 @@ impl Subscriber {
             }
             Decision::Lost(partitions) => {
                 self.abandon_beginning()?;
-                let ours = self.ours(&partitions);
+                let ours = self.ours.among(&partitions);
                 for partition in &partitions {
                     self.ours.remove(partition);
                 }
@@ -177,7 +164,7 @@ impl Subscriber {
         let partitions = self.beginning.take().map(|begun| begun.partitions);
         let begun = partitions.into_iter().flatten().zip(begun);
         let assigned = begun.map(|(partition, begun)| {
-            Assigned::new(self.assigned(partition, begun.queue), begun.committed)
+            Assigned::new(self.ours.add(partition, begun.queue), begun.committed)
         });
         Ok(some(assigned.collect(), Polled::Assigned))
     }
@@ -187,11 +174,7 @@ impl Subscriber {
     fn join_again(&mut self) -> Result<Option<Polled>, Error> {
         let driver = Arc::clone(self.driver("poll")?);
         drop(driver.context().polling());
-        let lost: Vec<_> = self
-            .ours
-            .drain()
-            .map(|(partition, ours)| Assignment::new(partition, ours.epoch))
-            .collect();
+        let lost = self.ours.clear();
         if lost.is_empty() {
             return Ok(None);
         }
@@ -212,32 +195,6 @@ impl Subscriber {
             return Ok(());
         };
         take(&**self.driver("poll")?, &list(&partitions)).map_err(error("poll"))
-    }
-
-    fn assigned(&mut self, partition: TopicPartition, queue: Queue) -> Assignment {
-        self.last_epoch += 1;
-        let ours = Ours {
-            epoch: self.last_epoch,
-            queue,
-            paused: false,
-        };
-        self.ours.insert(partition.clone(), ours);
-        Assignment::new(partition, self.last_epoch)
-    }
-
-    fn ours(&self, partitions: &[TopicPartition]) -> Vec<Assignment> {
-        let ours = partitions.iter().filter_map(|partition| {
-            Some(Assignment::new(
-                partition.clone(),
-                self.ours.get(partition)?.epoch,
-            ))
-        });
-        ours.collect()
-    }
-
-    fn is_ours(&self, assignment: &Assignment) -> bool {
-        let ours = self.ours.get(&assignment.partition);
-        ours.is_some_and(|ours| ours.epoch == assignment.epoch)
     }
 
     fn fenced(assignment: &Assignment, operation: &'static str) -> Error {
@@ -265,7 +222,9 @@ impl Subscriber {
         commits: &[Commit],
     ) -> Result<Option<oneshot::Receiver<Result<(), Error>>>, Error> {
         check_metadata(BACKEND, self.metadata_limit(), commits)?;
-        let ended = commits.iter().find(|one| !self.is_ours(&one.assignment));
+        let ended = commits
+            .iter()
+            .find(|one| !self.ours.contain(&one.assignment));
         if let Some(ended) = ended {
             return Err(Self::fenced(&ended.assignment, "commit"));
         }
@@ -290,24 +249,6 @@ impl Subscriber {
 
     fn metadata_limit(&self) -> usize {
         usize::try_from(self.settings.max_metadata).unwrap_or(usize::MAX)
-    }
-
-    /// Waits for records of the partitions that are not paused, each time another one first.
-    async fn read(&mut self, driver: &Driver, max: NonZeroUsize) -> Found {
-        self.turn = self.turn.wrapping_add(1);
-        let flowing = self.ours.iter().filter(|(_, ours)| !ours.paused);
-        let mut sources: Vec<_> = flowing
-            .map(|(partition, ours)| Source {
-                partition,
-                epoch: ours.epoch,
-                reader: ours.queue.reader(),
-            })
-            .collect();
-        if !sources.is_empty() {
-            let first = self.turn % sources.len();
-            sources.rotate_left(first);
-        }
-        read(&mut driver.stream(), &mut sources, max.get()).await
     }
 }
 
@@ -368,7 +309,7 @@ impl broker::Subscriber for Subscriber {
             }
             let found = tokio::select! {
                 biased;
-                found = self.read(&driver, max) => found,
+                found = self.ours.read(&driver, max) => found,
                 // A decision came while there were no records.
                 () = driver.context().news.notified() => continue,
             };
@@ -406,7 +347,7 @@ impl broker::Subscriber for Subscriber {
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {
         for assignment in partitions {
-            if self.is_ours(assignment) {
+            if self.ours.contain(assignment) {
                 self.ours.remove(&assignment.partition);
             }
             if let Some((_, left)) = &mut self.revoking {
@@ -417,19 +358,15 @@ impl broker::Subscriber for Subscriber {
     }
 
     fn pause(&mut self, partition: &TopicPartition) {
-        if let Some(ours) = self.ours.get_mut(partition) {
-            ours.paused = true;
-        }
+        self.ours.set_paused(partition, true);
     }
 
     fn resume(&mut self, partition: &TopicPartition) {
-        if let Some(ours) = self.ours.get_mut(partition) {
-            ours.paused = false;
-        }
+        self.ours.set_paused(partition, false);
     }
 
     async fn seek(&mut self, assignment: &Assignment, offset: u64) -> Result<(), Error> {
-        if !self.is_ours(assignment) {
+        if !self.ours.contain(assignment) {
             return Err(Self::fenced(assignment, "seek"));
         }
         let mut target = TopicPartitionList::new();
@@ -461,7 +398,7 @@ impl broker::Subscriber for Subscriber {
 impl Subscriber {
     fn leave(&mut self, driver: Arc<Driver>) -> oneshot::Receiver<Infallible> {
         // Each queue holds the driver, and leaving waits until nobody else does.
-        self.ours.clear();
+        drop(self.ours.clear());
         let revoking = self.revoking.take().map(|(partitions, _)| partitions);
         let beginning = self.beginning.take().map(|begun| begun.partitions);
         leave(driver, beginning, revoking)
@@ -501,7 +438,7 @@ fn some<T>(partitions: Vec<T>, polled: fn(Vec<T>) -> Polled) -> Option<Polled> {
 impl fmt::Debug for Subscriber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("kafka::Subscriber")
-            .field("partitions", &self.ours.keys())
+            .field("partitions", &self.ours.names().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }
