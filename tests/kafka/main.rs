@@ -9,6 +9,7 @@
 )]
 
 mod consuming;
+mod interop;
 mod outages;
 mod refusals;
 

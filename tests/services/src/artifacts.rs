@@ -66,7 +66,7 @@ fn version(java: &Path) -> Option<u32> {
 
 /// The folder of jars in the user's cache, named by the pinned versions.
 fn fetched_jars() -> Result<Result<PathBuf, Missing>, Error> {
-    let Some(cache) = cache() else {
+    let Some(cache) = cache("bowline-kafka") else {
         return Ok(Err("neither HOME nor XDG_CACHE_HOME is set".to_owned()));
     };
     let mut pinned = DefaultHasher::new();
@@ -122,9 +122,10 @@ fn fetch(maven: &Path, cache: &Path, jars: &Path) -> Result<(), Error> {
     fs::rename(&libs, jars).map_err(failed)
 }
 
-fn cache() -> Option<PathBuf> {
+/// The folder `name` in the user's cache.
+pub(crate) fn cache(name: &str) -> Option<PathBuf> {
     let xdg = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || env::home_dir().map(|home| home.join(".cache"));
     let base = xdg.filter(|path| path.is_absolute()).or_else(home)?;
-    Some(base.join("bowline-kafka"))
+    Some(base.join(name))
 }
