@@ -52,7 +52,7 @@ impl Admission {
     }
 
     /// Holds back the later records of the key of `record`, which was admitted and failed then.
-    #[cfg(feature = "kafka")]
+    #[cfg(any(feature = "kafka", feature = "redis"))]
     pub(super) fn failed(&mut self, record: &Record) {
         let key = record.key.clone();
         self.failed

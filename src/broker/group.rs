@@ -42,7 +42,7 @@ pub(super) struct Claim {
 
 impl Group {
     /// The group that was stored as these parts.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "redis", feature = "sqlite"))]
     pub(super) fn from_parts(
         members: BTreeMap<Uuid, Member>,
         claims: BTreeMap<TopicPartition, Claim>,
@@ -56,13 +56,13 @@ impl Group {
     }
 
     /// The members.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "redis", feature = "sqlite"))]
     pub(super) fn members(&self) -> &BTreeMap<Uuid, Member> {
         &self.members
     }
 
     /// The partitions that somebody owns.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "redis", feature = "sqlite"))]
     pub(super) fn claims(&self) -> &BTreeMap<TopicPartition, Claim> {
         &self.claims
     }

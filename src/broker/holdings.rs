@@ -25,7 +25,7 @@ struct Holding {
 }
 
 /// A partition to read from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cursor {
     pub(super) partition: TopicPartition,
     pub(super) epoch: u64,
@@ -85,7 +85,7 @@ impl Holdings {
     }
 
     /// Whether nothing is held.
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "redis", feature = "sqlite"))]
     pub(super) fn is_empty(&self) -> bool {
         self.partitions.is_empty()
     }
@@ -115,6 +115,19 @@ impl Holdings {
             self.turn = turn + 1;
         }
         cursors
+    }
+
+    /// The partitions to read ahead from: a paused one goes on where it is, without a new start.
+    #[cfg(feature = "redis")]
+    pub(super) fn cursors(&self) -> impl Iterator<Item = Cursor> {
+        self.partitions
+            .iter()
+            .filter(|(_, held)| !held.revoking)
+            .map(|(partition, held)| Cursor {
+                partition: partition.clone(),
+                epoch: held.epoch,
+                next: held.next,
+            })
     }
 
     /// Notes that everything before `next` was handed out.

@@ -122,12 +122,16 @@ mod partitioner;
 mod publish_error;
 mod publisher;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 mod redrive;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod subscriber;
 mod topics;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{Redis, RedisSubscriber};
 pub use commit::{Assigned, Commit, Committed};
 pub use delivery::Delivery;
 pub use memory::{Memory, MemorySubscriber};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use ::redis::{Client, ErrorKind, RedisError, ServerErrorKind};
+use ::redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
+use ::redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind};
 
 use crate::error::{Error, Kind};
 
@@ -18,15 +18,43 @@ pub(crate) fn error(operation: &'static str) -> impl Fn(RedisError) -> Error {
 /// A connection to `url` that connects again when it is lost. Connecting and each command take at most
 /// `patience`.
 pub(crate) async fn connect(url: &str, patience: Duration) -> Result<ConnectionManager, Error> {
-    let error = error("connect");
-    let client = Client::open(url).map_err(&error)?;
-    let config = ConnectionManagerConfig::new()
+    manager(client(url)?, patience).await
+}
+
+/// What a connection to `url` is made from. Connects to nothing.
+pub(crate) fn client(url: &str) -> Result<Client, Error> {
+    Client::open(url).map_err(error("connect"))
+}
+
+/// As [`connect`], from a client.
+pub(crate) async fn manager(
+    client: Client,
+    patience: Duration,
+) -> Result<ConnectionManager, Error> {
+    ConnectionManager::new_with_config(client, config(patience))
+        .await
+        .map_err(error("connect"))
+}
+
+fn config(patience: Duration) -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
         .set_connection_timeout(Some(patience))
         .set_response_timeout(Some(patience))
-        .set_max_delay(Duration::from_secs(1));
-    ConnectionManager::new_with_config(client, config)
+        .set_max_delay(Duration::from_secs(1))
+}
+
+/// A connection for commands that block: an answer may take as long as it takes. It is not made anew
+/// when it is lost.
+pub(crate) async fn blocking(
+    client: &Client,
+    patience: Duration,
+) -> Result<MultiplexedConnection, RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(patience))
+        .set_response_timeout(None);
+    client
+        .get_multiplexed_async_connection_with_config(&config)
         .await
-        .map_err(error)
 }
 
 fn kind(error: &RedisError) -> Kind {
@@ -61,7 +89,8 @@ fn server_kind(kind: ServerErrorKind) -> Kind {
 
 fn extension_kind(error: &RedisError) -> Kind {
     match error.code() {
-        Some("OOM") => Kind::Full,
+        Some("OOM" | "MISCONF") => Kind::Full,
+        Some("NOREPLICAS") => Kind::Unavailable,
         Some("NOAUTH" | "WRONGPASS") => Kind::Unauthorized,
         Some("WRONGTYPE") => Kind::Conflict,
         Some("BUSY") => Kind::Contention,

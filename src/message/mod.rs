@@ -78,7 +78,7 @@
 //! ```
 
 mod attributes;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 pub(crate) mod blob;
 mod builders;
 mod check;

@@ -18,3 +18,5 @@ mod kafka;
 mod outbox;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod pools;
+#[cfg(feature = "redis")]
+mod redis_broker;
