@@ -103,14 +103,27 @@ impl Run<'_> {
         part
     }
 
-    /// How many partitions the topic of the record at `index` has.
+    /// How many partitions the topic of the record at `index` has. Asks again when it names one that
+    /// the topic does not have as far as we know.
     async fn count(&mut self, index: usize) -> Result<Option<NonZeroU32>, Error> {
-        let topic = &self.batch[index].topic;
-        if let Some(count) = self.counts.get(topic) {
-            return Ok(*count);
+        let Record {
+            topic, partition, ..
+        } = &self.batch[index];
+        let known = self.counts.get(topic).copied();
+        let count = match known {
+            Some(count) => count,
+            None => self.broker.count(topic, OPERATION).await?,
+        };
+        let fits = partition.is_none_or(|named| count.is_some_and(|count| named < count.get()));
+        let count = if fits || known.is_some() {
+            count
+        } else {
+            self.broker.forget_count(topic);
+            self.broker.count(topic, OPERATION).await?
+        };
+        if known.is_none() {
+            self.counts.insert(Arc::clone(topic), count);
         }
-        let count = self.broker.count(topic, OPERATION).await?;
-        self.counts.insert(Arc::clone(topic), count);
         Ok(count)
     }
 

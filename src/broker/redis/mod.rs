@@ -136,8 +136,13 @@ impl Redis {
     /// Cancel safe.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let client = client(url)?;
+        let mut connection = manager(client.clone(), Self::PATIENCE).await?;
+        // A server that wants a password takes a connection without one, and refuses the first command.
+        let ping = ::redis::cmd("PING");
+        let answered = ping.exec_async(&mut connection).await;
+        answered.map_err(error("connect"))?;
         Ok(Self {
-            connection: manager(client.clone(), Self::PATIENCE).await?,
+            connection,
             client,
             scripts: Arc::new(Scripts::new()),
             keys: Keys::new(Self::DEFAULT_PREFIX),

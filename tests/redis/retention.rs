@@ -1,0 +1,64 @@
+use std::num::NonZeroU64;
+
+use bowline::broker::{Publisher as _, Subscriber as _, Topics as _};
+
+use crate::{ONE, ask, commit, numbered, own_broker, owner, publish, read, shared_url};
+
+/// Redis deletes whole nodes of a stream, which have 100 entries unless it is told otherwise.
+const NODE: u64 = 100;
+
+#[tokio::test]
+async fn old_records_go_and_those_that_a_group_needs_stay() {
+    let (broker, keys) = own_broker().await;
+    let broker = broker.with_max_len(NonZeroU64::new(200).unwrap());
+    broker.create("t", ONE).await.expect("a new topic");
+    let url = shared_url().await;
+    let length = async || ask::<u64>(&url, &format!("XLEN {keys}:log:t:0")).await;
+
+    publish(&broker, 0..1_000).await;
+    assert!(
+        (200..=200 + NODE).contains(&length().await),
+        "{}",
+        length().await
+    );
+
+    let (mut subscriber, mine) = owner(&broker, "g").await;
+    let first = read(&mut subscriber, 1).await[0].position.offset;
+    publish(&broker, 1_000..2_000).await;
+    assert_eq!(length().await, 2_000 - first, "it has not committed yet");
+
+    commit(&mut subscriber, &mine[0].assignment, 1_500).await;
+    publish(&broker, 2_000..2_001).await;
+    assert!(
+        (501..=501 + NODE).contains(&length().await),
+        "{}",
+        length().await
+    );
+    subscriber.close().await.expect("closed");
+
+    let (mut subscriber, mine) = owner(&broker, "g").await;
+    assert_eq!(read(&mut subscriber, 501).await[0].position.offset, 1_500);
+    commit(&mut subscriber, &mine[0].assignment, 2_001).await;
+    publish(&broker, 2_001..2_002).await;
+    assert!(
+        (200..=200 + NODE).contains(&length().await),
+        "{}",
+        length().await
+    );
+}
+
+#[tokio::test]
+async fn offsets_grow_when_all_records_were_deleted() {
+    let (broker, keys) = own_broker().await;
+    broker.create("t", ONE).await.expect("a new topic");
+    publish(&broker, 0..10).await;
+    let () = ask(
+        &shared_url().await,
+        &format!("XTRIM {keys}:log:t:0 MAXLEN 0"),
+    )
+    .await;
+    let results = broker.publish(vec![numbered(10)]).await;
+    assert_eq!(results[0].as_ref().expect("acceptable").offset, Some(10));
+    let (mut subscriber, _) = owner(&broker, "g").await;
+    assert_eq!(read(&mut subscriber, 1).await[0].position.offset, 10);
+}
