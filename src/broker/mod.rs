@@ -1,8 +1,8 @@
 //! Brokers behind three small ports: [`Publisher`], [`Subscriber`] and [`Topics`].
 //!
 //! Services that call each other must all be up at the same time; services that leave each other
-//! records in a log need not. The same code should run on Kafka in production, on one file in
-//! development and in memory in a unit test, and hold the same guarantees on all three.
+//! records in a log need not. The same code should run on Kafka or Redis in production, on one file
+//! in development and in memory in a unit test, and hold the same guarantees on all of them.
 //!
 //! # How it decides
 //!
@@ -26,42 +26,60 @@
 //!
 //! The embedded brokers never delete a record: they are not for a stream that goes on for years. The
 //! SQLite broker does one publish or commit at a time and waits for the disk in each, so what it can
-//! do is set by the disk; a batch costs little more than a single record. To handle what is read, use
+//! do is set by the disk; a batch costs little more than a single record. The Redis broker keeps its
+//! records in memory, on one server: not for more than fits there, and not for what must survive every
+//! fail-over. To handle what is read, use
 //! a [`Consumer`](crate::consumer::Consumer): it commits what is done and nothing else. To publish a
 //! change of a database, use an [`outbox`](crate::outbox): a crash between the two loses one of them.
 //!
 //! # Guarantees
 //!
-//! | | [`Memory`] | `Sqlite` | `Kafka` |
-//! |---|---|---|---|
-//! | feature | none | `sqlite` | `kafka` |
-//! | processes | one | several, on one machine and one file | any |
-//! | acknowledged records survive a killed process | no | yes | yes |
-//! | ... a loss of power | no | yes, if the disk keeps what it confirms | yes, by replicas |
-//! | order | per partition | per partition | per partition |
-//! | delivery | at least once | at least once | at least once |
-//! | a dead member is replaced | at once | after its session timeout | after its session timeout |
-//! | old records | kept | kept | deleted after the topic's retention |
+//! | | [`Memory`] | `Sqlite` | `Redis` | `Kafka` |
+//! |---|---|---|---|---|
+//! | feature | none | `sqlite` | `redis` | `kafka` |
+//! | processes | one | several, on one machine and one file | any | any |
+//! | acknowledged records survive a killed process | no | yes | as far as the server's persistence | yes |
+//! | ... a loss of power | no | yes, if the disk keeps what it confirms | with `appendfsync always` | yes, by replicas |
+//! | ... a fail-over | | | those that the replica has: `with_replicas` | yes, by replicas |
+//! | order | per partition | per partition | per partition | per partition |
+//! | delivery | at least once | at least once | at least once | at least once |
+//! | a dead member is replaced | at once | after its session timeout | after its session timeout | after its session timeout |
+//! | a waiting poll is woken | at once | at once in its process, else within 100 ms | at once | at once |
+//! | old records | kept | kept | kept, or `with_max_len` and only what all groups have committed | deleted after the topic's retention |
 //!
-//! Clones of [`Memory`] and `Sqlite` are the same broker, those of a Kafka publisher share its
-//! connection. A subscriber is one member of one group and has no clones.
+//! Clones of [`Memory`] and `Sqlite` are the same broker, those of `Redis` and of a Kafka publisher share
+//! its connection. A subscriber is one member of one group and has no clones.
 //!
 //! Every back-end passes the conformance suite in `testkit::broker`, which is there for brokers of
 //! your own too.
 //!
 //! # Defaults
 //!
-//! | option of the embedded brokers | default | range |
+//! | option of the embedded brokers and of Redis | default | range |
 //! |---|---|---|
 //! | `with_session_timeout` | 10 s | any |
 //! | `with_max_record` | 1 MiB of key, headers and payload | any |
 //! | [`Subscriber::max_metadata`] | 4 KiB, as in Kafka | fixed |
 //!
+//! | option of Redis alone | default | range |
+//! |---|---|---|
+//! | `with_prefix` | `bowline:broker` | any |
+//! | `with_max_len` | none: nothing is deleted | 1 record per partition or more |
+//! | `with_replicas` | none: not waited for | 1 or more, for 500 ms |
+//!
 //! Those of Kafka are in its `Config`.
 //!
 //! # Telemetry
 //!
-//! The embedded brokers tell nothing but their answers. Kafka's clients, by their module:
+//! The embedded brokers tell nothing but their answers. Redis, by its module:
+//!
+//! | what | level | fields |
+//! |---|---|---|
+//! | the server was started anew, the member joins again | info | `group` |
+//! | the log ends before the commit | warn | `partition`, `next`, `end` |
+//! | the headers of a record cannot be read (SQLite too) | warn | `partition`, `offset`, `error` |
+//!
+//! Kafka's clients, by theirs:
 //!
 //! | what | level | fields |
 //! |---|---|---|

@@ -1,8 +1,11 @@
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 use bowline::broker::{Publisher as _, Subscriber as _, Topics as _};
+use bowline::error::Kind;
+use tokio::time::timeout;
 
-use crate::{ONE, ask, commit, numbered, own_broker, owner, publish, read, shared_url};
+use crate::{ONE, PATIENCE, ask, commit, numbered, own_broker, owner, publish, read, shared_url};
 
 /// Redis deletes whole nodes of a stream, which have 100 entries unless it is told otherwise.
 const NODE: u64 = 100;
@@ -61,4 +64,40 @@ async fn offsets_grow_when_all_records_were_deleted() {
     assert_eq!(results[0].as_ref().expect("acceptable").offset, Some(10));
     let (mut subscriber, _) = owner(&broker, "g").await;
     assert_eq!(read(&mut subscriber, 1).await[0].position.offset, 10);
+}
+
+#[tokio::test]
+async fn a_group_that_was_deleted_holds_nothing_back() {
+    let (broker, keys) = own_broker().await;
+    let broker = broker.with_max_len(NonZeroU64::new(100).unwrap());
+    broker.create("t", ONE).await.expect("a new topic");
+    assert!(!broker.delete_group("g").await.expect("nothing to do"));
+    let (subscriber, _) = owner(&broker, "g").await;
+    let error = broker.delete_group("g").await.expect_err("in use");
+    assert_eq!(error.kind(), Kind::Conflict);
+    subscriber.close().await.expect("closed");
+
+    publish(&broker, 0..1_000).await;
+    let url = shared_url().await;
+    let length = async || ask::<u64>(&url, &format!("XLEN {keys}:log:t:0")).await;
+    assert_eq!(length().await, 1_000);
+    assert!(broker.delete_group("g").await.expect("no members"));
+    publish(&broker, 1_000..1_001).await;
+    assert!(length().await <= 100 + NODE, "{}", length().await);
+    let left: Vec<String> = ask(&url, &format!("KEYS {keys}*")).await;
+    assert_eq!(left.len(), 2, "the topic and its log: {left:?}");
+}
+
+#[tokio::test]
+async fn a_dead_member_does_not_keep_its_group_from_being_deleted() {
+    let (broker, _) = own_broker().await;
+    let broker = broker.with_session_timeout(Duration::from_millis(10));
+    broker.create("t", ONE).await.expect("a new topic");
+    drop(owner(&broker, "g").await);
+    let deleted = async {
+        while let Err(error) = broker.delete_group("g").await {
+            assert_eq!(error.kind(), Kind::Conflict);
+        }
+    };
+    timeout(PATIENCE, deleted).await.expect("it is overdue");
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ::redis::aio::ConnectionManager;
-use ::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, Value, cmd};
+use ::redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::Redis;
+use super::part::{Answer, Failed, Part};
 use super::reply::server_error;
 use crate::broker::admission::Admission;
 use crate::broker::membership::millis;
@@ -16,7 +17,7 @@ use crate::driver::redis::{BACKEND, error, manager};
 use crate::error::{Error, Kind};
 use crate::message::blob;
 
-const OPERATION: &str = "publish";
+pub(super) const OPERATION: &str = "publish";
 
 /// The most records, and about the most bytes, of one script: the server does nothing else meanwhile.
 const MOST_RECORDS: usize = 1_000;
@@ -60,22 +61,6 @@ struct Run<'a> {
     /// How often a topic was not as we knew it.
     stale: u32,
     outcomes: Vec<Option<Outcome>>,
-}
-
-/// Records for one script.
-#[derive(Default)]
-struct Part {
-    partitions: Vec<Place>,
-    by_name: HashMap<TopicPartition, usize>,
-    /// Indices in the batch and in `partitions`, and the headers.
-    records: Vec<(usize, usize, bytes::Bytes)>,
-    bytes: usize,
-}
-
-struct Place {
-    partition: TopicPartition,
-    /// How many partitions the topic has, as far as we know.
-    count: u32,
 }
 
 impl Run<'_> {
@@ -165,7 +150,7 @@ impl Run<'_> {
     }
 
     async fn call(&self, part: &Part) -> Result<Answer, Failed> {
-        let command = self.command(part);
+        let command = part.command(self.broker, self.batch);
         let replicated = match &self.broker.replicas {
             None => None,
             Some(wait) => {
@@ -184,7 +169,7 @@ impl Run<'_> {
             answer => answer,
         };
         let (answer, replicas) = answer.map_err(Failed::new)?;
-        let answer = Answer::from_redis_value(answer)
+        let answer = Answer::read(answer)
             .map_err(|source| Failed::Unknown(error(OPERATION)(source.into())))?;
         match (replicated, replicas) {
             (Some((least, _)), Some(have)) if have < least.get() && answer.appended > 0 => {
@@ -214,41 +199,6 @@ impl Run<'_> {
             .arg(millis(Redis::REPLICATION));
         let (answer, replicas) = both.query_async(&mut connection).await?;
         Ok((answer, Some(replicas)))
-    }
-
-    fn command(&self, part: &Part) -> Cmd {
-        let keys = &self.broker.keys;
-        let mut command = cmd("EVALSHA");
-        command
-            .arg(self.broker.scripts.append.get_hash())
-            .arg(3 * part.partitions.len());
-        for Place { partition, .. } in &part.partitions {
-            command
-                .arg(keys.topic(&partition.topic))
-                .arg(keys.log(partition))
-                .arg(keys.done(partition));
-        }
-        command.arg(self.broker.max_len.map_or(0, Into::into));
-        for Place { partition, count } in &part.partitions {
-            command.arg(partition.partition).arg(count);
-        }
-        for (index, place, headers) in &part.records {
-            let record = &self.batch[*index];
-            let headers = (!headers.is_empty()).then_some(headers);
-            let fields = [
-                ("k", record.key.as_ref()),
-                ("h", headers),
-                ("p", record.payload.as_ref()),
-            ];
-            let values = fields.iter().filter(|(_, value)| value.is_some()).count() * 2;
-            command.arg(place + 1).arg(values);
-            for (name, value) in fields {
-                if let Some(value) = value {
-                    command.arg(name).arg(&**value);
-                }
-            }
-        }
-        command
     }
 
     /// Takes note of what was appended. Records that were not are tried again, unless their partition
@@ -298,76 +248,6 @@ impl Run<'_> {
     fn fail(&mut self, index: usize, failed: PublishError) {
         self.admission.failed(&self.batch[index]);
         self.outcomes[index] = Some(Err(failed));
-    }
-}
-
-impl Part {
-    /// The index of `partition` among those of this part.
-    fn place(&mut self, partition: TopicPartition, count: u32) -> usize {
-        let places = &mut self.partitions;
-        *self
-            .by_name
-            .entry(partition)
-            .or_insert_with_key(|partition| {
-                places.push(Place {
-                    partition: partition.clone(),
-                    count,
-                });
-                places.len() - 1
-            })
-    }
-}
-
-/// What the script has done.
-struct Answer {
-    /// The partition that could not be appended to.
-    broken: Option<usize>,
-    problem: String,
-    appended: usize,
-    /// The offset of the first record of each partition.
-    firsts: Vec<u64>,
-}
-
-impl Answer {
-    fn from_redis_value(value: Value) -> Result<Self, ::redis::ParsingError> {
-        let mut values = Vec::<Value>::from_redis_value(value)?.into_iter();
-        let mut next = || values.next().unwrap_or(Value::Nil);
-        let broken = usize::from_redis_value(next())?.checked_sub(1);
-        let problem = String::from_redis_value(next())?;
-        let appended = usize::from_redis_value(next())?;
-        let firsts = values
-            .map(u64::from_redis_value)
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            broken,
-            problem,
-            appended,
-            firsts,
-        })
-    }
-}
-
-/// A script did not answer as it should.
-enum Failed {
-    NotSent(Error),
-    Unknown(Error),
-}
-
-impl Failed {
-    /// What the server refuses it has not begun, and a connection that was refused has sent nothing.
-    fn new(source: RedisError) -> Self {
-        let refused = match source.kind() {
-            ErrorKind::Io | ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
-                source.is_connection_refusal()
-            }
-            _ => true,
-        };
-        let error = error(OPERATION)(source);
-        if refused {
-            Self::NotSent(error)
-        } else {
-            Self::Unknown(error)
-        }
     }
 }
 

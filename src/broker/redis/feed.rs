@@ -135,7 +135,7 @@ impl Feed {
             pending.revision == revision
                 && cursors
                     .iter()
-                    .all(|cursor| pending.cursors.contains(cursor))
+                    .all(|cursor| find(&pending.cursors, &cursor.partition) == Some(cursor))
         };
         if !self.pending.as_ref().is_some_and(covers) {
             if self.pending.take().is_some() {
@@ -167,7 +167,7 @@ impl Feed {
     fn missing(&mut self, mut cursors: Vec<Cursor>) -> Vec<Cursor> {
         let stock = &mut self.stock;
         stock.retain(|partition, stock| {
-            let wanted = cursors.iter().find(|cursor| cursor.partition == *partition);
+            let wanted = find(&cursors, partition);
             wanted.is_some_and(|cursor| stock.fits(cursor) && !stock.records.is_empty())
         });
         cursors.retain(|cursor| !stock.contains_key(&cursor.partition));
@@ -287,6 +287,12 @@ impl Stock {
     fn fits(&self, cursor: &Cursor) -> bool {
         self.epoch == cursor.epoch && self.from == cursor.next
     }
+}
+
+/// The cursor in `partition` among `cursors`, which are in the order of their partitions.
+fn find<'a>(cursors: &'a [Cursor], partition: &TopicPartition) -> Option<&'a Cursor> {
+    let found = cursors.binary_search_by(|cursor| cursor.partition.cmp(partition));
+    cursors.get(found.ok()?)
 }
 
 impl fmt::Debug for Feed {

@@ -63,6 +63,31 @@ where
     Err(Error::new(Kind::Contention, BACKEND, operation).with_detail(detail))
 }
 
+/// Deletes all that is known of `group`, unless it has members; `false` when there is nothing.
+pub(super) async fn delete(broker: &Redis, group: &str) -> Result<bool, Error> {
+    const OPERATION: &str = "delete group";
+    // Those who are overdue are no members.
+    change(broker, group, Uuid::nil(), OPERATION, |group, now| {
+        group.touch(Uuid::nil(), now);
+    })
+    .await?;
+    let keys = &broker.keys;
+    let mut call = broker.scripts.delete.prepare_invoke();
+    call.key(keys.members(group))
+        .key(keys.been(group))
+        .key(keys.revision(group))
+        .key(keys.seen(group))
+        .key(keys.claims(group))
+        .key(keys.changes(group))
+        .arg(group);
+    let been: i64 = broker.run(&call, OPERATION).await?;
+    if been < 0 {
+        let detail = format!("group {group} has members");
+        return Err(Error::new(Kind::Conflict, BACKEND, OPERATION).with_detail(detail));
+    }
+    Ok(been > 0)
+}
+
 struct Loaded {
     group: Group,
     /// As it is stored.

@@ -56,6 +56,12 @@ impl Keys {
         self.name("changes", group)
     }
 
+    /// A hash: the partitions that a group was ever assigned, as the names of what it has done there and
+    /// of the log.
+    pub(super) fn been(&self, group: &str) -> String {
+        self.name("been", group)
+    }
+
     fn name(&self, what: &str, name: &str) -> String {
         format!("{}:{what}:{name}", self.0)
     }

@@ -1,9 +1,11 @@
 //! A broker on Redis Streams.
 
 mod append;
+mod commits;
 mod feed;
 mod groups;
 mod keys;
+mod part;
 mod reply;
 mod scripts;
 mod subscriber;
@@ -114,10 +116,11 @@ impl Redis {
     /// How long a member may go without polling: 10 s.
     pub const DEFAULT_SESSION_TIMEOUT: Duration = membership::DEFAULT_SESSION_TIMEOUT;
 
-    /// How long a connection or an answer may take: well short of a third of the usual session.
-    const PATIENCE: Duration = Duration::from_secs(1);
+    /// How long a connection or an answer may take: enough for 4 MiB on a slow line, and two signs of
+    /// life that get none fit into the usual session.
+    const PATIENCE: Duration = Duration::from_secs(2);
 
-    /// How long replicas may take: half the time an answer may, so that there is one.
+    /// How long replicas may take: well short of the time that an answer may, so that there is one.
     const REPLICATION: Duration = Duration::from_millis(500);
 
     /// Connects to `url`, e.g. `redis://localhost:6379`. Lost connections are made anew.
@@ -180,7 +183,7 @@ impl Redis {
 
     /// Lets publishing through this handle delete old records, so that a partition keeps about `records`
     /// of them, and at least as many. What a known group has not committed is never deleted: a group is
-    /// known once it was assigned the partition, and for ever. Without this nothing is ever deleted.
+    /// known once it was assigned the partition, and until it is [deleted](Self::delete_group). Without this nothing is ever deleted.
     #[must_use]
     pub fn with_max_len(mut self, records: NonZeroU64) -> Self {
         self.max_len = Some(records);
@@ -203,6 +206,20 @@ impl Redis {
     #[must_use]
     pub fn subscriber(&self) -> RedisSubscriber {
         RedisSubscriber::new(self.clone())
+    }
+
+    /// Deletes a group that has no members, with its commits: it begins anew when it is joined again, and
+    /// holds no records back from deletion until then. `false` when it was not known.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when it has members, and those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the group is there with all that belongs to it, or gone.
+    pub async fn delete_group(&self, group: &str) -> Result<bool, Error> {
+        groups::delete(self, group).await
     }
 
     async fn run<T: FromRedisValue>(

@@ -11,6 +11,7 @@ pub(super) struct Scripts {
     pub(super) touch: Script,
     pub(super) assign: Script,
     pub(super) commit: Script,
+    pub(super) delete: Script,
 }
 
 impl Scripts {
@@ -23,6 +24,7 @@ impl Scripts {
             touch: Script::new(TOUCH),
             assign: Script::new(ASSIGN),
             commit: Script::new(COMMIT),
+            delete: Script::new(DELETE),
         }
     }
 }
@@ -173,14 +175,15 @@ end
     };
 }
 
-/// KEYS: of each partition its topic, how far groups have come, and its log. ARGV: the group, 1 when
-/// it begins at the end of a log or 0, the numbers of the partitions. Returns of each the offset of
+/// KEYS: where the group has been, of each partition its topic, how far groups have come, and its log.
+/// ARGV: the group, 1 when it begins at the end of a log or 0, the numbers of the partitions. Returns of each the offset of
 /// its next record, and how far the group has come, empty when it never committed.
 const ASSIGN: &str = with_native_group!(
     r"
 local group, found = ARGV[1], {}
-for i = 1, #KEYS / 3 do
-  local topic, done, log = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]
+for i = 1, (#KEYS - 1) / 3 do
+  local topic, done, log = KEYS[3 * i - 1], KEYS[3 * i], KEYS[3 * i + 1]
+  redis.call('HSET', KEYS[1], done, log)
   local last = redis.call('HGET', topic, ARGV[2 + i]) or '0'
   local next = redis.call('HGET', done, group) or ''
   if next == '' then
@@ -212,3 +215,18 @@ end
 return 0
 "
 );
+
+/// KEYS: members, where the group has been, revision, signs of life, claims, changes. ARGV: the group.
+/// Returns -1 when it has members, else how many partitions it has been in.
+///
+/// The keys of those partitions are in the slot of the others.
+const DELETE: &str = r"
+if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
+local been = redis.call('HGETALL', KEYS[2])
+for i = 1, #been, 2 do
+  redis.call('HDEL', been[i], ARGV[1])
+  redis.pcall('XGROUP', 'DESTROY', been[i + 1], ARGV[1])
+end
+for i = 2, 6 do redis.call('DEL', KEYS[i]) end
+return #been / 2
+";

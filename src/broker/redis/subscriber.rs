@@ -8,16 +8,14 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::feed::{Feed, Woken};
-use super::{Redis, groups};
+use super::{Redis, commits, groups};
 use crate::broker::admission::unknown_topic;
 use crate::broker::group::{Group, Member};
 use crate::broker::holdings::{Change, Claims, Holdings, fenced};
 use crate::broker::membership::{self, MAX_METADATA, Membership, check_metadata, not_subscribed};
-use crate::broker::{
-    Assigned, Assignment, Commit, Committed, Polled, Start, Subscriber, TopicPartition,
-};
+use crate::broker::{Assigned, Assignment, Commit, Polled, Start, Subscriber, TopicPartition};
 use crate::driver::redis::{BACKEND, error};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// A member of a group of a [`Redis`](crate::broker::Redis) broker.
 ///
@@ -111,6 +109,10 @@ impl RedisSubscriber {
             group.leave(id);
         })
         .await?;
+        tracing::info!(
+            group = &*group,
+            "the server was started anew, joining again"
+        );
         self.restarted = false;
         self.learn(&state);
         self.next_heartbeat = Instant::now();
@@ -141,23 +143,9 @@ impl RedisSubscriber {
     /// Finds where to start in each of `new`.
     async fn assign(&mut self, new: Vec<Assignment>) -> Result<Polled, Error> {
         let (group, _) = self.member("poll")?;
-        let member = self.membership.as_ref();
-        let latest = member.is_some_and(|member| member.start == Start::Latest);
-        let keys = &self.broker.keys;
-        let mut call = self.broker.scripts.assign.prepare_invoke();
-        call.arg(&*group).arg(u8::from(latest));
-        for Assignment { partition, .. } in &new {
-            call.key(keys.topic(&partition.topic))
-                .key(keys.done(partition))
-                .key(keys.log(partition))
-                .arg(partition.partition);
-        }
-        let found: Vec<(u64, String)> = self.broker.run(&call, "poll").await?;
-        let mut assigned = Vec::with_capacity(new.len());
-        for (assignment, (end, done)) in new.into_iter().zip(found) {
-            let committed = committed(&assignment.partition, end, &done)?;
-            assigned.push(Assigned::new(assignment, committed));
-        }
+        let start = self.membership.as_ref().map(|member| member.start);
+        let start = start.unwrap_or_default();
+        let assigned = commits::find(&self.broker, &group, start, new).await?;
         for Assigned {
             assignment,
             committed,
@@ -246,7 +234,7 @@ impl Subscriber for RedisSubscriber {
             if commits.is_empty() {
                 return Ok(());
             }
-            commit(&broker, &group, id, &commits).await
+            commits::commit(&broker, &group, id, &commits).await
         }
     }
 
@@ -311,60 +299,4 @@ impl fmt::Debug for RedisSubscriber {
             .field("feed", &self.feed)
             .finish_non_exhaustive()
     }
-}
-
-async fn commit(broker: &Redis, group: &str, id: Uuid, commits: &[Commit]) -> Result<(), Error> {
-    let keys = &broker.keys;
-    let mut call = broker.scripts.commit.prepare_invoke();
-    call.key(keys.claims(group)).arg(id.to_string()).arg(group);
-    for Commit {
-        assignment,
-        committed,
-    } in commits
-    {
-        let Committed { next, metadata } = committed;
-        let stored = match metadata {
-            None => next.to_string(),
-            Some(metadata) => format!("{next} {metadata}"),
-        };
-        call.key(keys.done(&assignment.partition))
-            .key(keys.log(&assignment.partition))
-            .arg(groups::field(&assignment.partition))
-            .arg(assignment.epoch)
-            .arg(next)
-            .arg(stored);
-    }
-    let ended: usize = broker.run(&call, "commit").await?;
-    match ended.checked_sub(1).and_then(|ended| commits.get(ended)) {
-        None => Ok(()),
-        Some(ended) => Err(fenced(&ended.assignment, BACKEND, "commit")),
-    }
-}
-
-/// What was stored for a partition whose next record gets offset `end`. A log that ends before that has
-/// lost records, and the group goes on where it is.
-fn committed(
-    partition: &TopicPartition,
-    end: u64,
-    stored: &str,
-) -> Result<Option<Committed>, Error> {
-    if stored.is_empty() {
-        return Ok(None);
-    }
-    let (next, metadata) = match stored.split_once(' ') {
-        None => (stored, None),
-        Some((next, metadata)) => (next, Some(metadata)),
-    };
-    let next: u64 = next.parse().map_err(|source| {
-        Error::new(Kind::Corrupt, BACKEND, "poll")
-            .with_detail(format!("commit of {partition}"))
-            .with_source(source)
-    })?;
-    if next > end {
-        tracing::warn!(%partition, next, end, "the log ends before the commit");
-        return Ok(Some(Committed::new(end)));
-    }
-    let mut committed = Committed::new(next);
-    committed.metadata = metadata.map(Arc::from);
-    Ok(Some(committed))
 }
