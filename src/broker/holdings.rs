@@ -117,7 +117,7 @@ impl Holdings {
         cursors
     }
 
-    /// The partitions to read ahead from: a paused one goes on where it is, without a new start.
+    /// The partitions to read ahead from, in their order, those that are paused too.
     #[cfg(feature = "redis")]
     pub(super) fn cursors(&self) -> impl Iterator<Item = Cursor> {
         self.partitions

@@ -200,3 +200,20 @@ async fn many_may_join_at_once_and_each_gets_its_share() {
         kept.push(member);
     }
 }
+
+#[tokio::test]
+async fn the_newer_protocol_is_understood_as_well() {
+    let url = format!("{}/?protocol=resp3", shared_url().await);
+    let broker = bowline::broker::Redis::connect(&url)
+        .await
+        .expect("a server");
+    let broker = broker.with_prefix(&uuid::Uuid::now_v7().to_string());
+    broker.create("t", ONE).await.expect("a new topic");
+    publish(&broker, 0..3).await;
+    let (mut subscriber, mine) = owner(&broker, "g").await;
+    assert_eq!(read_numbers(&mut subscriber, 3).await, [0, 1, 2]);
+    commit(&mut subscriber, &mine[0].assignment, 2).await;
+    subscriber.close().await.expect("closed");
+    let (_, mine) = owner(&broker, "g").await;
+    assert_eq!(mine[0].committed.as_ref().map(|done| done.next), Some(2));
+}

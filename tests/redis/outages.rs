@@ -188,7 +188,7 @@ async fn a_connection_that_breaks_costs_nothing_but_time() {
     let assignment = mine[0].assignment.clone();
     let committing = async {
         let commit = bowline::broker::Commit::new(assignment, 10);
-        while let Err(error) = subscriber.commit(&[commit.clone()]).await {
+        while let Err(error) = subscriber.commit(std::slice::from_ref(&commit)).await {
             assert!(error.is_transient(), "still ours: {error:?}");
         }
     };

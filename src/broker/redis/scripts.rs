@@ -39,7 +39,7 @@ impl Scripts {
 /// offset of its first one.
 const APPEND: &str = r"
 local time = redis.call('TIME')
-local now = time[1] .. string.format('%03.0f', math.floor(time[2] / 1000))
+local now = time[1] .. string.format('%03d', math.floor(time[2] / 1000))
 local keep, logs, at = tonumber(ARGV[1]), #KEYS / 3, 2
 local ends, answer = {}, {0, '', 0}
 for i = 1, logs do
@@ -47,13 +47,13 @@ for i = 1, logs do
   if row.err then return {i, row.err, 0} end
   if row[1] ~= ARGV[at + 1] then return {i, '', 0} end
   ends[i] = tonumber(row[2] or 0)
-  answer[3 + i] = string.format('%.0f', ends[i])
+  answer[3 + i] = string.format('%d', ends[i])
   at = at + 2
 end
 local moved = {}
 while ARGV[at] do
   local i, values = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
-  local id = string.format('%.0f-1', ends[i])
+  local id = string.format('%d-1', ends[i])
   local added = redis.pcall('XADD', KEYS[3 * i - 1], id, 't', now, unpack(ARGV, at + 2, at + 1 + values))
   if type(added) == 'table' and added.err then
     answer[1], answer[2] = i, added.err
@@ -66,7 +66,7 @@ while ARGV[at] do
 end
 for i = 1, logs do
   if moved[i] then
-    redis.call('HSET', KEYS[3 * i - 2], ARGV[2 * i], string.format('%.0f', ends[i]))
+    redis.call('HSET', KEYS[3 * i - 2], ARGV[2 * i], string.format('%d', ends[i]))
     local first = ends[i] - keep
     local groups = keep > 0 and first > 0 and redis.pcall('HVALS', KEYS[3 * i])
     if groups and not groups.err then
@@ -74,7 +74,7 @@ for i = 1, logs do
         first = math.min(first, tonumber(string.match(done, '^%d+')) or 0)
       end
       if first > 0 then
-        redis.pcall('XTRIM', KEYS[3 * i - 1], 'MINID', '~', string.format('%.0f-1', first))
+        redis.pcall('XTRIM', KEYS[3 * i - 1], 'MINID', '~', string.format('%d-1', first))
       end
     end
   end
@@ -92,7 +92,7 @@ return tonumber(redis.call('HGET', KEYS[1], 'partitions'))
 /// members, signs of life and claims.
 const LOAD: &str = r"
 local time = redis.call('TIME')
-local now = time[1] .. string.format('%06.0f', time[2])
+local now = time[1] .. string.format('%06d', time[2])
 local all = {redis.call('GET', KEYS[1]) or '0', now}
 for i = 2, 4 do all[i + 1] = redis.call('HGETALL', KEYS[i]) end
 return all
@@ -147,7 +147,7 @@ for i = 1, #rows, 2 do
   if passed > tonumber(timeout) then
     due = true
   elseif rows[i] == ARGV[1] or passed < 0 then
-    redis.call('HSET', KEYS[2], rows[i], string.format('%.0f ', now) .. timeout)
+    redis.call('HSET', KEYS[2], rows[i], string.format('%d ', now) .. timeout)
     if rows[i] == ARGV[1] then alive = 1 end
   end
 end
@@ -162,8 +162,8 @@ macro_rules! with_native_group {
             r"
 local function show(log, group, next)
   local id = '0-0'
-  if next > 0 then id = string.format('%.0f-1', next - 1) end
-  local read = string.format('%.0f', next)
+  if next > 0 then id = string.format('%d-1', next - 1) end
+  local read = string.format('%d', next)
   local set = redis.pcall('XGROUP', 'SETID', log, group, id, 'ENTRIESREAD', read)
   if set.err then
     redis.pcall('XGROUP', 'CREATE', log, group, id, 'MKSTREAM', 'ENTRIESREAD', read)
