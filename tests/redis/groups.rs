@@ -1,7 +1,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bowline::broker::{Commit, Polled, Start, Subscriber as _, Topics as _};
+use bowline::broker::{
+    Commit, Polled, Publisher as _, Record, Start, Subscriber as _, Topics as _,
+};
 use bowline::error::Kind;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -216,4 +218,25 @@ async fn the_newer_protocol_is_understood_as_well() {
     subscriber.close().await.expect("closed");
     let (_, mine) = owner(&broker, "g").await;
     assert_eq!(mine[0].committed.as_ref().map(|done| done.next), Some(2));
+}
+
+/// Redis would answer with all that was asked for at once, be it gigabytes.
+#[tokio::test]
+async fn large_records_come_a_few_at_a_time() {
+    let (broker, _) = own_broker().await;
+    broker.create("t", ONE).await.expect("a new topic");
+    let batch = (0..64).map(|_| Record::new("t", vec![b'x'; 512 * 1024]));
+    for result in broker.publish(batch.collect()).await {
+        result.expect("acceptable");
+    }
+    let (mut subscriber, _) = owner(&broker, "g").await;
+    let mut read = Vec::new();
+    while read.iter().sum::<usize>() < 64 {
+        match poll(&mut subscriber).await {
+            Polled::Records(records) => read.push(records.len()),
+            other => panic!("expected records: {other:?}"),
+        }
+    }
+    assert!(read.iter().all(|count| *count <= 16), "{read:?}");
+    assert!(read[1..].iter().all(|count| *count <= 8), "{read:?}");
 }

@@ -8,6 +8,7 @@
     reason = "a test reports by panicking"
 )]
 
+mod consuming;
 mod groups;
 mod outages;
 mod publishing;

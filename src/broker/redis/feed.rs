@@ -30,6 +30,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 const FEWEST: usize = 16;
 const MOST: usize = 1_000;
 
+/// About how many bytes are read at a time: Redis has no limit of its own. How large records are is
+/// learnt from those that came; before that they count as large.
+const BYTES: usize = 4 * 1024 * 1024;
+const LARGE: usize = BYTES / FEWEST;
+
 /// What comes of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Woken {
@@ -56,6 +61,8 @@ pub(super) struct Feed {
     known: bool,
     pending: Option<Pending>,
     stock: HashMap<TopicPartition, Stock>,
+    /// About how many bytes a record has.
+    size: usize,
     /// Not before this is another connection made.
     not_before: Option<Instant>,
 }
@@ -87,6 +94,7 @@ impl Feed {
             known: false,
             pending: None,
             stock: HashMap::new(),
+            size: LARGE,
             not_before: None,
         }
     }
@@ -156,6 +164,8 @@ impl Feed {
             Ok(Err(failed)) => Err(self.broken(failed)),
             Err(_elapsed) if due == until => Ok(Woken::Elapsed),
             Err(_elapsed) => {
+                // It may have been too much for the time there was.
+                self.size = self.size.saturating_mul(4).min(BYTES);
                 self.disconnect();
                 let detail = "a read that waits was not answered";
                 Err(Error::new(Kind::Timeout, BACKEND, OPERATION).with_detail(detail))
@@ -215,7 +225,9 @@ impl Feed {
         let Some(mut connection) = self.connection.clone() else {
             return;
         };
-        let count = max.div_ceil(cursors.len().max(1)).clamp(FEWEST, MOST);
+        let partitions = cursors.len().max(1);
+        let count = max.div_ceil(partitions).clamp(FEWEST, MOST);
+        let count = count.min(BYTES / partitions / self.size).max(1);
         let names: Vec<String> = cursors
             .iter()
             .map(|cursor| keys.log(&cursor.partition))
@@ -243,7 +255,7 @@ impl Feed {
             return Woken::Elapsed;
         };
         let mut woken = Woken::Read;
-        let mut at = 0;
+        let (mut at, mut count, mut bytes) = (0, 0, 0);
         for (name, entries) in reply::streams(reply) {
             let found = pending.names[at..]
                 .iter()
@@ -258,6 +270,11 @@ impl Feed {
                 .into_iter()
                 .filter_map(|entry| reply::received(entry, cursor))
                 .collect();
+            count += records.len();
+            bytes += records
+                .iter()
+                .map(|received| received.record.size())
+                .sum::<usize>();
             if !records.is_empty() {
                 let stock = Stock {
                     epoch: cursor.epoch,
@@ -266,6 +283,10 @@ impl Feed {
                 };
                 self.stock.insert(cursor.partition.clone(), stock);
             }
+        }
+        if let Some(mean) = usize::checked_div(bytes, count) {
+            // Down step by step: the next ones may be large again.
+            self.size = mean.max(self.size / 8).max(1);
         }
         woken
     }
