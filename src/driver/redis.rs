@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
-use ::redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind};
+use ::redis::{
+    AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind, Value, parse_redis_value,
+};
 
 use crate::error::{Error, Kind};
 
@@ -57,6 +59,16 @@ pub(crate) async fn blocking(
         .await
 }
 
+/// The error that the server would have answered with `text`: one that a script met and passed on.
+pub(crate) fn server_error(text: &str) -> RedisError {
+    let line = text.replace(['\r', '\n'], " ");
+    let answer = parse_redis_value(format!("-{line}\r\n").as_bytes());
+    match answer.and_then(Value::extract_error) {
+        Err(error) => error,
+        Ok(_) => (ErrorKind::Parse, "an error that is none").into(),
+    }
+}
+
 fn kind(error: &RedisError) -> Kind {
     if error.is_timeout() {
         return Kind::Timeout;
@@ -95,5 +107,35 @@ fn extension_kind(error: &RedisError) -> Kind {
         Some("WRONGTYPE") => Kind::Conflict,
         Some("BUSY") => Kind::Contention,
         _ => Kind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_says_has_a_kind() {
+        let cases = [
+            ("OOM command not allowed", Kind::Full),
+            ("MISCONF unable to persist to disk", Kind::Full),
+            ("NOREPLICAS Not enough good replicas", Kind::Unavailable),
+            ("LOADING the dataset in memory", Kind::Unavailable),
+            ("MASTERDOWN Link with MASTER is down", Kind::Unavailable),
+            ("READONLY You can't write", Kind::ReadOnly),
+            ("WRONGTYPE Operation against a key", Kind::Conflict),
+            ("NOAUTH Authentication required.", Kind::Unauthorized),
+            (
+                "WRONGPASS invalid username-password pair",
+                Kind::Unauthorized,
+            ),
+            ("NOPERM no permissions", Kind::Unauthorized),
+            ("BUSY Redis is busy running a script", Kind::Contention),
+            ("ERR of two\r\nlines", Kind::Other),
+            ("", Kind::Other),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(kind(&server_error(text)), expected, "{text}");
+        }
     }
 }

@@ -159,5 +159,11 @@ async fn a_record_that_no_replica_has_is_unknown() {
     replicated.expect("the replica has it");
     let there: u64 = ask(&replica.url(), "XLEN {bowline:broker}:log:t:0").await;
     assert!(there > 1_000, "{there}");
+
+    let onto_the_replica = Redis::connect(&replica.url()).await.expect("a server");
+    let results = onto_the_replica.publish(vec![numbered(0)]).await;
+    let error = results[0].as_ref().expect_err("a replica");
+    assert_eq!(error.error().kind(), Kind::ReadOnly);
+    assert_eq!(error.status(), SendStatus::NotSent);
     drop::<Redis>(plain);
 }

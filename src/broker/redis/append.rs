@@ -9,11 +9,10 @@ use ::redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::Redis;
 use super::part::{Answer, Failed, Part};
-use super::reply::server_error;
 use crate::broker::admission::Admission;
 use crate::broker::membership::millis;
 use crate::broker::{Appended, Position, PublishError, Record, TopicPartition};
-use crate::driver::redis::{BACKEND, error, manager};
+use crate::driver::redis::{BACKEND, error, manager, server_error};
 use crate::error::{Error, Kind};
 use crate::message::blob;
 

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -10,9 +10,10 @@ use tokio::time::{self, Instant};
 
 use super::keys::{Keys, before};
 use super::reply;
+use super::stock::{Stock, find};
+use crate::broker::Received;
 use crate::broker::holdings::{Cursor, Holdings};
 use crate::broker::membership::millis;
-use crate::broker::{Received, TopicPartition};
 use crate::driver::redis::{BACKEND, blocking, error};
 use crate::error::{Error, Kind};
 
@@ -58,9 +59,10 @@ pub(super) struct Feed {
     connection: Option<MultiplexedConnection>,
     /// Which start of which server the connection is to; `None` when it does not say.
     server: Option<String>,
+    /// Whether there was a connection before.
     known: bool,
     pending: Option<Pending>,
-    stock: HashMap<TopicPartition, Stock>,
+    stock: Stock,
     /// About how many bytes a record has.
     size: usize,
     /// Not before this is another connection made.
@@ -76,14 +78,6 @@ struct Pending {
     give_up: Instant,
 }
 
-/// Records of one partition that were not handed out yet.
-struct Stock {
-    epoch: u64,
-    /// How far the member had read when the first of them was next.
-    from: u64,
-    records: VecDeque<Received>,
-}
-
 impl Feed {
     pub(super) fn new(client: Client, patience: Duration) -> Self {
         Self {
@@ -93,7 +87,7 @@ impl Feed {
             server: None,
             known: false,
             pending: None,
-            stock: HashMap::new(),
+            stock: Stock::default(),
             size: LARGE,
             not_before: None,
         }
@@ -101,31 +95,7 @@ impl Feed {
 
     /// At most `max` records that are there already.
     pub(super) fn take(&mut self, holdings: &mut Holdings, max: usize) -> Vec<Received> {
-        let mut records = Vec::new();
-        if self.stock.is_empty() {
-            return records;
-        }
-        for cursor in holdings.readable() {
-            let room = max - records.len();
-            if room == 0 {
-                break;
-            }
-            let Some(stock) = self.stock.get_mut(&cursor.partition) else {
-                continue;
-            };
-            if stock.fits(&cursor) {
-                let count = room.min(stock.records.len());
-                records.extend(stock.records.drain(..count));
-                if let Some(last) = records.last() {
-                    stock.from = last.position.offset + 1;
-                    holdings.advance(&cursor.partition, stock.from);
-                }
-            }
-            if stock.records.is_empty() {
-                self.stock.remove(&cursor.partition);
-            }
-        }
-        records
+        self.stock.take(holdings, max)
     }
 
     /// Waits until there is something to take, `group` is no longer at `revision`, or it is `until`.
@@ -138,7 +108,7 @@ impl Feed {
         until: Instant,
     ) -> Result<Woken, Error> {
         let (cursors, max) = wanted;
-        let cursors = self.missing(cursors);
+        let cursors = self.stock.missing(cursors);
         let covers = |pending: &Pending| {
             pending.revision == revision
                 && cursors
@@ -173,19 +143,8 @@ impl Feed {
         }
     }
 
-    /// The cursors of which nothing is there. Forgets what is not wanted any more.
-    fn missing(&mut self, mut cursors: Vec<Cursor>) -> Vec<Cursor> {
-        let stock = &mut self.stock;
-        stock.retain(|partition, stock| {
-            let wanted = find(&cursors, partition);
-            wanted.is_some_and(|cursor| stock.fits(cursor) && !stock.records.is_empty())
-        });
-        cursors.retain(|cursor| !stock.contains_key(&cursor.partition));
-        cursors
-    }
-
     /// Connects, unless connected; says whether the server is not the one of the last time.
-    async fn connect(&mut self, until: Instant) -> Result<bool, Error> {
+    pub(super) async fn connect(&mut self, until: Instant) -> Result<bool, Error> {
         if self.connection.is_some() {
             return Ok(false);
         }
@@ -275,14 +234,7 @@ impl Feed {
                 .iter()
                 .map(|received| received.record.size())
                 .sum::<usize>();
-            if !records.is_empty() {
-                let stock = Stock {
-                    epoch: cursor.epoch,
-                    from: cursor.next,
-                    records,
-                };
-                self.stock.insert(cursor.partition.clone(), stock);
-            }
+            self.stock.add(cursor, records);
         }
         if let Some(mean) = usize::checked_div(bytes, count) {
             // Down step by step: the next ones may be large again.
@@ -303,25 +255,12 @@ impl Feed {
     }
 }
 
-impl Stock {
-    /// Whether these are the records that `cursor` is to read next.
-    fn fits(&self, cursor: &Cursor) -> bool {
-        self.epoch == cursor.epoch && self.from == cursor.next
-    }
-}
-
-/// The cursor in `partition` among `cursors`, which are in the order of their partitions.
-fn find<'a>(cursors: &'a [Cursor], partition: &TopicPartition) -> Option<&'a Cursor> {
-    let found = cursors.binary_search_by(|cursor| cursor.partition.cmp(partition));
-    cursors.get(found.ok()?)
-}
-
 impl fmt::Debug for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Feed")
             .field("is_connected", &self.connection.is_some())
             .field("is_waiting", &self.pending.is_some())
-            .field("stock", &self.stock.keys())
+            .field("stock", &self.stock)
             .finish_non_exhaustive()
     }
 }

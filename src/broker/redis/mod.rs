@@ -8,6 +8,7 @@ mod keys;
 mod part;
 mod reply;
 mod scripts;
+mod stock;
 mod subscriber;
 
 use std::collections::HashMap;
@@ -27,13 +28,13 @@ use super::{Appended, Created, PublishError, Publisher, Record, Topics, admissio
 use crate::driver::redis::{BACKEND, client, error, manager};
 use crate::error::Error;
 
-/// A broker in Redis, 6.2 or later. Clones share one connection; each subscriber has one more, on which
+/// A broker in Redis, 7 or later. Clones share one connection; each subscriber has one more, on which
 /// it waits.
 ///
 /// Each partition is one stream, and the offset of a record is the first part of its id. Appending a
 /// batch is one round trip for each 1000 records or 4 MiB, and one script, which takes the time from the
-/// server. A subscriber that waits is woken by the server at once, and gives a sign of life three times
-/// per session timeout; that is all it costs.
+/// server. A subscriber that waits is woken by the server at once. While nothing comes it costs three
+/// signs of life per session timeout, and a read every 5 s.
 ///
 /// # Why not `XREADGROUP`
 ///
@@ -43,7 +44,7 @@ use crate::error::Error;
 /// owns whole partitions, for as long as *it* gives signs of life by polling, however long a record
 /// takes. A partition has one owner, and a commit is refused once that has changed.
 ///
-/// A native group of the same name is kept in step all the same (Redis 7): `XINFO GROUPS` shows what
+/// A native group of the same name is kept in step all the same: `XINFO GROUPS` shows what
 /// was committed, and how many records lie behind. Do not read through it: nothing here would see that.
 ///
 /// # What survives

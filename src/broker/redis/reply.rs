@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::redis::{RedisError, Value, make_extension_error};
+use ::redis::Value;
 use bytes::Bytes;
 use chrono::DateTime;
 
@@ -60,12 +60,6 @@ pub(super) fn received(entry: Value, cursor: &Cursor) -> Option<Received> {
         Some(at) => received.with_timestamp(at),
         None => received,
     })
-}
-
-/// The error that the server would have answered with `text`.
-pub(super) fn server_error(text: &str) -> RedisError {
-    let (code, detail) = text.split_once(' ').unwrap_or((text, ""));
-    make_extension_error(code.to_owned(), Some(detail.to_owned()))
 }
 
 fn pair(value: Value) -> Option<(Value, Value)> {

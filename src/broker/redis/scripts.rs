@@ -155,7 +155,7 @@ return {redis.call('GET', KEYS[1]) or '0', due and 0 or alive}
 ";
 
 /// Keeps a native consumer group where ours is, so that `XINFO GROUPS` shows how far behind it is.
-/// Nothing depends on it: before Redis 7 there is none.
+/// Nothing depends on it, so it does not matter when that fails.
 macro_rules! with_native_group {
     ($body:literal) => {
         concat!(

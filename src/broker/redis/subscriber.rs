@@ -200,6 +200,11 @@ impl Subscriber for RedisSubscriber {
             } else if Instant::now() >= self.next_heartbeat {
                 self.heartbeat().await?;
             }
+            // Before anything is assigned, so that a server that takes this one's place is noticed.
+            if self.feed.connect(self.next_heartbeat).await? {
+                self.restarted = true;
+                continue;
+            }
             if let Some(polled) = self.change().await? {
                 return Ok(polled);
             }
