@@ -214,6 +214,19 @@ async fn a_member_does_not_skip_what_takes_the_place_of_lost_records() {
     let again = broker_on_again(&server).await;
     publish(&again, 100..115).await;
 
+    let late = bowline::broker::Commit::new(mine[0].assignment.clone(), 20);
+    let fenced = async {
+        loop {
+            let late = subscriber.commit(std::slice::from_ref(&late)).await;
+            match late.expect_err("those were others") {
+                again if again.is_transient() => {}
+                error => return error.kind(),
+            }
+        }
+    };
+    let kind = timeout(PATIENCE, fenced).await.expect("an answer");
+    assert_eq!(kind, Kind::Fenced);
+
     let Polled::Lost(lost) = poll(&mut subscriber).await else {
         panic!("the log is not the same")
     };

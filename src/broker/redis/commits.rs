@@ -36,16 +36,20 @@ pub(super) async fn find(
         .collect()
 }
 
-/// Commits all of `commits`, or none.
+/// Commits all of `commits`, or none. `server` is where the records were read.
 pub(super) async fn commit(
     broker: &Redis,
     group: &str,
     id: Uuid,
+    server: Option<&str>,
     commits: &[Commit],
 ) -> Result<(), Error> {
     let keys = &broker.keys;
     let mut call = broker.scripts.commit.prepare_invoke();
-    call.key(keys.claims(group)).arg(id.to_string()).arg(group);
+    call.key(keys.claims(group))
+        .arg(id.to_string())
+        .arg(group)
+        .arg(server.unwrap_or_default());
     for Commit {
         assignment,
         committed,

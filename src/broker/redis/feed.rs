@@ -93,6 +93,11 @@ impl Feed {
         }
     }
 
+    /// Which start of which server was read from, if it says so.
+    pub(super) fn server(&self) -> Option<&str> {
+        self.server.as_deref()
+    }
+
     /// At most `max` records that are there already.
     pub(super) fn take(&mut self, holdings: &mut Holdings, max: usize) -> Vec<Received> {
         self.stock.take(holdings, max)

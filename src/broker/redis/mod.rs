@@ -55,10 +55,11 @@ use crate::error::Error;
 /// rare, but does not exclude it. Let `maxmemory-policy` be `noeviction`, or Redis may throw away logs.
 ///
 /// A member that finds another server than before, or the same one started anew, gives its partitions up
-/// ([`Polled::Lost`](super::Polled::Lost)) and joins again, as the log may have lost its end. A group
-/// that had come further than the log goes is put at the end of the log: it goes on, but what was appended
-/// there meanwhile it does not see. A server that was away for longer than the session timeout has ended
-/// all sessions.
+/// ([`Polled::Lost`](super::Polled::Lost)) and joins again, as the log may have lost its end, and a commit
+/// of what was read on the one is refused by the other. So what the server still has is delivered, also
+/// where it took the place of what was lost. A group that has come further than the log goes, because
+/// somebody deleted it, goes on at its end. A server that was away for longer than the session timeout
+/// has ended all sessions.
 ///
 /// All keys of a broker begin with one hash tag, so that they lie in one slot of a Redis Cluster; the URL
 /// must be that of the node that has it, and brokers with different prefixes can be on different nodes.

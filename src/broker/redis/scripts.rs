@@ -197,20 +197,26 @@ return found
 "
 );
 
-/// KEYS: claims, of each partition how far groups have come and its log. ARGV: the member, the group,
-/// of each its name, epoch, next offset and what is to be stored. Returns 0, or the number of the first
-/// partition that is not the member's: then nothing is committed.
+/// KEYS: claims, of each partition how far groups have come and its log. ARGV: the member, the group, by
+/// which start of which server the records were read (empty when that is not known), of each partition
+/// its name, epoch, next offset and what is to be stored. Returns 0, or the number of the first
+/// partition that is not the member's: then nothing is committed. On another server, or after another
+/// start, none is: it may have lost what was read, and have other records at those offsets.
 const COMMIT: &str = with_native_group!(
     r"
+if ARGV[3] ~= '' then
+  local info = redis.call('INFO', 'server')
+  if string.match(info, 'run_id:(%x+)') ~= ARGV[3] then return 1 end
+end
 local all = (#KEYS - 1) / 2
 for i = 1, all do
-  local claim = redis.call('HGET', KEYS[1], ARGV[4 * i - 1])
-  local ours = ARGV[1] .. ' ' .. ARGV[4 * i]
+  local claim = redis.call('HGET', KEYS[1], ARGV[4 * i])
+  local ours = ARGV[1] .. ' ' .. ARGV[4 * i + 1]
   if not claim or (claim ~= ours and claim ~= ours .. ' r') then return i end
 end
 for i = 1, all do
-  redis.call('HSET', KEYS[2 * i], ARGV[2], ARGV[4 * i + 2])
-  show(KEYS[2 * i + 1], ARGV[2], tonumber(ARGV[4 * i + 1]))
+  redis.call('HSET', KEYS[2 * i], ARGV[2], ARGV[4 * i + 3])
+  show(KEYS[2 * i + 1], ARGV[2], tonumber(ARGV[4 * i + 2]))
 end
 return 0
 "

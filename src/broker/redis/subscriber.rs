@@ -233,13 +233,16 @@ impl Subscriber for RedisSubscriber {
         let member = self.member("commit");
         let checked = check_metadata(BACKEND, MAX_METADATA, commits);
         let (broker, commits) = (self.broker.clone(), commits.to_vec());
+        let server = self.feed.server().map(str::to_owned);
+        let restarted = self.restarted;
         async move {
             let (group, id) = member?;
             checked?;
-            if commits.is_empty() {
-                return Ok(());
+            match commits.first() {
+                None => Ok(()),
+                Some(first) if restarted => Err(fenced(&first.assignment, BACKEND, "commit")),
+                Some(_) => commits::commit(&broker, &group, id, server.as_deref(), &commits).await,
             }
-            commits::commit(&broker, &group, id, &commits).await
         }
     }
 
