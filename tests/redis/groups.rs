@@ -240,3 +240,17 @@ async fn large_records_come_a_few_at_a_time() {
     assert!(read.iter().all(|count| *count <= 16), "{read:?}");
     assert!(read[1..].iter().all(|count| *count <= 8), "{read:?}");
 }
+
+#[tokio::test]
+async fn a_session_may_last_for_ever() {
+    let (broker, _) = own_broker().await;
+    let broker = broker.with_session_timeout(Duration::MAX);
+    broker.create("t", ONE).await.expect("a new topic");
+    let (mut subscriber, mine) = owner(&broker, "g").await;
+    publish(&broker, 0..1).await;
+    assert_eq!(read_numbers(&mut subscriber, 1).await, [0]);
+    commit(&mut subscriber, &mine[0].assignment, 1).await;
+    let mut other = joined(&broker, "g").await;
+    subscriber.close().await.expect("closed");
+    assert!(matches!(poll(&mut other).await, Polled::Assigned(_)));
+}

@@ -14,6 +14,7 @@ use crate::broker::group::{Group, Member};
 use crate::broker::holdings::{Change, Claims, Holdings, fenced};
 use crate::broker::membership::{self, MAX_METADATA, Membership, check_metadata, not_subscribed};
 use crate::broker::{Assigned, Assignment, Commit, Polled, Start, Subscriber, TopicPartition};
+use crate::clock::after;
 use crate::driver::redis::{BACKEND, error};
 use crate::error::Error;
 
@@ -52,7 +53,8 @@ impl RedisSubscriber {
 
     /// Gives a sign of life, and learns what is ours. Joins again after the session has timed out.
     async fn heartbeat(&mut self) -> Result<(), Error> {
-        let due = Instant::now() + membership::heartbeat(self.broker.session_timeout);
+        let heartbeat = membership::heartbeat(self.broker.session_timeout);
+        let due = after(Instant::now(), heartbeat);
         let (group, id) = self.member("poll")?;
         let (revision, mut alive) = groups::touch(&self.broker, &group, id).await?;
         if !alive || revision != self.revision {
@@ -178,7 +180,7 @@ impl Subscriber for RedisSubscriber {
         let member = Membership::new(current, BACKEND, group, topics, start)?;
         self.membership = Some(member);
         let heartbeat = membership::heartbeat(self.broker.session_timeout);
-        self.next_heartbeat = Instant::now() + heartbeat;
+        self.next_heartbeat = after(Instant::now(), heartbeat);
         match self.join("subscribe").await {
             Ok(state) => {
                 self.learn(&state);
