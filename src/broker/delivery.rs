@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Position, Received, Record};
+use super::{Position, REDRIVE_GROUP, REDRIVE_ORIGIN, RETRY_ORIGIN, Received, Record};
 use crate::error::Error;
 use crate::message::Message;
 
@@ -49,6 +49,20 @@ impl Delivery {
     #[must_use]
     pub fn position(&self) -> &Position {
         &self.0.received.position
+    }
+
+    /// Where the record stood when it came to this group for the first time: for a copy in a retry topic,
+    /// or one that was redriven for this group, that of the record it is a copy of.
+    #[must_use]
+    pub fn origin(&self) -> Position {
+        let (headers, here) = (&self.record().headers, self.position());
+        let retried = headers.text(RETRY_ORIGIN).and_then(Position::parse);
+        let redriven = || {
+            let ours = headers.text(REDRIVE_GROUP)? == &**self.group();
+            let origin = headers.text(REDRIVE_ORIGIN).filter(|_| ours)?;
+            Position::parse(&format!("{}/{origin}", here.partition.topic))
+        };
+        retried.or_else(redriven).unwrap_or_else(|| here.clone())
     }
 
     /// When the record was stamped.

@@ -157,7 +157,9 @@ pub use partitioner::partition_for;
 pub use publish_error::{PublishError, SendStatus};
 pub use publisher::{Appended, Publisher};
 pub use record::{Position, Record, TopicPartition};
-pub use redrive::{REDRIVE_COUNT, REDRIVE_GROUP, REDRIVE_ORIGIN};
+pub use redrive::{
+    REDRIVE_COUNT, REDRIVE_GROUP, REDRIVE_ORIGIN, RETRY_ATTEMPT, RETRY_DUE, RETRY_ORIGIN,
+};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Sqlite, SqliteSubscriber};
 pub use subscriber::{Assignment, Polled, Received, Start, Subscriber};

@@ -151,6 +151,15 @@ impl Position {
     pub fn new(partition: TopicPartition, offset: u64) -> Self {
         Self { partition, offset }
     }
+
+    /// Reads what is shown of a position, `topic/partition@offset`; `None` when it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (partition, offset) = text.rsplit_once('@')?;
+        let (topic, partition) = partition.rsplit_once('/')?;
+        let partition = TopicPartition::new(topic, partition.parse().ok()?);
+        Some(Self::new(partition, offset.parse().ok()?))
+    }
 }
 
 /// Shows sizes, not contents: a payload may be a secret or large.

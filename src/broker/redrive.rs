@@ -7,3 +7,12 @@ pub const REDRIVE_COUNT: &str = "bowline-redrive-count";
 /// Header of a redriven record: where the record of the letter stands in the topic, as
 /// `partition@offset`.
 pub const REDRIVE_ORIGIN: &str = "bowline-redrive-origin";
+
+/// Header of a record in a retry topic: how many attempts there were before it, as a decimal number.
+pub const RETRY_ATTEMPT: &str = "bowline-retry-attempt";
+
+/// Header of a record: it is not to be handled before this time, in milliseconds since 1970.
+pub const RETRY_DUE: &str = "bowline-retry-due";
+
+/// Header of a record in a retry topic: where it stood first, as `topic/partition@offset`.
+pub const RETRY_ORIGIN: &str = "bowline-retry-origin";

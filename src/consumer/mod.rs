@@ -26,19 +26,21 @@
 //!    dead-letter layer to have it put aside, which counts as done once the letter is stored.
 //! 4. A record that cannot be read as a message goes to the handler like any other.
 //! 5. A record that was redriven for another group ([`REDRIVE_GROUP`]) is done unhandled.
-//! 6. A commit is made [`Config::commit_interval`] after the first record that is not committed,
+//! 6. A record that says when it is due ([`RETRY_DUE`]) waits until then, and takes no room. So wait the
+//!    records in [`RetryTopics`], where they hold up nobody.
+//! 7. A commit is made [`Config::commit_interval`] after the first record that is not committed,
 //!    after 1,000 records, before partitions are released and at the end. One at a time is on its way;
 //!    polling and handling go on meanwhile. One that fails transiently is made again; one that is
 //!    fenced ends the assignment it was for.
-//! 7. A partition is paused while [`Config::queue`] of its records wait or run, or [`Config::window`]
+//! 8. A partition is paused while [`Config::queue`] of its records wait or run, or [`Config::window`]
 //!    have come after the oldest that is not done, and goes on at half of that. Polling goes on, so the
 //!    membership is kept however long a handler takes.
-//! 8. When partitions are revoked no record of them is begun; the running ones may finish within
+//! 9. When partitions are revoked no record of them is begun; the running ones may finish within
 //!    [`Config::drain_timeout`], then what is done is committed and the partitions are released.
 //!    What comes later is ignored.
-//! 9. When partitions are lost their handlers are cancelled and nothing is committed for them.
-//! 10. When the token is stopped every partition is treated as in 8, and then the group is left.
-//! 11. Transient errors of the broker are logged and tried again, at least every second. A permanent
+//! 10. When partitions are lost their handlers are cancelled and nothing is committed for them.
+//! 11. When the token is stopped every partition is treated as in 9, and then the group is left.
+//! 12. Transient errors of the broker are logged and tried again, at least every second. A permanent
 //!     one ends the run with it, after what is done was committed if that is still possible.
 //!
 //! # When not to use it
@@ -49,7 +51,8 @@
 //!
 //! # Order in a stack
 //!
-//! `dead letters > retry > idempotency > timeout > handlers`, outermost first. Dead letters inside of
+//! `dead letters > retry topics > retry > idempotency > timeout > handlers`, outermost first; either kind
+//! of retry may be left out. Dead letters inside of
 //! retry would put every first failure aside. A timeout outside of idempotency drops the work, and its
 //! key stays claimed until the lease ends. A retry outside of everything is not needed: the consumer
 //! is one.
@@ -92,6 +95,7 @@
 //! | partitions could not be released | warn | `group`, `error` |
 //! | the broker failed while draining | warn | `group`, `error` |
 //! | handlers did not finish in time | warn | `group`, `overdue` |
+//! | a record goes to a retry topic | debug | `group`, `position`, `topic`, `error` |
 //! | a broker refused metadata | warn | `group`, `error` |
 //! | the group could not be left | warn | `group`, `error` |
 //! | the last commit and leaving took too long | warn | `group` |
@@ -148,10 +152,12 @@
 //! ```
 //!
 //! [`REDRIVE_GROUP`]: crate::broker::REDRIVE_GROUP
+//! [`RETRY_DUE`]: crate::broker::RETRY_DUE
 
 mod builder;
 mod config;
 mod handlers;
+mod retry_topics;
 mod runtime;
 mod status;
 
@@ -168,6 +174,7 @@ use crate::shutdown::Token;
 pub use builder::Builder;
 pub use config::{Config, Order};
 pub use handlers::{Handlers, HandlersFuture, Unknown};
+pub use retry_topics::{RetryTopics, RetryTopicsFuture, RetryTopicsLayer, RetryTopicsService};
 pub use status::{PartitionStatus, Snapshot, Status};
 
 /// Reads topics as one member of a group and hands each record to a handler.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tower::{Layer, Service};
 
 use super::{DeadLetter, Reason, Store};
-use crate::broker::{Delivery, Position, REDRIVE_GROUP, REDRIVE_ORIGIN, TopicPartition};
+use crate::broker::{Delivery, RETRY_ATTEMPT, RETRY_DUE, RETRY_ORIGIN};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{BoxError, Chain, Error, Kind, Rejected, caught, cause, is_caused_by};
 
@@ -162,21 +162,16 @@ impl fmt::Debug for DeadLetterFuture {
 
 fn letter(delivery: &Delivery, reason: Reason) -> DeadLetter {
     let group = Arc::clone(delivery.group());
-    let position = origin(delivery).unwrap_or_else(|| delivery.position().clone());
-    let record = delivery.record().clone();
-    DeadLetter::new(group, position, record, reason, SystemClock.now())
-}
-
-/// Where the record of the letter stands, when this is a copy redriven for this group.
-fn origin(delivery: &Delivery) -> Option<Position> {
-    let headers = &delivery.record().headers;
-    if headers.text(REDRIVE_GROUP)? != &**delivery.group() {
-        return None;
+    let (position, mut record) = (delivery.origin(), delivery.record().clone());
+    if record.headers.last(RETRY_ORIGIN).is_some() {
+        // It goes back to where it came from, and begins anew.
+        record.topic = Arc::clone(&position.partition.topic);
+        record.partition = Some(position.partition.partition);
+        for header in [RETRY_ATTEMPT, RETRY_DUE, RETRY_ORIGIN] {
+            record.headers.remove(header);
+        }
     }
-    let (partition, offset) = headers.text(REDRIVE_ORIGIN)?.split_once('@')?;
-    let topic = Arc::clone(&delivery.position().partition.topic);
-    let partition = TopicPartition::new(topic, partition.parse().ok()?);
-    Some(Position::new(partition, offset.parse().ok()?))
+    DeadLetter::new(group, position, record, reason, SystemClock.now())
 }
 
 fn reason(error: &BoxError) -> Reason {

@@ -8,5 +8,6 @@ mod keys;
 mod memory;
 mod order;
 mod rebalance;
+mod retry_topics;
 mod script;
 mod shutdown;

@@ -38,6 +38,8 @@ pub(super) struct Job {
     pub(super) delivery: Delivery,
     /// How it is tried again, once it has failed.
     pub(super) retry: Option<Box<Retry>>,
+    /// Not before this time.
+    due: Option<Instant>,
     key: Option<Key>,
 }
 
@@ -74,8 +76,14 @@ impl Scheduler {
         }
     }
 
-    /// A record came.
-    pub(super) fn push(&mut self, lane: LaneId, number: Number, delivery: Delivery) {
+    /// A record came, which is not to be handled before `due`.
+    pub(super) fn push(
+        &mut self,
+        lane: LaneId,
+        number: Number,
+        delivery: Delivery,
+        due: Option<Instant>,
+    ) {
         let key = match self.order {
             Order::None => None,
             Order::Partition => Some(Key(lane, 0)),
@@ -90,15 +98,16 @@ impl Scheduler {
             number,
             delivery,
             retry: None,
+            due,
             key,
         };
         match key.map(|key| self.keys.entry(key)) {
             Some(Entry::Occupied(mut behind)) => behind.get_mut().push_back(job),
             Some(Entry::Vacant(free)) => {
                 free.insert(VecDeque::new());
-                self.ready.push_back(job);
+                self.admit(job);
             }
-            None => self.ready.push_back(job),
+            None => self.admit(job),
         }
     }
 
@@ -137,12 +146,7 @@ impl Scheduler {
     /// A job that ran is to run again at `until`. Its key waits for it, its room is free.
     pub(super) fn hold(&mut self, job: Job, until: Instant) {
         self.running = self.running.saturating_sub(1);
-        self.turn += 1;
-        self.held.push(Reverse(Held {
-            until,
-            turn: self.turn,
-            job,
-        }));
+        self.wait(job, until);
     }
 
     /// Forgets what has not begun of `lane`; what runs is still to end.
@@ -167,13 +171,30 @@ impl Scheduler {
         }
     }
 
+    /// Lets a job go on that waits for no other, at its time.
+    fn admit(&mut self, job: Job) {
+        match job.due {
+            Some(due) => self.wait(job, due),
+            None => self.ready.push_back(job),
+        }
+    }
+
+    fn wait(&mut self, job: Job, until: Instant) {
+        self.turn += 1;
+        self.held.push(Reverse(Held {
+            until,
+            turn: self.turn,
+            job,
+        }));
+    }
+
     /// Lets the next record of `key` go on.
     fn free(&mut self, key: Option<Key>) {
         let Some(Entry::Occupied(mut behind)) = key.map(|key| self.keys.entry(key)) else {
             return;
         };
         match behind.get_mut().pop_front() {
-            Some(next) => self.ready.push_back(next),
+            Some(next) => self.admit(next),
             None => {
                 behind.remove();
             }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::DateTime;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::{JoinError, JoinSet};
@@ -12,7 +13,10 @@ use super::commits::Commits;
 use super::executor::{Ended, Executor, How, Start};
 use super::lane::{Flow, Lane, LaneId};
 use super::scheduler::{Job, Retry, Scheduler};
-use crate::broker::{Assigned, Assignment, Delivery, REDRIVE_GROUP, Received, TopicPartition};
+use crate::broker::{
+    Assigned, Assignment, Delivery, REDRIVE_GROUP, RETRY_DUE, Received, TopicPartition,
+};
+use crate::clock::{Clock, SystemClock, after};
 use crate::consumer::{Config, Status};
 use crate::error::{BoxError, Chain, Error, Kind, rejected};
 
@@ -211,7 +215,8 @@ impl Work {
                 self.status.record_done(&lane.gauge, 0);
                 self.commits.records_done(1);
             } else {
-                self.scheduler.push(id, number, delivery);
+                let due = due(&delivery);
+                self.scheduler.push(id, number, delivery, due);
             }
         }
         self.dispatch();
@@ -325,6 +330,14 @@ fn broken(gone: Result<(), JoinError>) -> Error {
 fn is_for_another_group(delivery: &Delivery) -> bool {
     let addressee = delivery.record().headers.last(REDRIVE_GROUP);
     addressee.is_some_and(|group| group != delivery.group().as_bytes())
+}
+
+/// When the record is to be handled at the earliest, if it is not yet. What cannot be read says nothing.
+fn due(delivery: &Delivery) -> Option<Instant> {
+    let millis = delivery.record().headers.text(RETRY_DUE)?.parse().ok()?;
+    let due = DateTime::from_timestamp_millis(millis)?;
+    let wait = (due - SystemClock.now()).to_std().ok()?;
+    Some(after(Instant::now(), wait))
 }
 
 /// When a pattern inside the handler says it makes sense to try again.
