@@ -128,7 +128,7 @@ async fn we_read_what_python_writes_in_both_modes_and_keep_what_we_do_not_know()
     let mut subscriber = Subscriber::new(&config).unwrap();
     let group = format!("group-of-{topic}");
     subscriber
-        .subscribe(&group, &[topic.clone()], Start::Earliest)
+        .subscribe(&group, std::slice::from_ref(&topic), Start::Earliest)
         .await
         .unwrap();
     let mut records = Vec::new();
