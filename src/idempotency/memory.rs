@@ -68,8 +68,9 @@ impl Store for Memory {
         fingerprint: Option<&Fingerprint>,
         lease: Duration,
     ) -> Result<Claim, Error> {
-        let now = Instant::now();
         let mut state = self.state();
+        // Read under the lock: no claim is younger than what it is compared with.
+        let now = Instant::now();
         state.sweep(now);
         if let Some(row) = state.rows.get(key).filter(|row| row.expires_at > now) {
             return Ok(match &row.result {

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bowline::breaker::State;
+use bowline::bulkhead::Bulkhead;
 use bowline::deadline::within;
 use bowline::discovery::client::{DEADLINE, Kind, REQUEST_ID, Sent, USER, deadline};
 use bowline::discovery::{Instance, ServiceClient, StaticList};
@@ -12,6 +13,7 @@ use bowline::message::TraceContext;
 use bowline::problem::Problem;
 use http::StatusCode;
 use tokio::time::{Instant, sleep};
+use tower::Layer;
 
 use crate::support::{Fake, Flaky, answer, client, refused, reset};
 
@@ -351,4 +353,70 @@ async fn callers_in_a_hurry_do_not_open_the_breaker_for_the_others() {
     }
     assert_eq!(client.breakers()[0].state, State::Closed);
     assert!(client.invoke("tasks").get("/").send().await.is_ok());
+}
+
+/// Less than the time of an attempt is no hurry: when nobody waits for longer, a service that hangs is
+/// still found out.
+#[tokio::test(start_paused = true)]
+async fn callers_with_little_less_time_than_an_attempt_open_the_breaker_of_a_service_that_hangs() {
+    let fake = Fake::new(|_| pending());
+    let client = client(&["a"], &fake).await;
+    for _ in 0..40 {
+        let call = client.invoke("tasks").get("/");
+        let limited = call.deadline(Duration::from_millis(800));
+        assert!(limited.send().await.is_err());
+    }
+    assert_eq!(client.breakers()[0].state, State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_by_a_pattern_around_the_transport_is_no_failure_of_the_service() {
+    let bulkhead = Bulkhead::builder("connections")
+        .limit(1)
+        .build()
+        .expect("sound");
+    let held = bulkhead.try_acquire().expect("sound");
+    let fake = Fake::new(|_| async { answer(StatusCode::OK) });
+    let registry = StaticList::new([Instance::new("tasks", "a:80")]);
+    let transport = bulkhead.layer().layer(fake.clone());
+    let client = ServiceClient::builder(registry, transport)
+        .build()
+        .expect("sound");
+    for _ in 0..40 {
+        let refused = client
+            .invoke("tasks")
+            .get("/")
+            .send()
+            .await
+            .expect_err("refused");
+        let rejected = refused.rejected();
+        assert!(
+            matches!(rejected, Some(Rejected::BulkheadFull { .. })),
+            "{refused:?}"
+        );
+    }
+    let breaker = &client.breakers()[0];
+    assert_eq!((breaker.state, breaker.failures), (State::Closed, 0));
+    assert_eq!(
+        client.pipelines()[0].retry.as_ref().expect("sound").retries,
+        0
+    );
+    drop(held);
+    assert!(client.invoke("tasks").get("/").send().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_wait_for_the_rate_limit_as_its_policy_says() {
+    let fake = Fake::new(|_| async { answer(StatusCode::OK) });
+    let registry = StaticList::new([Instance::new("tasks", "a:80")]);
+    let policy =
+        r#"{"deadline": "3s", "rate_limit": {"rate": "1/s", "burst": 1, "max_wait": "2s"}}"#;
+    let client = ServiceClient::builder(registry, fake.clone());
+    let client = client.pipeline(serde_json::from_str(policy).expect("sound"));
+    let client = client.build().expect("sound");
+    let began = Instant::now();
+    for _ in 0..2 {
+        assert!(client.invoke("tasks").get("/").send().await.is_ok());
+    }
+    assert_eq!(began.elapsed(), Duration::from_secs(1));
 }

@@ -15,7 +15,7 @@ use crate::breaker::{Breaker, Permit};
 use crate::classify::{Classify, Failure, HttpStatus, Outcome};
 use crate::deadline::within;
 use crate::discovery::{Instance, InstanceId};
-use crate::error::{BoxError, Rejected};
+use crate::error::{BoxError, Rejected, look_into};
 use crate::message::TraceContext;
 
 /// One call, ready to be sent any number of times.
@@ -38,15 +38,15 @@ struct Answered {
 /// An attempt that was made.
 struct Attempted {
     instance: Arc<Instance>,
-    /// Its caller had less time than an attempt is given.
-    hurried: bool,
+    /// Its caller's time was up, which was less than half of what an attempt is usually given.
+    given_up: bool,
     /// What was known of the request before it.
     before: Sent,
     answer: Result<http::Response<Bytes>, TransportError>,
 }
 
 /// Why an attempt was not answered.
-enum Failed {
+pub(super) enum Failed {
     Invalid(http::Error),
     Rejected(Rejected),
     Transport(TransportError),
@@ -123,7 +123,7 @@ impl Run<'_> {
     async fn attempt(&self) -> Result<Answered, Failed> {
         let pipeline = &self.upstream.pipeline;
         if let Some(limiter) = pipeline.rate_limit() {
-            limiter.try_acquire()?;
+            limiter.acquire().await?;
         }
         // One instance that is gone says nothing about the service when another is tried after it:
         // its entry stays in the registry for a while after a crash.
@@ -136,7 +136,10 @@ impl Run<'_> {
             (Some(permit), Ok(tried)) if tried.reached_nobody() => {
                 self.progress().unreached = Some(permit);
             }
-            (Some(permit), attempted) => permit.record(evidence(attempted)),
+            // A caller in a hurry says nothing about a service that others wait for: it gave up.
+            (Some(permit), Ok(tried)) if tried.given_up => drop(permit),
+            (Some(permit), Ok(tried)) => permit.record(outcome(tried.answer.as_ref())),
+            (Some(permit), Err(_)) => permit.record(Outcome::Ignored),
             (None, _) => {}
         }
         let Attempted {
@@ -166,15 +169,17 @@ impl Run<'_> {
         let message = self.request.to(&instance, left);
         let message = message.map_err(Failed::Invalid)?;
         let before = self.begin(instance.id);
-        let limit = self.client.options().pipeline.attempt_timeout;
-        let limit = limit.map_or(left, |limit| limit.min(left));
+        let attempt_timeout = self.client.options().pipeline.attempt_timeout;
+        let usual = attempt_timeout.unwrap_or_else(|| self.client.default_deadline());
+        let limit = attempt_timeout.map_or(left, |limit| limit.min(left));
         let answer = self.client.transport().oneshot(message);
-        let answer = timeout(limit, answer)
-            .await
+        let answer = timeout(limit, answer).await;
+        let given_up = answer.is_err() && limit < usual / 2;
+        let answer = answer
             .unwrap_or_else(|_elapsed| Err(TransportError::unknown(Rejected::elapsed(limit))));
         Ok(Attempted {
             instance,
-            hurried: limit == left,
+            given_up,
             before,
             answer,
         })
@@ -216,31 +221,30 @@ impl Run<'_> {
 }
 
 impl Attempted {
+    /// No instance got it, though none of our own patterns held it back.
     fn reached_nobody(&self) -> bool {
-        matches!(&self.answer, Err(error) if error.sent() == Sent::No)
-    }
-
-    /// Its caller had too little time for anybody to answer.
-    fn was_hurried(&self) -> bool {
-        self.hurried && matches!(&self.answer, Err(error) if error.is_elapsed())
+        matches!(&self.answer, Err(error) if error.sent() == Sent::No && !error.is_refused())
     }
 }
 
-/// What an attempt that was begun says about the service.
-fn evidence(attempted: &Result<Attempted, Failed>) -> Outcome {
-    match attempted {
-        // A caller in a hurry says nothing about a service that others wait for.
-        Ok(attempted) if attempted.was_hurried() => Outcome::Ignored,
-        Ok(attempted) => outcome(attempted.answer.as_ref()),
-        Err(_) => Outcome::Ignored,
-    }
-}
-
-/// What an attempt tells about the service: no response is its failure too.
+/// What an attempt tells about the service: no response is its failure too, unless a pattern around the
+/// transport has refused the attempt.
 fn outcome(answer: Result<&http::Response<Bytes>, &TransportError>) -> Outcome {
     match answer {
         Ok(_) => HttpStatus.classify(answer),
+        Err(error) if error.is_refused() => Outcome::Ignored,
         Err(_) => Outcome::Failure(Failure::Transient),
+    }
+}
+
+impl Failed {
+    /// Lets the retry find a refusal in it, which pays for no further attempt.
+    pub(super) fn make_known() {
+        look_into(|failed: &Self| match failed {
+            Self::Invalid(error) => Some(error),
+            Self::Rejected(error) => Some(error),
+            Self::Transport(error) => Some(error),
+        });
     }
 }
 

@@ -84,7 +84,9 @@ pub use transport::{Sent, Transport, TransportError};
 ///    policy says: `GET`, `HEAD`, `OPTIONS`, `TRACE`, `PUT`, `DELETE` and what has an idempotency
 ///    key; anything else only when it was certainly not sent.
 /// 3. Every service has a [`Pipeline`] of its own. Its [`Breaker`] sees each attempt, but for those that
-///    reached no instance and were followed by another; while it is open, calls are refused. Its
+///    reached no instance and were followed by another. An attempt that a pattern around the transport
+///    refused is ignored; one whose caller gave it less than half of the usual time, and gave up, counts
+///    as cancelled. While the breaker is open, calls are refused. Its
 ///    [bulkhead](crate::bulkhead) bounds the attempts that run at once.
 /// 4. Every attempt continues the trace with a span of its own.
 ///
@@ -167,6 +169,7 @@ impl ServiceClient {
     }
 
     fn new(watches: Watches, transport: Boxed, options: Options) -> Self {
+        attempts::Failed::make_known();
         Self(Arc::new(Inner {
             watches,
             transport,

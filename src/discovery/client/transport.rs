@@ -83,9 +83,10 @@ impl TransportError {
         self.sent
     }
 
-    /// Whether there was no time left for it.
-    pub(super) fn is_elapsed(&self) -> bool {
-        matches!(rejected(&self.source), Some(Rejected::Elapsed { .. }))
+    /// Whether a pattern around the transport held it back. Time that was up is no refusal: the service
+    /// was too slow.
+    pub(super) fn is_refused(&self) -> bool {
+        rejected(&self.source).is_some_and(|refusal| !matches!(refusal, Rejected::Elapsed { .. }))
     }
 }
 

@@ -18,8 +18,8 @@ const GRACE: Duration = Duration::from_secs(60);
 
 /// Sends each notification as a mail, through a server or into a folder.
 ///
-/// The id of the notification is the mail's `Message-ID`, and its name in the folder. Whoever has no
-/// address gets no mail.
+/// The id of the notification is the mail's `Message-ID`, and its name in the folder. A notification to
+/// an account whose address does not come to be known is a dead letter.
 #[derive(Debug, Clone)]
 pub(crate) struct Mail<S> {
     store: S,
@@ -65,26 +65,31 @@ impl<S: Store> Mail<S> {
         })
     }
 
-    /// Where the person is reached; `None` when nobody knows.
+    /// Where the person is reached.
     async fn address(
         &self,
         notification: &NotificationSent,
         message: &Message,
-    ) -> Result<Option<Mailbox>, Error> {
+    ) -> Result<Mailbox, Error> {
         let found = self.store.address(notification.user).await;
         let found =
             found.map_err(|error| failed(Kind::Unavailable).with_detail(error.to_string()))?;
         let Some(address) = found else {
-            let age = SystemClock.now() - message.time();
-            let young = age.to_std().is_ok_and(|age| age < GRACE);
-            let unknown = || failed(Kind::Unavailable).with_detail("the address is not known yet");
-            return if young { Err(unknown()) } else { Ok(None) };
+            // The clock of whoever made it may be ahead of ours.
+            let age = (SystemClock.now() - message.time())
+                .to_std()
+                .unwrap_or_default();
+            let kind = if age < GRACE {
+                Kind::Unavailable
+            } else {
+                Kind::NotFound
+            };
+            return Err(failed(kind).with_detail("the address of the account is not known"));
         };
-        let parsed = address.parse().map_err(|error| {
+        address.parse().map_err(|error| {
             let invalid = failed(Kind::Invalid).with_detail("the account has no mail address");
             invalid.with_source(error)
-        });
-        parsed.map(Some)
+        })
     }
 
     fn mail(
@@ -105,22 +110,35 @@ impl<S: Store> Mail<S> {
     }
 }
 
+/// A mail, and the name of its file in a folder.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    name: String,
+    mail: lettre::Message,
+}
+
 impl<S: Store> Transport for Mail<S> {
-    async fn send(&self, notification: &NotificationSent, message: &Message) -> Result<(), Error> {
+    type Letter = Letter;
+
+    async fn prepare(
+        &self,
+        notification: &NotificationSent,
+        message: &Message,
+    ) -> Result<Letter, Error> {
+        let to = self.address(notification, message).await?;
+        Ok(Letter {
+            name: format!("{}.eml", notification.notification),
+            mail: self.mail(to, notification, message)?,
+        })
+    }
+
+    async fn send(&self, Letter { name, mail }: &Letter) -> Result<(), Error> {
         if self.outage.is_on() {
             return Err(failed(Kind::Unavailable).with_detail("switched off"));
         }
-        let Some(to) = self.address(notification, message).await? else {
-            tracing::debug!(user = %notification.user, "no mail: the address is not known");
-            return Ok(());
-        };
-        let mail = self.mail(to, notification, message)?;
         match &self.way {
-            Way::Folder(folder) => {
-                let name = format!("{}.eml", notification.notification);
-                write(folder, &name, &mail.formatted()).await
-            }
-            Way::Server(server) => server.send(mail).await.map(drop).map_err(|error| {
+            Way::Folder(folder) => write(folder, name, &mail.formatted()).await,
+            Way::Server(server) => server.send(mail.clone()).await.map(drop).map_err(|error| {
                 let permanent = error.is_permanent();
                 let kind = if permanent {
                     Kind::Invalid

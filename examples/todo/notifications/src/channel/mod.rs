@@ -41,17 +41,28 @@ const OPEN_FOR: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 
 /// Sends notifications to people.
 pub(crate) trait Transport: Clone + Send + Sync + 'static {
-    /// Sends `notification`, which came in `message`. It is asked again after a crash or a failure, so
-    /// what is sent twice must say that it is the same.
+    /// A notification that is ready to be sent.
+    type Letter: Send + Sync;
+
+    /// Makes `notification`, which came in `message`, ready to be sent. What goes wrong here says nothing
+    /// about the channel.
     ///
     /// # Errors
     ///
     /// A transient [`Error`] when it may work later, a permanent one when it never will.
-    fn send(
+    fn prepare(
         &self,
         notification: &NotificationSent,
         message: &Message,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
+    ) -> impl Future<Output = Result<Self::Letter, Error>> + Send;
+
+    /// Sends a letter. It is asked again after a crash or a failure, so what is sent twice must say that
+    /// it is the same.
+    ///
+    /// # Errors
+    ///
+    /// As for [`prepare`](Self::prepare).
+    fn send(&self, letter: &Self::Letter) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// One way to reach people. Clones share the pipeline.
@@ -102,10 +113,8 @@ impl<S: Store, T: Transport> Channel<S, T> {
         if self.store.was_delivered(name, id).await? {
             return Ok(());
         }
-        let send = |_attempt| async {
-            let sent = self.transport.send(&notification, message).await;
-            sent.map_err(BoxError::from)
-        };
+        let letter = self.transport.prepare(&notification, message).await?;
+        let send = |_attempt| async { Ok::<_, BoxError>(self.transport.send(&letter).await?) };
         self.pipeline.run_with(&judge, send).await?;
         self.store.note_delivered(name, id).await?;
         Ok(())

@@ -47,9 +47,18 @@ impl Webhook {
 }
 
 impl Transport for Webhook {
-    async fn send(&self, notification: &NotificationSent, message: &Message) -> Result<(), Error> {
-        let request = self.request(notification, message)?;
-        let answer = self.http.clone().oneshot(request).await;
+    type Letter = Request<Bytes>;
+
+    async fn prepare(
+        &self,
+        notification: &NotificationSent,
+        message: &Message,
+    ) -> Result<Request<Bytes>, Error> {
+        self.request(notification, message)
+    }
+
+    async fn send(&self, request: &Request<Bytes>) -> Result<(), Error> {
+        let answer = self.http.clone().oneshot(request.clone()).await;
         match answer {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => {
