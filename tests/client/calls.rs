@@ -3,7 +3,8 @@ use std::future::pending;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bowline::breaker::State;
+use bowline::backoff::{Backoff, Jitter};
+use bowline::breaker::{self, State};
 use bowline::bulkhead::Bulkhead;
 use bowline::deadline::within;
 use bowline::discovery::client::{DEADLINE, Kind, REQUEST_ID, Sent, USER, deadline};
@@ -419,4 +420,26 @@ async fn calls_wait_for_the_rate_limit_as_its_policy_says() {
         assert!(client.invoke("tasks").get("/").send().await.is_ok());
     }
     assert_eq!(began.elapsed(), Duration::from_secs(1));
+}
+
+/// Also when there would be time to wait until the breaker lets a probe pass.
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_refuses_at_once() {
+    let fake = Fake::new(|_| async { answer(StatusCode::INTERNAL_SERVER_ERROR) });
+    let registry = StaticList::new([Instance::new("tasks", "a:80")]);
+    let mut policy = breaker::Config::default();
+    policy.open_for = Backoff::constant(Duration::from_secs(1)).jitter(Jitter::None);
+    let client = ServiceClient::builder(registry, fake).breaker(policy);
+    let client = client
+        .deadline(Duration::from_secs(30))
+        .build()
+        .expect("sound");
+    for _ in 0..20 {
+        drop(client.invoke("tasks").get("/").send().await);
+    }
+    assert_eq!(client.breakers()[0].state, State::Open);
+    let began = Instant::now();
+    let refused = client.invoke("tasks").get("/").send().await;
+    assert!(refused.is_err());
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }

@@ -15,7 +15,7 @@ use crate::breaker::{Breaker, Permit};
 use crate::classify::{Classify, Failure, HttpStatus, Outcome};
 use crate::deadline::within;
 use crate::discovery::{Instance, InstanceId};
-use crate::error::{BoxError, Rejected, look_into};
+use crate::error::{BoxError, Rejected};
 use crate::message::TraceContext;
 
 /// One call, ready to be sent any number of times.
@@ -45,8 +45,9 @@ struct Attempted {
     answer: Result<http::Response<Bytes>, TransportError>,
 }
 
-/// Why an attempt was not answered.
-pub(super) enum Failed {
+/// Why an attempt was not answered. Nobody looks into it but this client: a retry that found an open
+/// breaker in it would wait for it, and callers of a service are to be refused at once.
+enum Failed {
     Invalid(http::Error),
     Rejected(Rejected),
     Transport(TransportError),
@@ -234,17 +235,6 @@ fn outcome(answer: Result<&http::Response<Bytes>, &TransportError>) -> Outcome {
         Ok(_) => HttpStatus.classify(answer),
         Err(error) if error.is_refused() => Outcome::Ignored,
         Err(_) => Outcome::Failure(Failure::Transient),
-    }
-}
-
-impl Failed {
-    /// Lets the retry find a refusal in it, which pays for no further attempt.
-    pub(super) fn make_known() {
-        look_into(|failed: &Self| match failed {
-            Self::Invalid(error) => Some(error),
-            Self::Rejected(error) => Some(error),
-            Self::Transport(error) => Some(error),
-        });
     }
 }
 

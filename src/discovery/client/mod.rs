@@ -169,7 +169,6 @@ impl ServiceClient {
     }
 
     fn new(watches: Watches, transport: Boxed, options: Options) -> Self {
-        attempts::Failed::make_known();
         Self(Arc::new(Inner {
             watches,
             transport,
