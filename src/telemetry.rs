@@ -73,11 +73,6 @@ mod on {
             Self(metrics::Gauge::noop())
         }
 
-        #[inline]
-        pub(crate) fn set(&self, value: f64) {
-            self.0.set(value);
-        }
-
         /// Changes the number by `change`, of either sign.
         #[inline]
         pub(crate) fn add(&self, change: f64) {
@@ -142,9 +137,6 @@ mod off {
         pub(crate) fn none() -> Self {
             Self()
         }
-
-        #[inline]
-        pub(crate) fn set(&self, _: f64) {}
 
         #[inline]
         pub(crate) fn add(&self, _: f64) {}

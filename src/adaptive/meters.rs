@@ -53,8 +53,9 @@ impl Meters {
         self.rejected.increment();
     }
 
-    pub(super) fn show(&self, limit: u32) {
-        self.limit.set(f64::from(limit));
+    /// The limit is another; those of one name add up.
+    pub(super) fn moved(&self, from: u32, to: u32) {
+        self.limit.add(f64::from(to) - f64::from(from));
     }
 }
 

@@ -89,6 +89,8 @@
 //! | `bowline.adaptive.running` | gauge | |
 //! | `bowline.adaptive.limit` | gauge, 0 once it is gone | |
 //!
+//! Limits of one name add up, in both gauges.
+//!
 //! # Examples
 //!
 //! ```

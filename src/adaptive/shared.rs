@@ -30,7 +30,7 @@ impl Shared {
             meters: Held::empty(),
         });
         shared.meters.put(|| Meters::new(&name));
-        shared.meters.with(|meters| meters.show(config.initial));
+        shared.meters.with(|meters| meters.moved(0, config.initial));
         shared.occupancy.reset(config.initial);
         shared.rejected.store(0, Ordering::Relaxed);
         *shared.lock() = Machine::new(name, config);
@@ -41,7 +41,7 @@ impl Shared {
     pub(super) fn abandon(&'static self) {
         // Under the lock: whoever changes the limit after this shows it to nobody.
         let machine = self.lock();
-        self.meters.with(|meters| meters.show(0));
+        self.meters.with(|meters| meters.moved(machine.limit(), 0));
         let vacant = self.occupancy.abandon();
         drop(machine);
         if vacant {
@@ -103,7 +103,7 @@ impl Shared {
         }
         self.occupancy.set_limit(to);
         if !self.occupancy.is_abandoned() {
-            self.meters.with(|meters| meters.show(to));
+            self.meters.with(|meters| meters.moved(from, to));
         }
         let name = machine.name();
         drop(machine);

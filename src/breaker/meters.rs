@@ -31,7 +31,7 @@ impl Meters {
             Gauge::new("bowline.breaker.state", &labels)
         };
         let meters = Self::of(counter, state);
-        meters.show(Some(State::Closed));
+        meters.moved(None, Some(State::Closed));
         meters
     }
 
@@ -90,10 +90,19 @@ impl Meters {
         }
     }
 
-    /// The state is 1, all others are 0; without a state all are.
-    pub(super) fn show(&self, state: Option<State>) {
+    /// One breaker less is in the one state and one more in the other: there may be more than one of this
+    /// name.
+    pub(super) fn moved(&self, from: Option<State>, to: Option<State>) {
+        if from == to {
+            return;
+        }
         for (known, gauge) in State::ALL.iter().zip(&self.states) {
-            gauge.set(if Some(*known) == state { 1.0 } else { 0.0 });
+            if Some(*known) == from {
+                gauge.add(-1.0);
+            }
+            if Some(*known) == to {
+                gauge.add(1.0);
+            }
         }
     }
 }

@@ -106,9 +106,11 @@
 //! | `bowline.breaker.calls` | counter | `outcome`: success, failure, ignored, cancelled, stale, rejected |
 //! | `bowline.breaker.slow_calls` | counter | |
 //! | `bowline.breaker.opened` | counter | `reason` |
-//! | `bowline.breaker.state` | gauge, 1 for the state it is in and 0 for all others | `state` |
+//! | `bowline.breaker.state` | gauge: how many breakers of this name are in the state | `state` |
 //!
-//! The gauge changes with the first call after a wait is over; [`state`](Breaker::state) needs no call.
+//! Of a single breaker the gauge is 1 for the state it is in, and 0 for all others. Several of one name, as
+//! a [`Registry`](crate::keyed::Registry) makes them, add up. It changes with the first call after a wait
+//! is over; [`state`](Breaker::state) needs no call.
 //!
 //! # Examples
 //!

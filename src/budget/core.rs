@@ -147,12 +147,22 @@ impl RetryBudget {
             ..
         } = &*self.0;
         let mut account = account.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = account.balance();
         let used = using(&mut account);
-        meters.show(account.balance());
+        meters.moved(before, account.balance());
         if settled.0.load(Ordering::Relaxed) != account.is_settled() {
             settled.0.store(account.is_settled(), Ordering::Relaxed);
         }
         used
+    }
+}
+
+/// What it holds is nobody's any more.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let account = self.account.get_mut();
+        let left = account.unwrap_or_else(PoisonError::into_inner).balance();
+        self.meters.moved(left, 0);
     }
 }
 

@@ -17,13 +17,16 @@ impl Meters {
             withdrawn: Counter::new("bowline.budget.withdrawn", &of),
             refused: Counter::new("bowline.budget.refused", &of),
         };
-        meters.show(balance);
+        meters.moved(0, balance);
         meters
     }
 
-    /// So much is there, in parts of a retry.
-    pub(super) fn show(&self, balance: u64) {
-        self.balance.set(balance as f64 / RETRY as f64);
+    /// So much was there and so much is, in parts of a retry; budgets of one name add up.
+    pub(super) fn moved(&self, from: u64, to: u64) {
+        if from != to {
+            let parts = to as f64 - from as f64;
+            self.balance.add(parts / RETRY as f64);
+        }
     }
 
     /// A retry was asked for.

@@ -64,11 +64,12 @@
 //!
 //! | metric | kind |
 //! |---|---|
-//! | `bowline.budget.balance` | gauge: retries that it would grant |
+//! | `bowline.budget.balance` | gauge: retries that all budgets of this name would grant |
 //! | `bowline.budget.withdrawn` | counter: retries that it has granted |
 //! | `bowline.budget.refused` | counter: retries that it has refused |
 //!
-//! The gauge changes with what is paid in and asked for, and not by time alone;
+//! The budgets of retries that were given none are all named `retry`: to see them one by one, give each a
+//! budget with a name of its own. The gauge changes with what is paid in and asked for, and not by time alone;
 //! [`RetryBudget::snapshot`] tells the balance of this moment.
 //!
 //! # Examples

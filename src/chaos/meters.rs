@@ -17,17 +17,16 @@ impl Meters {
             let labels = [("chaos", name), ("fault", fault)];
             Counter::new("bowline.chaos.injected", &labels)
         };
-        let meters = Self {
+        Self {
             enabled: Gauge::new("bowline.chaos.enabled", &[("chaos", name)]),
             errors: injected("error"),
             delays: injected("latency"),
-        };
-        meters.show(false);
-        meters
+        }
     }
 
-    pub(super) fn show(&self, enabled: bool) {
-        self.enabled.set(if enabled { 1.0 } else { 0.0 });
+    /// It was switched on or off; those of one name add up.
+    pub(super) fn switched(&self, enabled: bool) {
+        self.enabled.add(if enabled { 1.0 } else { -1.0 });
     }
 
     pub(super) fn injected(&self, injection: Injection) {

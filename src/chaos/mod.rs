@@ -55,7 +55,7 @@
 //!
 //! | metric | kind | labels beside `chaos` |
 //! |---|---|---|
-//! | `bowline.chaos.enabled` | gauge, 1 while it is switched on | |
+//! | `bowline.chaos.enabled` | gauge: how many of this name are switched on | |
 //! | `bowline.chaos.injected` | counter | `fault`: error, latency; a late error counts in both |
 //!
 //! # Examples

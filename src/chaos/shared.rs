@@ -75,7 +75,7 @@ impl Shared {
             let _trace = self.trace();
             let switched = self.enabled.swap(enabled, Ordering::Relaxed) != enabled;
             if switched {
-                self.meters.show(enabled);
+                self.meters.switched(enabled);
             }
             switched
         };
@@ -124,6 +124,8 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.meters.show(false);
+        if *self.enabled.get_mut() {
+            self.meters.switched(false);
+        }
     }
 }

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use bowline::adaptive::Adaptive;
 use bowline::bulkhead::Bulkhead;
+use bowline::chaos::Chaos;
 use bowline::classify::{Failure, Outcome};
 use bowline::keyed::Registry;
 use bowline::rate::{Rate, RateLimiter};
+use bowline::retry::Retry;
 use metrics::{
     Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
@@ -22,7 +24,7 @@ use super::SECOND;
 /// All that was shown so far, by the metric and its labels but the first, which is the name of the pattern.
 /// A debugging recorder forgets its gauges as soon as one looks at them.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     numbers: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
     seconds: Mutex<BTreeMap<String, Arc<Seconds>>>,
 }
@@ -52,7 +54,7 @@ impl Seen {
         self.numbers.lock().unwrap()[series].load(Ordering::Relaxed)
     }
 
-    fn gauge(&self, series: &str) -> f64 {
+    pub(super) fn gauge(&self, series: &str) -> f64 {
         f64::from_bits(self.read(series))
     }
 
@@ -214,6 +216,51 @@ async fn an_adaptive_limit_shows_where_it_stands() {
         permit.record(Outcome::Failure(Failure::Transient));
     }
     assert_eq!(shown(), [0.0, 0.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_gauges_of_patterns_that_share_a_name_add_up() {
+    let seen = Seen::default();
+    let _guard = metrics::set_default_local_recorder(&seen);
+    let limit = |initial| {
+        Adaptive::builder("search")
+            .initial(initial)
+            .build()
+            .unwrap()
+    };
+    let shown = || seen.gauge("bowline.adaptive.limit");
+    let (old, new) = (limit(20), limit(30));
+    assert_eq!(shown(), 50.0);
+    drop(old);
+    assert_eq!(shown(), 30.0);
+    drop(new);
+    assert_eq!(shown(), 0.0);
+
+    let chaos = || Chaos::builder("search").build().unwrap();
+    let shown = || seen.gauge("bowline.chaos.enabled");
+    let (old, new) = (chaos(), chaos());
+    assert_eq!(shown(), 0.0);
+    old.enable();
+    new.enable();
+    old.enable();
+    assert_eq!(shown(), 2.0);
+    old.disable();
+    assert_eq!(shown(), 1.0);
+    drop(old);
+    assert_eq!(shown(), 1.0);
+    drop(new);
+    assert_eq!(shown(), 0.0);
+
+    let retry = || Retry::builder().build().unwrap();
+    let shown = || seen.gauge("bowline.budget.balance");
+    let (empty, full) = (retry(), retry());
+    assert_eq!(shown(), 20.0);
+    while empty.budget().unwrap().try_withdraw() {}
+    assert_eq!(shown(), 10.0);
+    drop(empty);
+    assert_eq!(shown(), 10.0);
+    drop(full);
+    assert_eq!(shown(), 0.0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -243,14 +243,15 @@ mod metrics {
         let budget = budget.build().unwrap();
         shows(&seen, &[("budget.balance billing", 2.0)]);
         budget.deposit();
-        shows(&seen, &[("budget.balance billing", 2.5)]);
+        // A look begins the gauge anew: what is seen is the change.
+        shows(&seen, &[("budget.balance billing", 0.5)]);
         assert!(budget.try_withdraw());
         assert!(budget.try_withdraw());
         assert!(!budget.try_withdraw());
         shows(
             &seen,
             &[
-                ("budget.balance billing", 0.5),
+                ("budget.balance billing", -2.0),
                 ("budget.withdrawn billing", 2.0),
                 ("budget.refused billing", 1.0),
             ],

@@ -88,9 +88,9 @@ impl Machine {
         Self::new("".into(), config, None, generation, meters)
     }
 
-    /// The breaker is gone: it shows no state.
+    /// The breaker is gone: it is in no state any more.
     pub(super) fn leave(&self) {
-        self.meters.show(None);
+        self.meters.moved(Some(self.phase.state()), None);
     }
 
     /// Lets a call through, or says how long to stay away.
@@ -155,10 +155,11 @@ impl Machine {
     fn enter(&mut self, phase: Phase) -> Transition {
         let from = self.phase.state();
         self.phase = phase;
-        self.meters.show(Some(self.phase.state()));
+        let to = self.phase.state();
+        self.meters.moved(Some(from), Some(to));
         let transition = Transition {
             from,
-            to: self.phase.state(),
+            to,
             reason: self.reason,
         };
         // Under the lock, so that all see the changes in one order; it runs nobody's code.
