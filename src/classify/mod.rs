@@ -24,9 +24,9 @@
 
 use std::time::Duration;
 
-#[cfg(doc)]
-use crate::error::look_into;
 use crate::error::{Error, Kind, Rejected, causes, inside};
+#[cfg(doc)]
+use crate::error::{look_into, look_into_error};
 
 mod http_status;
 mod kind;
@@ -95,13 +95,15 @@ where
 /// 4. Anything else is transient.
 ///
 /// It can look into a [`BoxError`](crate::error::BoxError), a `Box<dyn std::error::Error>`, the errors of this
-/// library, [`std::io::Error`], and whatever type [`look_into`] was told of. **An error enum of your own that
-/// it was not told of is a transient failure, also when a refusal is inside**: an inner bulkhead that is full
-/// would open an outer breaker and be tried again.
+/// library, [`std::io::Error`], and whatever type [`look_into_error`] or [`look_into`] was told of. **An error
+/// enum of your own that it was not told of is a transient failure, also when a refusal is inside**: an inner
+/// bulkhead that is full would open an outer breaker and be tried again. Further down, in a box or inside of
+/// another error, it follows [`source`](std::error::Error::source), and where [`look_into_error`] was told of
+/// a type, what that holds; [`look_into`] is for the outermost error only.
 ///
 /// ```
 /// use bowline::classify::{AnyError, Classify, Outcome};
-/// use bowline::error::{Rejected, look_into};
+/// use bowline::error::{Rejected, look_into_error};
 ///
 /// #[derive(Debug, thiserror::Error)]
 /// enum ApiError {
@@ -111,7 +113,7 @@ where
 ///     Refused(#[from] Rejected),
 /// }
 ///
-/// look_into(|error: &ApiError| match error {
+/// look_into_error(|error: &ApiError| match error {
 ///     ApiError::Refused(refused) => Some(refused),
 ///     ApiError::NotFound => None,
 /// });

@@ -2,11 +2,12 @@ use std::error::Error as StdError;
 use std::{fmt, io, iter};
 
 use super::Rejected;
-use super::look::inside;
+use super::look::{held, inside};
 
 /// The first error of type `E` in the chain that starts at `error`.
 ///
-/// The error that an [`io::Error`] was made from is part of the chain, though it is not its source.
+/// The error that an [`io::Error`] was made from is part of the chain, though it is not its source; so is what
+/// an error holds by [`look_into_error`](super::look_into_error).
 #[must_use]
 pub fn cause<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
     causes(error).find_map(|error| error.downcast_ref())
@@ -19,7 +20,8 @@ pub(crate) fn causes<'a>(
     iter::successors(Some(error), |&error| {
         // Its source is that of the error inside, which would be passed over.
         let inside = error.downcast_ref().and_then(io::Error::get_ref);
-        inside.map_or_else(|| error.source(), |inside| Some(inside as _))
+        let inside = inside.map(|inside| inside as _);
+        inside.or_else(|| held(error)).or_else(|| error.source())
     })
 }
 
@@ -33,7 +35,8 @@ pub fn is_caused_by<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> 
 /// [`BoxError`](super::BoxError), an [`Error`](super::Error), an [`io::Error`], or an error type that was
 /// [made known](super::look_into).
 ///
-/// No other error can be looked into: [`look_into`](super::look_into) says where it holds a refusal.
+/// No other error can be looked into: [`look_into`](super::look_into) says where it holds a refusal, and
+/// [`look_into_error`](super::look_into_error) also where it is not the outermost error.
 #[must_use]
 pub fn rejected<E: 'static>(error: &E) -> Option<&Rejected> {
     inside(error).and_then(cause)

@@ -1,5 +1,6 @@
 use std::any::{Any, TypeId};
 use std::error::Error as StdError;
+use std::ptr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -10,7 +11,17 @@ type Look = dyn Fn(&dyn Any) -> Option<&(dyn StdError + 'static)> + Send + Sync;
 
 /// How to look into the error types that were made known. It is read for failures only, and hardly ever
 /// written.
-static KNOWN: ArcSwapOption<Vec<(TypeId, Arc<Look>)>> = ArcSwapOption::const_empty();
+static KNOWN: Table<Look> = Table::const_empty();
+
+/// What an error of a chain holds, `None` for one of another type.
+type Step = dyn for<'a> Fn(&'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)>
+    + Send
+    + Sync;
+
+/// How to get from an error of these types to the next one of its chain.
+static STEPS: Table<Step> = Table::const_empty();
+
+type Table<F> = ArcSwapOption<Vec<(TypeId, Arc<F>)>>;
 
 /// Says where an error type of yours holds another error, so that classifiers and [`rejected`](super::rejected)
 /// find a refusal in it.
@@ -51,6 +62,11 @@ static KNOWN: ArcSwapOption<Vec<(TypeId, Arc<Look>)>> = ArcSwapOption::const_emp
 /// assert!(rejected(&ApiError::NotFound).is_none());
 /// ```
 ///
+/// An `E` is looked into where it is the error of the call itself, **and not where it is boxed or inside of
+/// another error**: there it is known by its [`source`](StdError::source) only, and one that is
+/// `#[error(transparent)]` passes over what it holds. For a type that implements [`Error`](StdError) use
+/// [`look_into_error`], which finds it there too.
+///
 /// A type that derives its `From`, or a foreign one, is made known there as well:
 ///
 /// ```
@@ -62,26 +78,81 @@ static KNOWN: ArcSwapOption<Vec<(TypeId, Arc<Look>)>> = ArcSwapOption::const_emp
 /// bowline::error::look_into(|failed: &Failed| Some(&failed.0));
 /// ```
 pub fn look_into<E: 'static>(look: fn(&E) -> Option<&(dyn StdError + 'static)>) {
-    let id = TypeId::of::<E>();
-    if look_of(id).is_some() {
+    add(&KNOWN, TypeId::of::<E>(), || {
+        Arc::new(move |error| error.downcast_ref().and_then(look))
+    });
+}
+
+/// Says where an error type of yours holds another error, wherever it stands: as the error of a call, in a
+/// [`BoxError`], or among the causes of another error.
+///
+/// As [`look_into`], but for types that implement [`Error`](StdError) only. `look` returns what follows `E` in
+/// the chain of causes. Where it returns `None`, or the very same error, that is its
+/// [`source`](StdError::source).
+///
+/// What is `#[error(transparent)]` needs this: its source is that of the refusal it holds, which has none.
+///
+/// ```
+/// use bowline::error::{BoxError, Rejected, look_into_error, rejected};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// enum ApiError {
+///     #[error("not found")]
+///     NotFound,
+///     #[error(transparent)]
+///     Refused(#[from] Rejected),
+/// }
+///
+/// look_into_error(|error: &ApiError| match error {
+///     ApiError::Refused(refused) => Some(refused),
+///     ApiError::NotFound => None,
+/// });
+/// let boxed: BoxError = ApiError::from(Rejected::bulkhead_full("billing")).into();
+/// assert!(rejected(&boxed).is_some());
+/// ```
+pub fn look_into_error<E>(look: fn(&E) -> Option<&(dyn StdError + 'static)>)
+where
+    E: StdError + 'static,
+{
+    look_into(|error: &E| Some(error));
+    add(&STEPS, TypeId::of::<E>(), || {
+        Arc::new(move |error| {
+            let error = error.downcast_ref::<E>()?;
+            // One that stands for itself would have no end.
+            look(error).filter(|held| !held.downcast_ref().is_some_and(|held| ptr::eq(error, held)))
+        })
+    });
+}
+
+/// What `error`, which is of a chain, holds beside its source.
+pub(super) fn held<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> Option<&'a (dyn StdError + 'static)> {
+    let steps = STEPS.load();
+    steps.as_ref()?.iter().find_map(|(_, step)| step(error))
+}
+
+/// The first for a type holds.
+fn add<F: ?Sized>(table: &Table<F>, id: TypeId, new: impl FnOnce() -> Arc<F>) {
+    if find(table, id).is_some() {
         return;
     }
-    let look: Arc<Look> = Arc::new(move |error| error.downcast_ref().and_then(look));
-    KNOWN.rcu(|known| {
+    let new = new();
+    table.rcu(|known| {
         let mut known = known.as_deref().cloned().unwrap_or_default();
         if known.iter().all(|(other, _)| *other != id) {
-            known.push((id, Arc::clone(&look)));
+            known.push((id, Arc::clone(&new)));
         }
         Some(Arc::new(known))
     });
 }
 
-fn look_of(id: TypeId) -> Option<Arc<Look>> {
-    let known = KNOWN.load();
+fn find<F: ?Sized>(table: &Table<F>, id: TypeId) -> Option<Arc<F>> {
+    let known = table.load();
     let mut known = known.as_ref()?.iter();
     known
         .find(|(other, _)| *other == id)
-        .map(|(_, look)| Arc::clone(look))
+        .map(|(_, known)| Arc::clone(known))
 }
 
 /// What stands for `error` in a chain of causes: itself if it is of a type that is known, or what it holds.
@@ -104,7 +175,7 @@ pub(crate) fn inside<E: 'static>(error: &E) -> Option<&(dyn StdError + 'static)>
         return Some(&**boxed);
     }
     KNOWN.load().as_ref()?;
-    look_of(id)?(error)
+    find(&KNOWN, id)?(error)
 }
 
 fn known<E: StdError + 'static>(error: &dyn Any) -> Option<&(dyn StdError + 'static)> {

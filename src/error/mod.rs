@@ -40,7 +40,7 @@ pub use cause::{Chain, cause, is_caused_by, rejected};
 pub use circuit::CircuitState;
 pub use io::{Error, Kind};
 pub(crate) use look::inside;
-pub use look::look_into;
+pub use look::{look_into, look_into_error};
 pub(crate) use panic::caught;
 pub use rejected::Rejected;
 

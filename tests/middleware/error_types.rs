@@ -7,7 +7,7 @@ use bowline::breaker::{Breaker, State};
 use bowline::broker::PublishError;
 use bowline::bulkhead::Bulkhead;
 use bowline::discovery::client;
-use bowline::error::{BoxError, Error, Rejected, look_into, rejected};
+use bowline::error::{BoxError, Error, Rejected, look_into, look_into_error, rejected};
 use bowline::pipeline::Pipeline;
 use bowline::retry::Retry;
 use tokio::time::Instant;
@@ -139,6 +139,76 @@ async fn a_retry_waits_for_an_open_breaker_whose_refusal_is_in_an_own_error_type
     let began = Instant::now();
     stack.call(()).await.expect("the second attempt passes");
     assert!(began.elapsed() >= wait);
+}
+
+/// Of another module, say; a `?` or an own variant puts it inside of others.
+#[derive(Debug, thiserror::Error)]
+enum Outer {
+    #[error(transparent)]
+    Inner(#[from] Inner),
+    #[error(transparent)]
+    Refused(#[from] Rejected),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Inner {
+    #[error("not found")]
+    NotFound,
+    #[error(transparent)]
+    Refused(#[from] Rejected),
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_found_where_a_transparent_error_is_boxed_or_nested() {
+    look_into_error(|error: &Inner| match error {
+        Inner::Refused(refused) => Some(refused),
+        Inner::NotFound => None,
+    });
+    look_into_error(|error: &Outer| match error {
+        Outer::Refused(refused) => Some(refused),
+        Outer::Inner(inner) => Some(inner),
+    });
+    let full = Rejected::bulkhead_full("a");
+    let nested = || Outer::from(Inner::from(full.clone()));
+    let boxed: BoxError = nested().into();
+    let io = io::Error::other(Inner::from(full.clone()));
+    assert_eq!(rejected(&Inner::from(full.clone())), Some(&full));
+    assert_eq!(rejected(&Outer::from(full.clone())), Some(&full));
+    assert_eq!(rejected(&nested()), Some(&full));
+    assert_eq!(rejected(&boxed), Some(&full));
+    assert_eq!(rejected(&io), Some(&full));
+    assert!(rejected(&Outer::from(Inner::NotFound)).is_none());
+
+    let bulkhead = Bulkhead::builder("full").limit(1).build().unwrap();
+    let _held = bulkhead.try_acquire().expect("a place");
+    let breaker = Breaker::builder("upstream").consecutive_failures(1);
+    let breaker = breaker.build().unwrap();
+    let refused = breaker.call(|| async {
+        let inner: Result<(), Inner> = bulkhead.call(|| async { Ok(()) }).await;
+        Ok::<_, BoxError>(inner?)
+    });
+    assert!(refused.await.is_err());
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[test]
+fn an_error_that_stands_for_itself_has_an_end_and_its_source() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("it was not tried")]
+    struct Itself(#[source] Rejected);
+    look_into_error(|error: &Itself| Some(error));
+    let full = Rejected::bulkhead_full("a");
+    assert_eq!(rejected(&Itself(full.clone())), Some(&full));
+    let boxed: BoxError = Itself(full.clone()).into();
+    assert_eq!(rejected(&boxed), Some(&full));
+
+    // At the same address as what it holds.
+    #[derive(Debug, thiserror::Error)]
+    #[error(transparent)]
+    struct Wrapped(Rejected);
+    look_into_error(|error: &Wrapped| Some(&error.0));
+    let boxed: BoxError = Wrapped(full.clone()).into();
+    assert_eq!(rejected(&boxed), Some(&full));
 }
 
 #[test]
