@@ -9,14 +9,17 @@ pub(super) enum Exhausted {
     Deadline,
     /// The service asks for a longer wait than is allowed.
     RetryAfter,
+    /// The service has failed to get ready for another attempt.
+    Unready,
 }
 
 impl Exhausted {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::Attempts,
         Self::Budget,
         Self::Deadline,
         Self::RetryAfter,
+        Self::Unready,
     ];
 
     /// Its name in events and metrics.
@@ -26,6 +29,7 @@ impl Exhausted {
             Self::Budget => "budget",
             Self::Deadline => "deadline",
             Self::RetryAfter => "retry-after",
+            Self::Unready => "unready",
         }
     }
 }

@@ -33,6 +33,8 @@
 //!    two attempts, because a timer was late or the service was not ready, no further one begins
 //!    and the last error is returned. An answer that was judged a failure is not kept while waiting,
 //!    so that it holds no connection: in its place stands [`Rejected::Elapsed`].
+//!    A service that fails to get ready for a further attempt ends the call too: with the last error, and
+//!    with its own only where the last attempt was an answer.
 //! 9. A call pays its deposit into the [budget](Builder::budget) as soon as one of its attempts has reached
 //!    the service, once, and before it asks for a retry itself. An attempt has not reached it when its
 //!    error is a [`Rejected`] other than [`Rejected::Elapsed`], or is returned because the classifier
@@ -86,8 +88,8 @@
 //!
 //! The first is one for each retry, the second one for each call that ends with a failure that could have
 //! been tried again. In an outage that is every call, so neither is louder. The reason is `attempts` (they
-//! are spent, the schedule has ended, or the request goes only once), `budget`, `deadline` or
-//! `retry-after`.
+//! are spent, the schedule has ended, or the request goes only once), `budget`, `deadline`, `retry-after` or
+//! `unready` (the service has failed to get ready for another attempt).
 //!
 //! With the feature `metrics`, in the recorder that stands when the retry is built:
 //!

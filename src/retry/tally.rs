@@ -17,7 +17,7 @@ pub struct Snapshot {
     /// How many attempts were made after a first one.
     pub retries: u64,
     /// How many calls ended with a failure that could have been tried again: for want of attempts, of time,
-    /// or of a budget.
+    /// of a budget, or of a service that gets ready.
     pub given_up: u64,
     /// How many of these for want of a budget.
     pub refused: u64,

@@ -114,6 +114,23 @@ async fn a_service_that_does_not_get_ready_in_time_leaves_the_last_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_fails_to_get_ready_again_leaves_the_last_error() {
+    let policy = retry();
+    let (mut service, mut upstream) = spawn(&policy);
+    upstream.allow(1);
+    assert_ready_ok!(service.poll_ready());
+    let mut call = tokio_test::task::spawn(service.call("hello"));
+    assert_pending!(call.poll());
+    answer!(upstream, "hello", Err("down"));
+    assert_pending!(call.poll());
+    upstream.send_error("gone");
+    advance(SECOND).await;
+    let error = assert_ready_err!(call.poll());
+    assert_eq!(error.to_string(), "down");
+    assert_eq!(policy.snapshot().given_up, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_deadline_ends_an_attempt_that_is_running() {
     let (mut service, _upstream) = spawn(&retry());
     assert_ready_ok!(service.poll_ready());

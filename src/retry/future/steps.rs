@@ -13,7 +13,7 @@ use super::super::shared::{Held, Shared};
 use super::super::spare::Spare;
 use super::super::{Config, Predicate};
 use super::{Parts, State, StateProjection, Step};
-use crate::classify::{Classify, Failure, Outcome};
+use crate::classify::{Classify, Failure};
 use crate::clock::after;
 use crate::deadline;
 use crate::error::Rejected;
@@ -146,8 +146,9 @@ where
                 ControlFlow::Continue(())
             }
             Step::Ready(Err(error)) => {
-                shared.ended(Outcome::Failure(Failure::Transient));
-                ControlFlow::Break(Err(error))
+                // What the last attempt met says more than that there is none after it.
+                let error = self.failed().unwrap_or(error);
+                self.give_up(shared, Exhausted::Unready, Err(error))
             }
             Step::Ready(Ok(())) => self.begin(shared),
         }
