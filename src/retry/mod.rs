@@ -24,7 +24,9 @@
 //!    nothing from the budget. Two are not like the others. [`Rejected::Elapsed`] is a transient failure. An
 //!    open breaker that says how long is waited for as in 5, a millisecond at least: that takes nothing
 //!    from the budget either, but it counts as an attempt, so that it has an end. A predicate may veto it.
-//!    The error must be a [`Rejected`] or a [`BoxError`](crate::error::BoxError) for that to be seen.
+//!    For that to be seen the error must be a [`Rejected`], a [`BoxError`](crate::error::BoxError), an error of
+//!    this library, or of a type that was made known by [`look_into`](crate::error::look_into) or
+//!    [`look_into_error`](crate::error::look_into_error).
 //! 7. When all attempts are spent, the wait would end at or after the deadline, or the budget is
 //!    exhausted, the last result is returned as it is, and not the reason. They are looked at in this order:
 //!    a retry for which there is no time is not paid for.
@@ -65,7 +67,11 @@
 //! [`Rejected::Elapsed`], and makes no further attempt.
 //!
 //! The service that was made ready makes the first attempt. Others are made by a clone, of which a service
-//! that is called more than once keeps one for all its calls.
+//! that is called more than once keeps one for all its calls. It is made at the second call, and what is not
+//! shared between clones stays as it was then: a call that needs it has a copy of it, which is dropped with the
+//! call. A service that counts in a plain field where to go next so goes to the same place with the second
+//! attempt of every call; keep what is to move on in an [`Arc`](std::sync::Arc). A service that needs no drop
+//! is copied for every call instead, as it is at that call.
 //!
 //! # Defaults
 //!
