@@ -21,6 +21,9 @@ use crate::deadline::Timer;
 use crate::error::Rejected;
 
 /// The answer of a service after as many attempts as it took.
+///
+/// Drop it once it has answered: after a success it may keep the request, and a clone of the service, until
+/// then. It must not be polled again.
 #[pin_project(project = Parts)]
 pub struct ResponseFuture<S: Service<Req>, J, R, Req> {
     judge: J,
