@@ -102,9 +102,14 @@ where
             } => {
                 let polling = Polling::new(permit);
                 let polled = future.poll(cx);
+                let outcome = match &polled {
+                    Poll::Ready(result) => Some(classifier.classify(result.as_ref())),
+                    Poll::Pending => None,
+                };
                 mem::forget(polling);
-                let result = ready!(polled);
-                let outcome = classifier.classify(result.as_ref());
+                let (Poll::Ready(result), Some(outcome)) = (polled, outcome) else {
+                    return Poll::Pending;
+                };
                 let waits = result
                     .as_ref()
                     .is_ok_and(|response| !response.body().is_end_stream());

@@ -72,10 +72,13 @@ where
             } => {
                 let polling = Polling::new(permit);
                 let polled = future.poll(cx);
-                mem::forget(polling);
                 // Looked at where it lies: a result that is moved first is read before it is written.
-                if let Poll::Ready(result) = &polled {
-                    let outcome = classifier.classify(result.as_ref());
+                let outcome = match &polled {
+                    Poll::Ready(result) => Some(classifier.classify(result.as_ref())),
+                    Poll::Pending => None,
+                };
+                mem::forget(polling);
+                if let Some(outcome) = outcome {
                     permit.end(Ended::Answered(outcome));
                 }
                 polled

@@ -29,7 +29,7 @@
 //! 6. An outcome counts only in the state in which its call was let through: what was started before
 //!    a change of state and ends after it says nothing about the present. It is counted as stale.
 //! 7. A call that is dropped before it ends counts as [`cancelled`](Builder::cancelled) says, and gives
-//!    its place back. A panic counts as a failure.
+//!    its place back. A panic counts as a failure, also one of the classifier.
 //! 8. [`force_open`](Breaker::force_open), [`disable`](Breaker::disable) and
 //!    [`metrics_only`](Breaker::metrics_only) hold until [`reset`](Breaker::reset), whatever comes.
 //!

@@ -66,6 +66,20 @@ async fn a_panic_of_the_call_counts_and_one_elsewhere_does_not() {
     assert_eq!(breaker.snapshot().calls, 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_classifier_counts_too() {
+    let breaker = breaker();
+    let classifier = |_: Result<&(), &BoxError>| panic!("a bug");
+    for _ in 0..2 {
+        let call = breaker.call_with(&classifier, || async { Ok::<_, BoxError>(()) });
+        let mut call = pin!(call);
+        let mut cx = Context::from_waker(Waker::noop());
+        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut cx)));
+        assert!(polled.is_err());
+    }
+    assert_eq!(breaker.state(), State::Open);
+}
+
 fn slow_breaker() -> Breaker {
     Breaker::builder("upstream")
         .without_failure_rate()
