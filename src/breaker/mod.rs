@@ -41,6 +41,10 @@
 //! In front of work that cannot fail by overload (a pure function), or where each call goes to a
 //! different place: use one breaker per place.
 //!
+//! Around itself: a breaker that is layered twice, or whose call goes through the same breaker once more. Each
+//! call then needs two places: with [`probes`](Builder::probes) of 1 the outer one takes the only place, the
+//! inner one is refused, which says nothing about the service, and it never closes again.
+//!
 //! # When an answer counts
 //!
 //! When the future of the call is ready. An HTTP service may have sent no more than a head by then:
@@ -60,8 +64,9 @@
 //! - give the bulkhead no queue, which is its default: a full one refuses, which says nothing about the
 //!   service; or
 //! - let `slow_call` be longer than the longest wait in the queue and the longest good call together; or
-//! - put what waits outside, `retry > bulkhead > breaker > timeout > service`: calls wait before the breaker
-//!   looks at them. A call that an open breaker refuses has waited for its place first; or
+//! - in a stack made by hand, put what waits outside, `retry > bulkhead > breaker > timeout > service`: calls
+//!   wait before the breaker looks at them. A call that an open breaker refuses has waited for its place first.
+//!   A [`Pipeline`](crate::pipeline::Pipeline) has one order and refuses this one; or
 //! - leave slowness to the timeout of the attempt, inside the bulkhead: it counts from when the call has its
 //!   place, and what it cuts off is a failure.
 //!
