@@ -72,7 +72,7 @@
 //!
 //! What an inner pattern refuses says nothing about the service either, as far as the classifier can see it:
 //! [`AnyError`](crate::classify::AnyError) has to be told of an error enum of your own, by
-//! [`look_into`](crate::error::look_into).
+//! [`look_into_error`](crate::error::look_into_error).
 //!
 //! # State shared between clones
 //!

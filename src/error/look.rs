@@ -75,7 +75,7 @@ type Table<F> = ArcSwapOption<Vec<(TypeId, Arc<F>)>>;
 /// #[error(transparent)]
 /// struct Failed(#[from] Rejected);
 ///
-/// bowline::error::look_into(|failed: &Failed| Some(&failed.0));
+/// bowline::error::look_into_error(|failed: &Failed| Some(&failed.0));
 /// ```
 pub fn look_into<E: 'static>(look: fn(&E) -> Option<&(dyn StdError + 'static)>) {
     add(&KNOWN, TypeId::of::<E>(), || {

@@ -4,7 +4,8 @@
 //!
 //! 1. [`Rejected`]: a pattern refused to run the call (circuit open, bulkhead full, time elapsed).
 //!    A protected service keeps its own error type; it only needs `From<Rejected>`, and
-//!    [`look_into`] so that patterns find the refusal in it again.
+//!    [`look_into_error`], or [`look_into`] for one that is no [`Error`](std::error::Error), so that
+//!    patterns find the refusal in it again.
 //! 2. [`Error`]: a store, a broker or a registry failed. It is opaque: [`Error::kind`] says what to
 //!    do about it, [`Error::source`](std::error::Error::source) holds the driver's own error.
 //! 3. [`ConfigError`](crate::config::ConfigError): a value was out of range; it lists all of them.
