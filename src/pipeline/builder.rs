@@ -5,9 +5,9 @@ use super::config::check_times;
 use super::core::Parts;
 use super::meters::Meters;
 use super::order::{Order, Stage};
-use super::{Config, Pipeline};
+use super::{BudgetPolicy, Config, Pipeline};
 use crate::breaker::Breaker;
-use crate::budget::RetryBudget;
+use crate::budget::{self, RetryBudget};
 use crate::bulkhead::Bulkhead;
 use crate::config::{ConfigError, Problems};
 use crate::rate::RateLimiter;
@@ -134,12 +134,14 @@ pub(super) fn from_config(name: Arc<str>, config: Config) -> Result<Pipeline, Co
     let budget = config.retry_budget;
     if let Some(config) = config.retry {
         let retry = Retry::builder().name(Arc::clone(&name)).config(config);
+        // Without a bound, retries make an outage out of a failure: who wants none has to say so.
+        let budget = budget.unwrap_or_else(|| budget::Config::default().into());
         let retry = match budget {
-            Some(budget) => {
+            BudgetPolicy::Bounded(budget) => {
                 let name = Arc::clone(&name);
                 retry.budget(RetryBudget::builder(name).config(budget).build()?)
             }
-            None => retry.without_budget(),
+            BudgetPolicy::Without => retry.without_budget(),
         };
         builder.retry = Some(retry.build()?);
     }

@@ -2,13 +2,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::BudgetPolicy;
 use crate::config::{ConfigError, Problems, duration};
 use crate::timeout::check_limit;
-use crate::{breaker, budget, bulkhead, rate, retry};
+use crate::{breaker, bulkhead, rate, retry};
 
 /// The policy of a pipeline as plain data, e.g. from a file. What is `None` is left out, and so is what a
 /// file does not name, but for the budget of a retry.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Config {
@@ -17,10 +18,10 @@ pub struct Config {
     pub deadline: Option<Duration>,
     /// Whether and how to try again.
     pub retry: Option<retry::Config>,
-    /// What bounds the share of calls that are tried again, by default a budget with its own defaults.
-    /// `None`, which is `"none"` in a file, leaves it to the attempts.
-    #[serde(with = "budget_or_none")]
-    pub retry_budget: Option<budget::Config>,
+    /// What bounds the share of calls that are tried again. `None`, as where a file does not name it, is a
+    /// budget with the defaults of [`budget`](crate::budget); in
+    /// [`Pipeline::reconfigure`](super::Pipeline::reconfigure) it is the budget as it is.
+    pub retry_budget: Option<BudgetPolicy>,
     /// How often the service may be asked, and how long an attempt may wait until it is.
     pub rate_limit: Option<rate::Config>,
     /// When to stop asking.
@@ -68,7 +69,7 @@ impl Config {
             ("retry", self.retry.as_ref().map(retry::Config::check)),
             (
                 "retry_budget",
-                self.retry_budget.as_ref().map(budget::Config::check),
+                self.retry_budget.as_ref().map(BudgetPolicy::check),
             ),
             (
                 "rate_limit",
@@ -84,21 +85,6 @@ impl Config {
             if let Some(Err(error)) = checked {
                 problems.extend(part, error);
             }
-        }
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            deadline: None,
-            retry: None,
-            // Without a bound, retries make an outage out of a failure: who wants none has to say so.
-            retry_budget: Some(budget::Config::default()),
-            rate_limit: None,
-            breaker: None,
-            bulkhead: None,
-            attempt_timeout: None,
         }
     }
 }
@@ -121,55 +107,5 @@ pub(super) fn check_times(
             duration::format(attempt),
             format!("at most the deadline, {}", duration::format(deadline)),
         );
-    }
-}
-
-/// The budget of a retry in a file: a policy, or the word that there is none.
-mod budget_or_none {
-    use std::fmt;
-
-    use serde::de::value::MapAccessDeserializer;
-    use serde::de::{Error, MapAccess, Unexpected, Visitor};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use crate::budget;
-
-    const NONE: &str = "none";
-
-    pub(super) fn serialize<S: Serializer>(
-        budget: &Option<budget::Config>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match budget {
-            Some(budget) => budget.serialize(serializer),
-            None => serializer.serialize_str(NONE),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<budget::Config>, D::Error> {
-        deserializer.deserialize_any(BudgetOrNone)
-    }
-
-    struct BudgetOrNone;
-
-    impl<'de> Visitor<'de> for BudgetOrNone {
-        type Value = Option<budget::Config>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "the policy of a budget, or {NONE:?}")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-            budget::Config::deserialize(MapAccessDeserializer::new(map)).map(Some)
-        }
-
-        fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-            match text {
-                NONE => Ok(None),
-                _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
-            }
-        }
     }
 }

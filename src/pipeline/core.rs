@@ -160,7 +160,8 @@ impl Pipeline {
 
     /// Hands each part its policy of `config`. All that the parts have seen stays: the breaker its state,
     /// the budget what was saved, the bulkhead who runs and waits. A part that is also in another pipeline
-    /// changes there as well. Calls meanwhile may meet some parts before and others after.
+    /// changes there as well; a budget that `config` does not name stays as it is. Calls meanwhile may meet
+    /// some parts before and others after.
     ///
     /// # Errors
     ///

@@ -45,7 +45,8 @@
 //! | `attempt_timeout` | 3 s |
 //!
 //! In a [`Config`], e.g. from a file, there is what it names. A retry has a budget of the defaults also when
-//! the file names none: `retry_budget = "none"` leaves it to the attempts.
+//! the file names none: `retry_budget = "none"` leaves it to the attempts. To [`Pipeline::reconfigure`], a
+//! budget that is not named is one that stays as it is, as it may be the budget of other retries too.
 //!
 //! # Telemetry
 //!
@@ -100,6 +101,7 @@
 //! # Ok::<_, BoxError>(()) }).unwrap();
 //! ```
 
+mod budget;
 mod builder;
 mod config;
 mod core;
@@ -113,6 +115,7 @@ mod snapshot;
 mod swap;
 mod witness;
 
+pub use budget::BudgetPolicy;
 pub use builder::Builder;
 pub use config::Config;
 pub use core::Pipeline;

@@ -1,7 +1,7 @@
 use std::sync::PoisonError;
 
-use super::Config;
 use super::core::Parts;
+use super::{BudgetPolicy, Config};
 use crate::config::{ConfigError, Problems};
 use crate::retry::Retry;
 use crate::timeout;
@@ -21,10 +21,11 @@ impl Parts {
     /// Adds to `problems` the parts that `config` has and the pipeline has not, and the other way round.
     fn check_parts(&self, config: &Config, problems: &mut Problems) {
         let retry = self.retry.as_ref();
-        let budget = (
-            config.retry_budget.is_some(),
-            retry.and_then(Retry::budget).is_some(),
-        );
+        // What is not named stays as it is. Without a retry there is nobody to use a budget, whatever the
+        // policy says.
+        let named = config.retry_budget.filter(|_| retry.is_some());
+        let budget = retry.and_then(Retry::budget).is_some();
+        let named = named.map_or(budget, |named| named != BudgetPolicy::Without);
         let parts = [
             (
                 "deadline",
@@ -32,12 +33,7 @@ impl Parts {
                 self.deadline.is_some(),
             ),
             ("retry", config.retry.is_some(), retry.is_some()),
-            // Without a retry there is nobody to use it, whatever the policy says.
-            (
-                "retry_budget",
-                budget.0,
-                retry.map_or(budget.0, |_| budget.1),
-            ),
+            ("retry_budget", named, budget),
             (
                 "rate_limit",
                 config.rate_limit.is_some(),
@@ -72,7 +68,7 @@ impl Parts {
             part.reconfigure(config)?;
         }
         let budget = self.retry.as_ref().and_then(Retry::budget);
-        if let (Some(part), Some(config)) = (budget, config.retry_budget) {
+        if let (Some(part), Some(BudgetPolicy::Bounded(config))) = (budget, config.retry_budget) {
             part.reconfigure(config)?;
         }
         if let (Some(part), Some(config)) = (&self.rate_limit, config.rate_limit) {

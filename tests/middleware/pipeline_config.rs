@@ -5,8 +5,10 @@ use std::future::pending;
 use std::time::Duration;
 
 use bowline::breaker::State;
+use bowline::budget::RetryBudget;
 use bowline::error::{BoxError, Rejected};
-use bowline::pipeline::{Config, Pipeline};
+use bowline::pipeline::{BudgetPolicy, Config, Pipeline};
+use bowline::retry::Retry;
 use tokio::time::{Instant, sleep};
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 
@@ -102,20 +104,67 @@ async fn a_retry_has_a_budget_unless_the_file_says_none() {
 
 #[test]
 fn what_is_no_budget_is_refused_and_none_is_read_back_as_none() {
-    for bad in [r#""off""#, "null", "0.2", r#"{"percent": 20}"#] {
+    for bad in [r#""off""#, "0.2", r#"{"percent": 20}"#] {
         let text = format!(r#"{{"retry_budget": {bad}}}"#);
         let error = serde_json::from_str::<Config>(&text).unwrap_err();
         let told = bad.contains("percent") || error.to_string().contains(r#"or "none""#);
         assert!(told, "{error}");
     }
-    for text in [r#"{"retry_budget": "none"}"#, "{}"] {
+    for text in [
+        r#"{"retry_budget": "none"}"#,
+        r#"{"retry_budget": {"ratio": 0.3}}"#,
+        "{}",
+    ] {
         let config = config(text);
         let again = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<Config>(&again).unwrap(), config);
     }
-    assert_eq!(config(r#"{"retry_budget": "none"}"#).retry_budget, None);
+    let none = config(r#"{"retry_budget": "none"}"#);
+    assert_eq!(none.retry_budget, Some(BudgetPolicy::Without));
     assert_eq!(config("{}"), Config::default());
-    assert!(Config::default().retry_budget.is_some());
+}
+
+#[test]
+fn null_leaves_out_every_part_and_a_budget_that_is_left_out_is_the_default() {
+    let nulls = config(
+        r#"{"deadline": null, "retry": null, "retry_budget": null, "rate_limit": null, "breaker": null,
+            "bulkhead": null, "attempt_timeout": null}"#,
+    );
+    assert_eq!(nulls, Config::default());
+    let retried = pipeline(r#"{"retry": {}, "retry_budget": null}"#);
+    let budget = retried.retry().unwrap().budget().unwrap();
+    let default = RetryBudget::builder("billing").build().unwrap();
+    assert_eq!(budget.snapshot(), default.snapshot());
+}
+
+#[test]
+fn a_budget_that_the_file_does_not_name_stays_as_it_is() {
+    let shared = RetryBudget::builder("all").ratio(0.05).floor(3);
+    let shared = shared.build().unwrap();
+    let retry = Retry::builder().budget(shared.clone()).build().unwrap();
+    let pipeline = Pipeline::builder("billing").retry(retry).build().unwrap();
+    let before = shared.snapshot();
+    for silent in [
+        r#"{"retry": {"attempts": 2}}"#,
+        r#"{"retry": {"attempts": 4}, "retry_budget": null}"#,
+    ] {
+        pipeline.reconfigure(&config(silent)).unwrap();
+        assert_eq!(shared.snapshot(), before);
+    }
+    assert_eq!(pipeline.retry().unwrap().config().attempts, 4);
+    let named = config(r#"{"retry": {}, "retry_budget": {"floor": 1, "capacity": 1}}"#);
+    pipeline.reconfigure(&named).unwrap();
+    assert_ne!(shared.snapshot(), before);
+    let none = config(r#"{"retry": {}, "retry_budget": "none"}"#);
+    pipeline.reconfigure(&none).unwrap_err();
+
+    let retry = Retry::builder().without_budget().build().unwrap();
+    let unbounded = Pipeline::builder("billing").retry(retry).build().unwrap();
+    let silent = config(r#"{"retry": {"attempts": 2}}"#);
+    unbounded.reconfigure(&silent).unwrap();
+    unbounded.reconfigure(&none).unwrap();
+    assert!(unbounded.retry().unwrap().budget().is_none());
+    unbounded.reconfigure(&named).unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,7 +293,7 @@ async fn a_policy_that_does_not_fit_changes_nothing_and_all_that_is_wrong_is_tol
     let whole = pipeline(ALL);
     let mut wrong = config(ALL);
     wrong.deadline = Some(9 * SECOND);
-    wrong.retry_budget = None;
+    wrong.retry_budget = Some(BudgetPolicy::Without);
     wrong.breaker = None;
     wrong.attempt_timeout = None;
     wrong.bulkhead.as_mut().unwrap().limit = 0;
@@ -271,7 +320,10 @@ async fn a_policy_that_does_not_fit_changes_nothing_and_all_that_is_wrong_is_tol
             "attempt_timeout"
         ]
     );
-    // That it names a budget, as all do by default, is nothing without a retry.
-    empty.reconfigure(&Config::default()).unwrap();
+    // That it names a budget is nothing without a retry.
+    for budget in [r#""none""#, "{}", "null"] {
+        let text = format!(r#"{{"retry_budget": {budget}}}"#);
+        empty.reconfigure(&config(&text)).unwrap();
+    }
     whole.reconfigure(&config(ALL)).unwrap();
 }

@@ -43,10 +43,11 @@ impl Builder {
                 .cap(Duration::from_millis(500)),
             ..retry::Config::default()
         });
-        pipeline.retry_budget = Some(budget::Config {
+        let retry_budget = budget::Config {
             ratio: Self::DEFAULT_RETRY_RATIO,
             ..budget::Config::default()
-        });
+        };
+        pipeline.retry_budget = Some(retry_budget.into());
         pipeline.bulkhead = Some(bulkhead::Config {
             limit: Self::DEFAULT_BULKHEAD,
             queue: Self::DEFAULT_BULKHEAD,
