@@ -61,8 +61,10 @@
 //! | `bowline.pipeline.calls` | counter: calls, not attempts | `outcome`: success, failure, ignored, rejected, cancelled |
 //!
 //! Rejected is a call that a part refused and no attempt made good; one that ran out of time is a failure,
-//! and so is one that panicked. The parts have metrics of their own. Those that the pipeline makes itself, by
-//! a [`Config`] all of them, have its name, but the retry, which has none.
+//! and so is one that panicked, also in its classifier. With a listener, which the feature `metrics` is by
+//! itself, the classifier is asked once more for each call, after the retry and the breaker have asked it.
+//! The parts have metrics of their own. Those that the pipeline makes itself, by a [`Config`] all of them,
+//! the retry and its budget included, have its name.
 //!
 //! # Examples
 //!

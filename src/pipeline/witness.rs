@@ -46,10 +46,11 @@ impl<C> Witness<C> {
     {
         self.set_polled(true);
         let polled = poll();
-        self.set_polled(false);
+        // The classifier may panic as the call itself may, so it is asked before the mark is off.
         if let Poll::Ready(result) = &polled {
             self.tell(result.as_ref());
         }
+        self.set_polled(false);
         polled
     }
 
@@ -59,8 +60,11 @@ impl<C> Witness<C> {
     where
         C: Classify<T, E>,
     {
+        // Taken only when it is known what to tell: until then a panic is told by the drop.
+        let Some(watched) = &self.0 else { return };
+        let end = end(&watched.classifier, result);
         if let Some(watched) = self.0.take() {
-            watched.parts.ended(end(&watched.classifier, result));
+            watched.parts.ended(end);
         }
     }
 

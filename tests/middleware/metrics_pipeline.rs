@@ -123,6 +123,34 @@ async fn an_outcome_that_the_classifier_ignores_is_counted_as_such() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_whose_classifier_panics_is_counted_as_a_failure() {
+    let recorder = DebuggingRecorder::new();
+    let seen = recorder.snapshotter();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let mut cx = Context::from_waker(Waker::noop());
+    let judge = |_: Result<&(), &BoxError>| -> Outcome { panic!("a bug in the classifier") };
+    // Without a part that judges, with one, and as a function.
+    for (policy, as_layer) in [("{}", true), (r#"{"breaker": {}}"#, true), ("{}", false)] {
+        let policy = serde_json::from_str(policy).unwrap();
+        let pipeline = Pipeline::from_config("billing", policy).unwrap();
+        let service = pipeline.layer().with_classifier(judge);
+        let service = service.layer(service_fn(|()| fine()));
+        let mut call = Box::pin(async {
+            match as_layer {
+                true => service.oneshot(()).await,
+                false => pipeline.run_with(&judge, |_attempt| fine()).await,
+            }
+        });
+        let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut cx)));
+        assert!(polled.is_err());
+        drop(call);
+        let calls = series(&seen, "bowline.pipeline.calls");
+        assert_eq!(calls["failure"], 1.0, "{calls:?}");
+        assert_eq!(calls.values().sum::<f64>(), 1.0, "{calls:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_parts_of_a_policy_count_under_the_name_of_their_pipeline() {
     let recorder = DebuggingRecorder::new();
     let seen = recorder.snapshotter();
