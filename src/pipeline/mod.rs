@@ -19,14 +19,29 @@
 //! 4. An attempt that is too slow is a failure to the breaker, as it ends inside. One that the deadline
 //!    ends, the pipeline's or a caller's, was given up: see [`timeout`](crate::timeout#how-it-decides).
 //! 5. Rejections of the inner patterns are ignored by the breaker, and the retry makes no further
-//!    attempt for them, but waits for an open breaker if there is time. The default classifier knows a
-//!    rejection as [`Rejected`](crate::error::Rejected) or boxed: an error enum of your own that holds one
-//!    needs a classifier that says [`Ignored`](crate::classify::Outcome::Ignored) to it.
+//!    attempt for them, but waits for an open breaker. The default classifier knows a rejection as
+//!    [`Rejected`](crate::error::Rejected) or boxed: in an error enum of your own it finds one when
+//!    [`look_into`](crate::error::look_into) has made the enum known; else a classifier has to say
+//!    [`Ignored`](crate::classify::Outcome::Ignored) to it.
+//! 6. So a pipeline with a retry and a breaker, as [`Pipeline::standard`], does not fail fast while the
+//!    breaker is open: a call waits until the breaker would let it through, if it has an attempt left and
+//!    that is before its deadline, and is refused at once only if not. Waiting calls hold no place, but
+//!    their callers wait. Who wants them refused at once sets
+//!    [`max_retry_after`](crate::retry::Config::max_retry_after) below what the breaker stays open: a
+//!    longer wait is not begun, whether an open breaker or the service asks for it. As layers, a
+//!    [predicate](PipelineLayer::with_predicate) can say [`Stop`](crate::retry::Decision::Stop) to these
+//!    refusals alone.
+//!
+//! It needs a Tokio runtime with a timer, as soon as a part has to wait or to bound a time.
 //!
 //! # When not to use it
 //!
 //! Around several places that fail on their own: one pipeline for each. With another order in mind:
 //! the parts are Tower layers, and a `ServiceBuilder` takes them as they come.
+//!
+//! As a layer around another pipeline's layer, only with a box between the two, e.g.
+//! [`boxed_clone`](tower::ServiceExt::boxed_clone): the type of a service behind a pipeline is as long as 64
+//! of what is inside, and a compiler does not come to an end with the square of that.
 //!
 //! # State shared between clones
 //!

@@ -11,7 +11,7 @@ use bowline::pipeline::{Config, Pipeline};
 use bowline::rate::{Rate, RateLimiter};
 use bowline::retry::Retry;
 use tokio::time::{Instant, sleep};
-use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower::{Layer as _, ServiceBuilder, ServiceExt as _, service_fn};
 
 use super::{SECOND, refusal};
 
@@ -315,4 +315,47 @@ fn the_standard_is_plain_data_and_fine() {
     assert_eq!(&*snapshot.breaker.unwrap().name, "billing");
     assert_eq!(&*snapshot.bulkhead.unwrap().name, "billing");
     assert!(serde_json::from_str::<Config>(r#"{"retries": 3}"#).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_wait_for_an_open_breaker_unless_the_retry_takes_no_such_long_wait() {
+    let policy = |max_retry_after: &str| -> Config {
+        let text = format!(
+            r#"{{"deadline": "10s",
+                "retry": {{"max_retry_after": "{max_retry_after}",
+                    "backoff": {{"growth": "constant", "base": "1s", "jitter": "none"}}}},
+                "breaker": {{"consecutive_failures": 1,
+                    "open_for": {{"growth": "constant", "base": "5s", "jitter": "none"}}}}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    };
+    for (max_retry_after, waited) in [("30s", 5 * SECOND), ("4s", Duration::ZERO)] {
+        let pipeline = Pipeline::from_config("billing", policy(max_retry_after)).unwrap();
+        let breaker = pipeline.breaker().unwrap();
+        let failed = breaker.call(|| async { Err::<(), BoxError>("down".into()) });
+        failed.await.unwrap_err();
+        let began = Instant::now();
+        let result = pipeline.run(|_attempt| async { Ok::<_, BoxError>(()) });
+        assert_eq!(result.await.is_ok(), !waited.is_zero());
+        assert_eq!(began.elapsed(), waited);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_around_a_pipeline_goes_with_a_box_between_them() {
+    let limit = Duration::from_millis(2_500);
+    let outer = Pipeline::builder("gateway").deadline(limit).retry(retry());
+    let outer = outer.build().unwrap();
+    let inner = Pipeline::builder("billing").breaker(breaker());
+    let inner = inner.attempt_timeout(SECOND).build().unwrap();
+    let slow = service_fn(|()| pending::<Result<(), BoxError>>());
+    let service = outer.layer().layer(inner.layer().layer(slow).boxed_clone());
+    let service = ServiceBuilder::new().concurrency_limit(1).service(service);
+    // Ended by the inner one, tried again by the outer one, and ended by its deadline in the second attempt.
+    let began = Instant::now();
+    let error = tokio::spawn(service.oneshot(())).await.unwrap();
+    let error = error.unwrap_err();
+    assert_eq!(*refusal(&error), Rejected::elapsed(limit));
+    assert_eq!(began.elapsed(), limit);
+    assert_eq!(inner.snapshot().breaker.unwrap().failures, 1);
 }
