@@ -9,6 +9,8 @@ use bowline::budget::RetryBudget;
 use bowline::error::{BoxError, Rejected};
 use bowline::pipeline::{BudgetPolicy, Config, Pipeline};
 use bowline::retry::Retry;
+use serde::de::{Error as _, Visitor};
+use serde::{Deserialize as _, Deserializer};
 use tokio::time::{Instant, sleep};
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
 
@@ -135,6 +137,46 @@ fn null_leaves_out_every_part_and_a_budget_that_is_left_out_is_the_default() {
     let budget = retried.retry().unwrap().budget().unwrap();
     let default = RetryBudget::builder("billing").build().unwrap();
     assert_eq!(budget.snapshot(), default.snapshot());
+}
+
+/// JSON that is read as a format which does not say what comes next.
+struct Compact<'de>(serde_json::Deserializer<serde_json::de::StrRead<'de>>);
+
+impl<'de> Deserializer<'de> for Compact<'de> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(serde_json::Error::custom("it does not say what comes"))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        mut self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.0.deserialize_enum(name, variants, visitor)
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+#[test]
+fn a_format_that_does_not_describe_itself_can_hold_what_is_said_of_the_budget() {
+    let read = |text: &str| {
+        BudgetPolicy::deserialize(Compact(serde_json::Deserializer::from_str(text))).unwrap()
+    };
+    assert_eq!(read(r#""Without""#), BudgetPolicy::Without);
+    let named = config(r#"{"retry_budget": {"ratio": 0.3}}"#);
+    let bounded = read(r#"{"Bounded": {"ratio": 0.3}}"#);
+    assert_eq!(Some(bounded), named.retry_budget);
 }
 
 #[test]
