@@ -1,4 +1,4 @@
-//! A consumer group on the in-memory broker: typed events, in order, committed when done.
+//! A consumer group on the in-memory broker: typed events, in order by key, committed when done.
 //!
 //! Run with `cargo run --example consumer`. It needs no server.
 
@@ -6,7 +6,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bowline::broker::{Delivery, Memory, Publisher, Record, Topics};
 use bowline::consumer::{Consumer, Handlers, Unknown};
@@ -40,29 +40,31 @@ async fn main() -> Result<(), BoxError> {
 
     publish(&broker, 4..=5).await?;
     println!("the second consumer of the group goes on after it:");
-    work(&broker, 5).await?;
+    work(&broker, 2).await?;
     Ok(())
 }
 
-/// Runs a consumer until it has handled task `last`, and stops it.
-async fn work(broker: &Memory, last: u32) -> Result<(), BoxError> {
+/// Runs a consumer until it has handled so many `tasks`, and stops it.
+async fn work(broker: &Memory, tasks: u32) -> Result<(), BoxError> {
     let finished = Arc::new(Notify::new());
     let notify = Arc::clone(&finished);
     let failed = Arc::new(AtomicBool::new(false));
+    let handled = Arc::new(AtomicU32::new(0));
     let handlers = Handlers::new()
         .require_user()
         .on_unknown(Unknown::Ignore)
         .on(move |event: TaskCompleted, delivery: Delivery| {
             let (notify, failed) = (Arc::clone(&notify), Arc::clone(&failed));
+            let handled = Arc::clone(&handled);
             async move {
-                // The second task fails once: it is tried again, and the third waits for it.
+                // The second task fails once: it is tried again, and the third, another key, goes on.
                 if event.task == 2 && !failed.swap(true, Ordering::Relaxed) {
                     println!("  task 2: mail server is away");
                     return Err(BoxError::from("mail server is away"));
                 }
                 let user = delivery.try_message()?.user().unwrap_or_default();
                 println!("  task {}: mail sent to {user}", event.task);
-                if event.task == last {
+                if handled.fetch_add(1, Ordering::Relaxed) + 1 == tasks {
                     notify.notify_one();
                 }
                 Ok(())
