@@ -19,6 +19,7 @@ use crate::broker::membership::{self, MAX_METADATA, Membership, check_metadata, 
 use crate::broker::{
     Assigned, Assignment, Commit, Committed, Polled, Received, Start, Subscriber, TopicPartition,
 };
+use crate::clock::after;
 use crate::driver::sqlite::{self, BACKEND, BEGIN};
 use crate::error::{Error, Kind};
 
@@ -83,7 +84,7 @@ impl SqliteSubscriber {
 
     /// Gives a sign of life, and learns what is ours. Joins again after the session has timed out.
     async fn heartbeat(&mut self) -> Result<(), Error> {
-        let due = Instant::now() + membership::heartbeat(self.timeout);
+        let due = after(Instant::now(), membership::heartbeat(self.timeout));
         let member = self.member("poll")?;
         let (group, id) = (Arc::clone(&member.group), member.id);
         let writer = &self.shared.writer;
@@ -212,7 +213,7 @@ impl Subscriber for SqliteSubscriber {
         })?;
         self.membership = Some(member);
         let heartbeat = membership::heartbeat(self.timeout);
-        self.next_heartbeat = Instant::now() + heartbeat;
+        self.next_heartbeat = after(Instant::now(), heartbeat);
         match self.join("subscribe").await {
             Ok(state) => {
                 self.learn(&state);
