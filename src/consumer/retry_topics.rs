@@ -1,5 +1,6 @@
 use std::fmt;
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +12,7 @@ use crate::broker::{Delivery, Publisher, RETRY_ATTEMPT, RETRY_DUE, RETRY_ORIGIN,
 use crate::classify::{AnyError, Classify, Failure, Outcome};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigError, Problems, duration};
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Chain, Error};
 
 /// Topics in which records of a group wait for their next attempt, so that they hold up nobody.
 ///
@@ -118,7 +119,7 @@ impl RetryTopics {
         &self,
         topics: &impl Topics,
         topic: &str,
-        partitions: std::num::NonZeroU32,
+        partitions: NonZeroU32,
     ) -> Result<(), Error> {
         for name in self.names(topic) {
             topics.create(&name, partitions).await?;
@@ -262,7 +263,7 @@ where
                 group = %layer.topics.group,
                 position = %delivery.position(),
                 topic = %copy.topic,
-                error = %crate::error::Chain(&*error),
+                error = %Chain(&*error),
                 "waits in a retry topic"
             );
             // What may have been sent, and is sent again, is handled twice and lost never.

@@ -145,8 +145,7 @@ impl<S: Subscriber> Runtime<S> {
 
     fn drained(&self, now: Instant) -> Vec<Assignment> {
         let is_drained = |revoked: &&Assignment| {
-            let lane = self.work.find(revoked);
-            let lane = lane.and_then(|lane| self.work.lanes.get(&lane));
+            let lane = self.work.lane(revoked);
             lane.is_none_or(|lane| lane.is_drained(now))
         };
         self.revoked.iter().filter(is_drained).cloned().collect()
@@ -155,8 +154,7 @@ impl<S: Subscriber> Runtime<S> {
     /// Gives back those of `drained` that owe no commit, or have had all their time.
     async fn release(&mut self, mut drained: Vec<Assignment>, now: Instant) {
         drained.retain(|assignment| {
-            let lane = self.work.find(assignment);
-            let lane = lane.and_then(|lane| self.work.lanes.get(&lane));
+            let lane = self.work.lane(assignment);
             lane.is_none_or(|lane| !lane.is_dirty() || lane.is_overdue(now))
         });
         if drained.is_empty() {

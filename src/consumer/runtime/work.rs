@@ -36,6 +36,8 @@ pub(super) struct Work {
     tasks: JoinSet<()>,
     ended: UnboundedReceiver<Vec<Ended>>,
     turn: usize,
+    /// What goes to each executor next; empty between two turns.
+    batches: Vec<Vec<Start>>,
 }
 
 /// What became of some work.
@@ -80,6 +82,7 @@ impl Work {
             status,
             lanes: BTreeMap::new(),
             next_lane: 0,
+            batches: executors.iter().map(|_| Vec::new()).collect(),
             executors,
             tasks,
             ended,
@@ -231,20 +234,18 @@ impl Work {
             } = &lane.assignment;
             *epoch == received.epoch && *partition == received.position.partition
         };
-        if let Some(last) = last
-            && self.lanes.get(&last).is_some_and(fits)
-        {
-            return Some(last);
-        }
-        let found = self.lanes.iter().find(|(_, lane)| fits(lane));
-        found.map(|(id, _)| *id)
+        let last = last.filter(|last| self.lanes.get(last).is_some_and(fits));
+        last.or_else(|| self.find(&received.assignment()))
     }
 
     pub(super) fn find(&self, assignment: &Assignment) -> Option<LaneId> {
         let mut lanes = self.lanes.iter();
-        lanes
-            .find(|(_, lane)| lane.assignment == *assignment)
-            .map(|(id, _)| *id)
+        let found = lanes.find(|(_, lane)| lane.assignment == *assignment);
+        found.map(|(id, _)| *id)
+    }
+
+    pub(super) fn lane(&self, assignment: &Assignment) -> Option<&Lane> {
+        self.lanes.get(&self.find(assignment)?)
     }
 
     /// Begins no more records of a lane; says whether that is new.
@@ -283,7 +284,6 @@ impl Work {
 
     /// Hands what may run to the executors, to each in turn.
     fn dispatch(&mut self) {
-        let mut batches: Vec<Vec<Start>> = Vec::new();
         while let Some(job) = self.scheduler.next() {
             // Nothing of a lane that is gone is ever ready.
             let Some(lane) = self.lanes.get_mut(&job.lane) else {
@@ -292,14 +292,13 @@ impl Work {
             };
             lane.started();
             let cancelled = lane.cancelled();
-            batches.resize_with(self.executors.len(), Vec::new);
-            self.turn = (self.turn + 1) % self.executors.len();
-            batches[self.turn].push(Start { job, cancelled });
+            self.turn = (self.turn + 1) % self.batches.len();
+            self.batches[self.turn].push(Start { job, cancelled });
         }
-        for (executor, batch) in self.executors.iter().zip(batches) {
+        for (executor, batch) in self.executors.iter().zip(&mut self.batches) {
             if !batch.is_empty() {
                 // An executor that is gone ends the consumer, so nothing is lost here.
-                drop(executor.send(batch));
+                drop(executor.send(std::mem::take(batch)));
             }
         }
     }
