@@ -11,7 +11,16 @@ pub(super) const BACKEND: &str = "kafka";
 
 /// Turns a driver error into ours, for `map_err`.
 pub(super) fn error(operation: &'static str) -> impl Fn(KafkaError) -> Error {
-    move |source| Error::new(kind(&source), BACKEND, operation).with_source(source)
+    move |source| {
+        let failed = Error::new(kind(&source), BACKEND, operation);
+        match source {
+            // Its text has the value too, which may be a password.
+            KafkaError::ClientConfig(_, reason, name, _) => {
+                failed.with_detail(format!("{name}: {reason}"))
+            }
+            source => failed.with_source(source),
+        }
+    }
 }
 
 /// As [`error`], for questions that change nothing or may be asked again: a broker that does not
@@ -295,6 +304,17 @@ mod tests {
                 kind
             );
         }
+    }
+
+    #[test]
+    fn a_property_that_cannot_be_set_is_named_without_its_value() {
+        let mut client = rdkafka::ClientConfig::new();
+        client.set("sasl.pasword", "hunter2");
+        let refused = client.create_native_config().map(drop);
+        let refused = refused.expect_err("misspelt");
+        let text = format!("{:?}", error("configure")(refused));
+        assert!(text.contains("sasl.pasword"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
     }
 
     #[test]
