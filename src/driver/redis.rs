@@ -38,6 +38,11 @@ pub(crate) async fn manager(
         .map_err(error("connect"))
 }
 
+/// As [`manager`], but it connects at the first command.
+pub(crate) fn lazy_manager(client: Client, patience: Duration) -> Result<ConnectionManager, Error> {
+    ConnectionManager::new_lazy_with_config(client, config(patience)).map_err(error("connect"))
+}
+
 fn config(patience: Duration) -> ConnectionManagerConfig {
     ConnectionManagerConfig::new()
         .set_connection_timeout(Some(patience))
@@ -92,8 +97,9 @@ fn server_kind(kind: ServerErrorKind) -> Kind {
         ServerErrorKind::BusyLoading
         | ServerErrorKind::ClusterDown
         | ServerErrorKind::MasterDown
+        // A replica, since a fail-over: there is a master, or will be.
+        | ServerErrorKind::ReadOnly
         | ServerErrorKind::TryAgain => Kind::Unavailable,
-        ServerErrorKind::ReadOnly => Kind::ReadOnly,
         ServerErrorKind::NoPerm => Kind::Unauthorized,
         _ => Kind::Other,
     }
@@ -102,7 +108,8 @@ fn server_kind(kind: ServerErrorKind) -> Kind {
 fn extension_kind(error: &RedisError) -> Kind {
     match error.code() {
         Some("OOM" | "MISCONF") => Kind::Full,
-        Some("NOREPLICAS") => Kind::Unavailable,
+        // What waited for a master that is none any more is sent away.
+        Some("NOREPLICAS" | "UNBLOCKED") => Kind::Unavailable,
         Some("NOAUTH" | "WRONGPASS") => Kind::Unauthorized,
         Some("WRONGTYPE") => Kind::Conflict,
         Some("BUSY") => Kind::Contention,
@@ -122,7 +129,8 @@ mod tests {
             ("NOREPLICAS Not enough good replicas", Kind::Unavailable),
             ("LOADING the dataset in memory", Kind::Unavailable),
             ("MASTERDOWN Link with MASTER is down", Kind::Unavailable),
-            ("READONLY You can't write", Kind::ReadOnly),
+            ("READONLY You can't write", Kind::Unavailable),
+            ("UNBLOCKED force unblock", Kind::Unavailable),
             ("WRONGTYPE Operation against a key", Kind::Conflict),
             ("NOAUTH Authentication required.", Kind::Unauthorized),
             (

@@ -303,3 +303,67 @@ async fn a_server_that_lost_everything_is_said_so() {
             .all(|new| new.assignment.epoch > mine[0].assignment.epoch)
     );
 }
+
+/// As in a fail-over: the server refuses to write and sends those away who wait, and keeps the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_a_replica_for_a_while_costs_nothing_but_time() {
+    let (server, other) = (own_server().await, own_server().await);
+    let broker = broker_on(&server, 1).await;
+    let (mut subscriber, mine) = owner(&broker, "g").await;
+    publish(&broker, 0..5).await;
+    assert_eq!(read_numbers(&mut subscriber, 5).await, [0, 1, 2, 3, 4]);
+    follow(&other, &server).await;
+    let caught_up = async {
+        while ask::<u64>(&other.url(), "XLEN {bowline:broker}:log:t:0").await < 5 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, caught_up).await.expect("a replica");
+    let () = ask(&other.url(), "REPLICAOF NO ONE").await;
+    let waiting = timeout(Duration::from_millis(100), subscriber.poll(MAX)).await;
+    waiting.expect_err("there is nothing to read");
+
+    follow(&server, &other).await;
+    let polled = timeout(PATIENCE, async {
+        loop {
+            match subscriber.poll(MAX).await {
+                Ok(Polled::Records(_)) => panic!("there is nothing to read"),
+                Ok(_) => {}
+                Err(error) => return error,
+            }
+        }
+    });
+    let error = polled.await.expect("it does not wait for ever");
+    assert!(error.is_transient(), "{error:?}");
+    let results = broker.publish(vec![numbered(5)]).await;
+    let error = results[0].as_ref().expect_err("a replica");
+    assert!(error.error().is_transient(), "{error:?}");
+    assert_eq!(error.status(), SendStatus::NotSent);
+    let commit = bowline::broker::Commit::new(mine[0].assignment.clone(), 5);
+    let error = subscriber.commit(&[commit]).await.expect_err("a replica");
+    assert!(error.is_transient(), "{error:?}");
+    let before: u64 = connections(&server).await;
+    broker.publish(vec![numbered(5)]).await[0]
+        .as_ref()
+        .expect_err("still a replica");
+    assert!(
+        connections(&server).await > before + 1,
+        "its name is looked up again: another server may have it"
+    );
+
+    let () = ask(&server.url(), "REPLICAOF NO ONE").await;
+    publish(&broker, 5..8).await;
+    assert_eq!(read_numbers(&mut subscriber, 3).await, [5, 6, 7]);
+}
+
+/// Makes `server` a replica of `master`.
+async fn follow(server: &Server, master: &Server) {
+    let (host, port) = master.address().split_once(':').expect("host:port");
+    let () = ask(&server.url(), &format!("REPLICAOF {host} {port}")).await;
+}
+
+/// How many connections the server has taken, this one too.
+async fn connections(server: &Server) -> u64 {
+    let info: redis::InfoDict = ask(&server.url(), "INFO stats").await;
+    info.get("total_connections_received").expect("known")
+}

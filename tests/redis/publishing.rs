@@ -163,7 +163,7 @@ async fn a_record_that_no_replica_has_is_unknown() {
     let onto_the_replica = Redis::connect(&replica.url()).await.expect("a server");
     let results = onto_the_replica.publish(vec![numbered(0)]).await;
     let error = results[0].as_ref().expect_err("a replica");
-    assert_eq!(error.error().kind(), Kind::ReadOnly);
+    assert_eq!(error.error().kind(), Kind::Unavailable);
     assert_eq!(error.status(), SendStatus::NotSent);
     drop::<Redis>(plain);
 }

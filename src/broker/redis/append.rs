@@ -4,15 +4,15 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ::redis::aio::ConnectionManager;
 use ::redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
 use super::Redis;
+use super::link::Link;
 use super::part::{Answer, Failed, Part};
 use crate::broker::admission::Admission;
 use crate::broker::membership::millis;
 use crate::broker::{Appended, Position, PublishError, Record, TopicPartition};
-use crate::driver::redis::{BACKEND, error, manager, server_error};
+use crate::driver::redis::{BACKEND, error, server_error};
 use crate::error::{Error, Kind};
 use crate::message::blob;
 
@@ -153,14 +153,14 @@ impl Run<'_> {
         let replicated = match &self.broker.replicas {
             None => None,
             Some(wait) => {
-                let connect = || manager(self.broker.client.clone(), Redis::PATIENCE);
-                let connection = wait.connection.get_or_try_init(connect).await;
-                Some((wait.least, connection.map_err(Failed::NotSent)?))
+                let connect = || Link::connect(self.broker.client.clone());
+                let link = wait.link.get_or_try_init(connect).await;
+                Some((wait.least, link.map_err(Failed::NotSent)?))
             }
         };
         let answer = match self.invoke(&command, replicated).await {
             Err(missing) if missing.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                let mut connection = self.broker.connection.clone();
+                let mut connection = self.broker.link.get();
                 let loaded = self.broker.scripts.append.load_async(&mut connection).await;
                 loaded.map_err(|source| Failed::NotSent(error(OPERATION)(source)))?;
                 self.invoke(&command, replicated).await
@@ -184,13 +184,13 @@ impl Run<'_> {
     async fn invoke(
         &self,
         command: &Cmd,
-        replicated: Option<(NonZeroU32, &ConnectionManager)>,
+        replicated: Option<(NonZeroU32, &Link)>,
     ) -> Result<(Value, Option<u32>), RedisError> {
-        let Some((least, connection)) = replicated else {
-            let mut connection = self.broker.connection.clone();
+        let Some((least, link)) = replicated else {
+            let mut connection = self.broker.link.get();
             return Ok((command.query_async(&mut connection).await?, None));
         };
-        let mut connection = connection.clone();
+        let mut connection = link.get();
         let mut both = ::redis::pipe();
         both.add_command(command.clone())
             .cmd("WAIT")
@@ -232,7 +232,9 @@ impl Run<'_> {
             Error::new(Kind::Contention, BACKEND, OPERATION)
                 .with_detail(format!("topic {} comes and goes", partition.topic))
         } else {
-            error(OPERATION)(server_error(&answer.problem))
+            let own = self.broker.replicas.as_ref().and_then(|own| own.link.get());
+            let link = own.unwrap_or(&self.broker.link);
+            link.failed(server_error(&answer.problem), OPERATION)
         };
         self.broken.insert(partition, broken);
     }

@@ -61,6 +61,8 @@ pub(super) struct Feed {
     server: Option<String>,
     /// Whether there was a connection before.
     known: bool,
+    /// How often others had left a server when the connection was made.
+    generation: u64,
     pending: Option<Pending>,
     stock: Stock,
     /// About how many bytes a record has.
@@ -86,6 +88,7 @@ impl Feed {
             connection: None,
             server: None,
             known: false,
+            generation: 0,
             pending: None,
             stock: Stock::default(),
             size: LARGE,
@@ -96,6 +99,14 @@ impl Feed {
     /// Which start of which server was read from, if it says so.
     pub(super) fn server(&self) -> Option<&str> {
         self.server.as_deref()
+    }
+
+    /// Leaves a server that others have left: `generation` says how often they have.
+    pub(super) fn follow(&mut self, generation: u64) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.disconnect();
+        }
     }
 
     /// At most `max` records that are there already.

@@ -5,6 +5,7 @@ mod commits;
 mod feed;
 mod groups;
 mod keys;
+mod link;
 mod part;
 mod reply;
 mod scripts;
@@ -17,15 +18,15 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::redis::aio::ConnectionManager;
 use ::redis::{Client, FromRedisValue, ScriptInvocation};
 use tokio::sync::OnceCell;
 
 use self::keys::Keys;
+use self::link::Link;
 use self::scripts::Scripts;
 pub use self::subscriber::RedisSubscriber;
 use super::{Appended, Created, PublishError, Publisher, Record, Topics, admission, membership};
-use crate::driver::redis::{BACKEND, client, error, manager};
+use crate::driver::redis::{BACKEND, client, error};
 use crate::error::Error;
 
 /// A broker in Redis, 7 or later. Clones share one connection; each subscriber has one more, on which
@@ -91,7 +92,7 @@ use crate::error::Error;
 #[derive(Clone)]
 pub struct Redis {
     client: Client,
-    connection: ConnectionManager,
+    link: Link,
     scripts: Arc<Scripts>,
     keys: Keys,
     /// How many partitions a topic has, as far as we know: that never changes, unless the server loses
@@ -108,7 +109,7 @@ pub struct Redis {
 #[derive(Clone)]
 struct Replicas {
     least: NonZeroU32,
-    connection: Arc<OnceCell<ConnectionManager>>,
+    link: Arc<OnceCell<Link>>,
 }
 
 impl Redis {
@@ -125,7 +126,8 @@ impl Redis {
     /// How long replicas may take: well short of the time that an answer may, so that there is one.
     const REPLICATION: Duration = Duration::from_millis(500);
 
-    /// Connects to `url`, e.g. `redis://localhost:6379`. Lost connections are made anew.
+    /// Connects to `url`, e.g. `redis://localhost:6379`. Lost connections are made anew, and that to a
+    /// server which became a replica.
     ///
     /// # Errors
     ///
@@ -141,13 +143,14 @@ impl Redis {
     /// Cancel safe.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let client = client(url)?;
-        let mut connection = manager(client.clone(), Self::PATIENCE).await?;
+        let link = Link::connect(client.clone()).await?;
+        let mut connection = link.get();
         // A server that wants a password takes a connection without one, and refuses the first command.
         let ping = ::redis::cmd("PING");
         let answered = ping.exec_async(&mut connection).await;
         answered.map_err(error("connect"))?;
         Ok(Self {
-            connection,
+            link,
             client,
             scripts: Arc::new(Scripts::new()),
             keys: Keys::new(Self::DEFAULT_PREFIX),
@@ -199,7 +202,7 @@ impl Redis {
     pub fn with_replicas(mut self, replicas: NonZeroU32) -> Self {
         self.replicas = Some(Replicas {
             least: replicas,
-            connection: Arc::default(),
+            link: Arc::default(),
         });
         self
     }
@@ -229,10 +232,9 @@ impl Redis {
         call: &ScriptInvocation<'_>,
         operation: &'static str,
     ) -> Result<T, Error> {
-        let mut connection = self.connection.clone();
-        call.invoke_async(&mut connection)
-            .await
-            .map_err(error(operation))
+        let mut connection = self.link.get();
+        let answer = call.invoke_async(&mut connection).await;
+        answer.map_err(|failed| self.link.failed(failed, operation))
     }
 
     /// How many partitions `topic` has, by the server; `None` when it does not exist.
@@ -245,7 +247,7 @@ impl Redis {
         if known.is_some() {
             return Ok(known);
         }
-        let mut connection = self.connection.clone();
+        let mut connection = self.link.get();
         let count: Option<u32> = ::redis::cmd("HGET")
             .arg(self.keys.topic(topic))
             .arg("partitions")

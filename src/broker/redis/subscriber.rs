@@ -103,10 +103,6 @@ impl RedisSubscriber {
     /// Gives everything up: the log may have lost its end, and the commits too.
     async fn begin_anew(&mut self) -> Result<(), Error> {
         let (group, id) = self.member("poll")?;
-        tracing::info!(
-            group = &*group,
-            "the server was started anew, joining again"
-        );
         let state = groups::change(&self.broker, &group, id, "poll", |group, _| {
             group.leave(id);
         })
@@ -202,6 +198,7 @@ impl Subscriber for RedisSubscriber {
             } else if Instant::now() >= self.next_heartbeat {
                 self.heartbeat().await?;
             }
+            self.feed.follow(self.broker.link.generation());
             // Before anything is assigned, so that a server that takes this one's place is noticed.
             if self.feed.connect(self.next_heartbeat).await? {
                 self.restarted = true;
@@ -273,7 +270,7 @@ impl Subscriber for RedisSubscriber {
 
     async fn seek(&mut self, assignment: &Assignment, offset: u64) -> Result<(), Error> {
         let (group, id) = self.member("seek")?;
-        let mut connection = self.broker.connection.clone();
+        let mut connection = self.broker.link.get();
         let claim: Option<String> = ::redis::cmd("HGET")
             .arg(self.broker.keys.claims(&group))
             .arg(groups::field(&assignment.partition))
