@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bowline::broker::{Polled, Publisher as _, Redis, SendStatus, Start, Subscriber as _};
@@ -366,4 +367,46 @@ async fn follow(server: &Server, master: &Server) {
 async fn connections(server: &Server) -> u64 {
     let info: redis::InfoDict = ask(&server.url(), "INFO stats").await;
     info.get("total_connections_received").expect("known")
+}
+
+#[tokio::test]
+async fn a_server_that_may_throw_logs_away_is_warned_of() {
+    let careless = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"];
+    let started = spawn_blocking(move || Server::start_with(&careless)).await;
+    let careless = started.expect("no panic").expect("a server");
+    let said = warnings(&careless).await;
+    assert!(said.contains("noeviction"), "{said}");
+    assert!(!said.contains("appendonly"), "{said}");
+    let () = ask(&careless.url(), "CONFIG SET appendonly no").await;
+    let said = warnings(&careless).await;
+    assert!(said.contains("appendonly"), "{said}");
+    assert_eq!(warnings(&*own_server().await).await, "", "nothing to say");
+}
+
+/// What is logged when somebody connects to `server`.
+async fn warnings(server: &Server) -> String {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&said);
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .with_ansi(false)
+        .with_writer(move || Log(Arc::clone(&log)))
+        .finish();
+    // This test has one thread, so all that it does is seen.
+    let _seen = tracing::subscriber::set_default(subscriber);
+    Redis::connect(&server.url()).await.expect("a server");
+    String::from_utf8(said.lock().expect("alone").clone()).expect("text")
+}
+
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("alone").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -2,6 +2,7 @@
 
 mod append;
 mod commits;
+mod durability;
 mod feed;
 mod groups;
 mod keys;
@@ -54,6 +55,7 @@ use crate::error::Error;
 /// less up to a second of it with `everysec` when the machine loses power, and a fail-over loses what had
 /// not reached the replica. [`with_replicas`](Self::with_replicas) waits for replicas, which makes that
 /// rare, but does not exclude it. Let `maxmemory-policy` be `noeviction`, or Redis may throw away logs.
+/// Connecting to a server that may evict logs, or has no `appendonly` file, logs a warning.
 ///
 /// A member that finds another server than before, or the same one started anew, gives its partitions up
 /// ([`Polled::Lost`](super::Polled::Lost)) and joins again, as the log may have lost its end, and a commit
@@ -149,6 +151,7 @@ impl Redis {
         let ping = ::redis::cmd("PING");
         let answered = ping.exec_async(&mut connection).await;
         answered.map_err(error("connect"))?;
+        durability::warn(&mut connection).await;
         Ok(Self {
             link,
             client,

@@ -29,7 +29,16 @@ impl Redis {
     /// When there is no Redis on this machine, or it does not start; the text holds the end of
     /// its log.
     pub fn start() -> Result<Self, Error> {
-        with_new_port(|| Ok(Self(Owned::server(start()?))))
+        Self::start_with(&[])
+    }
+
+    /// As [`start`](Self::start), with more arguments for the server, e.g. `--appendfsync always`.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(arguments: &[&str]) -> Result<Self, Error> {
+        with_new_port(|| Ok(Self(Owned::server(start(arguments)?))))
     }
 
     /// Its URL, without a database number.
@@ -46,7 +55,7 @@ impl Redis {
 
 crate::shared::steering!(Redis);
 
-fn start() -> Result<Server, Error> {
+fn start(arguments: &[&str]) -> Result<Server, Error> {
     let address = port::free()?;
     let dir = folder(NAME)?;
     let recipe = match program()? {
@@ -57,6 +66,7 @@ fn start() -> Result<Server, Error> {
                 .chain(["--bind", "127.0.0.1", "--port"].map(Into::into))
                 .chain([address.port().to_string().into()])
                 .chain(PERSISTENCE.map(Into::into))
+                .chain(arguments.iter().map(Into::into))
                 .collect(),
             user: None,
             end_signal: "KILL",
@@ -72,6 +82,7 @@ fn start() -> Result<Server, Error> {
             ]
             .into_iter()
             .chain(PERSISTENCE)
+            .chain(arguments.iter().copied())
             .map(str::to_owned)
             .collect(),
             dir: dir.path().to_owned(),
