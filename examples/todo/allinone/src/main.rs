@@ -1,6 +1,6 @@
 //! The whole todo system in one process: `cargo run -p todo`, then open the address it prints.
 //!
-//! Everything it keeps is in `./todo-data`. With `--demo`, operators can break parts of it from the
+//! Everything it keeps is in `./todo-data`, but for its events when `TODO_BROKER` names another broker. With `--demo`, operators can break parts of it from the
 //! operations page and watch breakers, outboxes and dead letters react.
 
 use std::fs;
@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 const HELP: &str = "usage: todo [--demo]\n\
     TODO_DATA    the folder for its files, ./todo-data\n\
     TODO_LISTEN  the address of the page, 127.0.0.1:8080\n\
+    TODO_BROKER  embedded, redis://host:port or kafka://host:port\n\
+    TODO_SYSTEM  by what its names in a shared broker begin, todo\n\
     TODO_DEMO    true is the same as --demo\n\
     TODO_LOG     what to log, warn\n\
     TODO_SMTP    the mail server; without one mails are put into the folder mail of TODO_DATA\n\
@@ -59,7 +61,7 @@ fn help() -> Result<(), BoxError> {
 
 /// Runs all services until a signal, or until one of them fails.
 async fn run(local: Local) -> Result<(), BoxError> {
-    let backend = Embedded::open(&local.folder).await?;
+    let backend = Embedded::open(&local.folder, &local.system, local.broker.as_ref()).await?;
     let secret = secret(&local.folder)?;
     let shutdown = Shutdown::new();
     let mut inner = Settings::local(

@@ -15,6 +15,9 @@ pub struct Operations {
     pub dead_letters: Vec<Letter>,
     /// The services' running instances.
     pub instances: Vec<Instance>,
+    /// What carries the events, e.g. `Kafka`.
+    #[serde(default)]
+    pub broker: String,
     /// Whether faults can be switched on.
     pub demo: bool,
 }

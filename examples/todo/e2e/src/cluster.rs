@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use bowline_test_services::shared;
+use bowline_test_services::{Kafka, shared};
 use tempfile::TempDir;
 
 use crate::Process;
@@ -20,10 +20,20 @@ pub struct Cluster {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the two ways to run the example")]
 pub enum Mode {
-    /// Each service is a process of its own on PostgreSQL, Kafka and Redis.
-    Distributed,
+    /// Each service is a process of its own, on PostgreSQL, Redis and this broker.
+    Distributed(Broker),
     /// One process, SQLite files.
     Embedded,
+}
+
+/// What carries the events of the distributed system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the two brokers it knows")]
+pub enum Broker {
+    /// Kafka.
+    Kafka,
+    /// Redis Streams, in the Redis that is the registry too.
+    Redis,
 }
 
 /// The one process of the embedded system.
@@ -56,7 +66,7 @@ impl Cluster {
         let data = tempfile::tempdir().expect("a folder for the data");
         let environment = match mode {
             Mode::Embedded => embedded(&data),
-            Mode::Distributed => distributed(demo),
+            Mode::Distributed(broker) => distributed(broker, demo),
         };
         let mut cluster = Self {
             mode,
@@ -84,7 +94,7 @@ impl Cluster {
     #[must_use]
     pub fn names(&self) -> &'static [&'static str] {
         match self.mode {
-            Mode::Distributed => &SERVICES,
+            Mode::Distributed(_) => &SERVICES,
             Mode::Embedded => &[ALL_IN_ONE],
         }
     }
@@ -93,7 +103,7 @@ impl Cluster {
     #[must_use]
     pub fn victims(&self) -> &'static [&'static str] {
         match self.mode {
-            Mode::Distributed => &["todo-tasks", "todo-notifications"],
+            Mode::Distributed(_) => &["todo-tasks", "todo-notifications"],
             Mode::Embedded => &[ALL_IN_ONE],
         }
     }
@@ -102,7 +112,7 @@ impl Cluster {
     #[must_use]
     pub fn url(&self) -> &str {
         let gateway = match self.mode {
-            Mode::Distributed => "todo-gateway",
+            Mode::Distributed(_) => "todo-gateway",
             Mode::Embedded => ALL_IN_ONE,
         };
         self.process(gateway).url()
@@ -167,7 +177,7 @@ fn embedded(data: &TempDir) -> BTreeMap<&'static str, Vec<(String, String)>> {
     BTreeMap::from([(ALL_IN_ONE, owned(variables))])
 }
 
-fn distributed(demo: bool) -> BTreeMap<&'static str, Vec<(String, String)>> {
+fn distributed(broker: Broker, demo: bool) -> BTreeMap<&'static str, Vec<(String, String)>> {
     // Systems of one test run share the servers: each has its own databases, and its own names for
     // topics, groups and registry keys.
     static SYSTEMS: AtomicU32 = AtomicU32::new(0);
@@ -176,16 +186,19 @@ fn distributed(demo: bool) -> BTreeMap<&'static str, Vec<(String, String)>> {
         std::process::id(),
         SYSTEMS.fetch_add(1, Ordering::Relaxed)
     );
-    let kafka = shared::kafka().expect("Kafka starts").address();
     let redis = shared::redis().expect("Redis starts").url();
+    let broker = match broker {
+        Broker::Kafka => kafka_url(shared::kafka().expect("Kafka starts")),
+        Broker::Redis => redis.clone(),
+    };
     let postgres = shared::postgres().expect("PostgreSQL starts");
     SERVICES
         .into_iter()
         .map(|service| {
             let short = service.trim_start_matches("todo-");
             let mut variables = owned([
-                ("TODO_KAFKA", kafka.to_owned()),
-                ("TODO_REDIS", redis.to_string()),
+                ("TODO_BROKER", broker.clone()),
+                ("TODO_REDIS", redis.clone()),
                 (
                     "TODO_SECRET",
                     "a secret for tests that is long enough".to_owned(),
@@ -205,6 +218,12 @@ fn distributed(demo: bool) -> BTreeMap<&'static str, Vec<(String, String)>> {
             (service, variables)
         })
         .collect()
+}
+
+/// `kafka` as `TODO_BROKER` names it.
+#[must_use]
+pub fn kafka_url(kafka: &Kafka) -> String {
+    format!("kafka://{}", kafka.address())
 }
 
 fn owned<const N: usize>(variables: [(&str, String); N]) -> Vec<(String, String)> {

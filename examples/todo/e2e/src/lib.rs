@@ -19,7 +19,7 @@ mod process;
 
 pub use browser::Browser;
 pub use client::{Answer, Client, Events};
-pub use cluster::{Cluster, Mode};
+pub use cluster::{Broker, Cluster, Mode, kafka_url};
 pub use process::{Process, binary};
 
 use std::time::{Duration, Instant};

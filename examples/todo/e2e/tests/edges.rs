@@ -133,6 +133,52 @@ fn settings_that_cannot_be_used_are_all_named_at_the_start() {
 }
 
 #[test]
+fn a_broker_that_cannot_be_used_is_named_and_its_password_is_not() {
+    let cases: [(&str, &[&str]); 5] = [
+        (
+            "amqp://me:hunter2@mq:5672",
+            &["\"amqp://mq:5672\"", "embedded, redis://"],
+        ),
+        (
+            "redis://me:hunter2@host:port",
+            &["\"redis://host:port\"", "rediss://host:port"],
+        ),
+        (
+            "kafka://mq?acks=1&sasl.password=hunter2",
+            &["properties.acks", "host:port", "2 problems"],
+        ),
+        (
+            "kafka://mq:1?sasl.pasword=hunter2",
+            &["cannot be used", "sasl.pasword"],
+        ),
+        // Nobody listens at this port, as it was free a moment ago.
+        (&free("redis://me:hunter2@"), &["cannot be used", "connect"]),
+    ];
+    for (url, words) in cases {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("data").display().to_string();
+        let variables = [("TODO_DATA", &*data), ("TODO_LISTEN", "127.0.0.1:0")];
+        let output = todo(&[&variables[..], &[("TODO_BROKER", url)]].concat());
+        fails_with(&output, words);
+        fails_with(&output, &["TODO_BROKER"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    let output = Command::new(binary("todo-tasks")).output();
+    let output = output.expect("the program runs");
+    fails_with(
+        &output,
+        &["TODO_BROKER is not set", "TODO_REDIS is not set"],
+    );
+}
+
+/// `before` and an address at which nobody listens.
+fn free(before: &str) -> String {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    format!("{before}{}", port.local_addr().expect("its address"))
+}
+
+#[test]
 fn a_port_in_use_and_a_folder_that_cannot_be_made_are_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("its address").to_string();

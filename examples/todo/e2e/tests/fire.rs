@@ -1,5 +1,5 @@
-//! Under fire: programs are killed at random moments under load and started again. Every committed
-//! task has exactly one notification of each kind, none without a task, in order.
+//! Under fire: programs, or the broker, are killed at random moments under load and started again. Every
+//! committed task has exactly one notification of each kind, none without a task, in order.
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_test_services::{Kafka, Redis};
 use serde_json::Value;
-use todo_e2e::{Client, Cluster, Mode, eventually};
+use todo_e2e::{Broker, Client, Cluster, Mode, eventually, kafka_url};
 
 const TASKS: usize = 12;
 
@@ -22,8 +23,66 @@ fn fifty_embedded_runs_lose_and_double_nothing() {
 }
 
 #[test]
-fn ten_distributed_runs_lose_and_double_nothing() {
-    under_fire(Mode::Distributed, 100..110, 4);
+fn ten_runs_on_kafka_lose_and_double_nothing() {
+    under_fire(Mode::Distributed(Broker::Kafka), 100..110, 4);
+}
+
+#[test]
+fn ten_runs_on_redis_lose_and_double_nothing() {
+    under_fire(Mode::Distributed(Broker::Redis), 200..210, 4);
+}
+
+#[test]
+fn a_redis_broker_that_is_killed_and_restarted_loses_and_doubles_nothing() {
+    // As an operator sets it up who wants to keep what was acknowledged also when the power fails.
+    let durable = [
+        "--appendfsync",
+        "always",
+        "--maxmemory-policy",
+        "noeviction",
+    ];
+    let server = Redis::start_with(&durable).expect("Redis starts");
+    let kill = |down| {
+        server.kill().expect("killed");
+        std::thread::sleep(down);
+        server.restart().expect("started again");
+    };
+    broker_under_fire(Broker::Redis, &server.url(), 300..304, kill);
+}
+
+#[test]
+fn a_kafka_broker_that_is_killed_and_restarted_loses_and_doubles_nothing() {
+    let server = Kafka::start().expect("Kafka starts");
+    let kill = |down| {
+        server.kill().expect("killed");
+        std::thread::sleep(down);
+        server.restart().expect("started again");
+    };
+    broker_under_fire(Broker::Kafka, &kafka_url(&server), 400..402, kill);
+}
+
+/// Kills the broker at `url` while clients write, twice per seed.
+fn broker_under_fire(
+    broker: Broker,
+    url: &str,
+    seeds: std::ops::Range<u64>,
+    kill: impl Fn(Duration),
+) {
+    let broker = Mode::Distributed(broker);
+    let cluster = Cluster::start_with(broker, false, &[("TODO_BROKER", url)]);
+    let ada = Client::register(cluster.url(), "ada");
+    let mut expected = BTreeMap::new();
+    for seed in seeds {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let base = Arc::new(std::sync::Mutex::new(cluster.url().to_owned()));
+        let writer = writer(&ada, &base, seed);
+        for _ in 0..2 {
+            std::thread::sleep(Duration::from_millis(rng.u64(5..150)));
+            kill(Duration::from_millis(rng.u64(0..500)));
+        }
+        expected.extend(writer.join().expect("the writer ends"));
+        check(&ada, &expected, seed);
+    }
 }
 
 fn under_fire(mode: Mode, seeds: std::ops::Range<u64>, kills: usize) {
@@ -42,10 +101,7 @@ fn under_fire(mode: Mode, seeds: std::ops::Range<u64>, kills: usize) {
 fn round(cluster: &mut Cluster, ada: &Client, seed: u64, kills: usize) -> BTreeMap<String, String> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let base = Arc::new(std::sync::Mutex::new(cluster.url().to_owned()));
-    let writer = {
-        let (base, ada) = (Arc::clone(&base), ada.clone());
-        std::thread::spawn(move || (0..TASKS).map(|n| write(&ada, &base, seed, n)).collect())
-    };
+    let writer = writer(ada, &base, seed);
     for _ in 0..kills {
         std::thread::sleep(Duration::from_millis(rng.u64(5..150)));
         let victims = cluster.victims();
@@ -58,7 +114,15 @@ fn round(cluster: &mut Cluster, ada: &Client, seed: u64, kills: usize) -> BTreeM
     writer.join().expect("the writer ends")
 }
 
-fn write(ada: &Client, base: &std::sync::Mutex<String>, seed: u64, n: usize) -> (String, String) {
+type Base = std::sync::Mutex<String>;
+type Writer = std::thread::JoinHandle<BTreeMap<String, String>>;
+
+fn writer(ada: &Client, base: &Arc<Base>, seed: u64) -> Writer {
+    let (base, ada) = (Arc::clone(base), ada.clone());
+    std::thread::spawn(move || (0..TASKS).map(|n| write(&ada, &base, seed, n)).collect())
+}
+
+fn write(ada: &Client, base: &Base, seed: u64, n: usize) -> (String, String) {
     let title = format!("task {n} of seed {seed}");
     let now = || ada.at(&base.lock().expect("not poisoned"));
     let created = eventually(&title, || {

@@ -2,22 +2,46 @@
 //! live message, under one trace.
 #![allow(clippy::expect_used, reason = "a test reports by panicking")]
 
+use bowline_test_services::shared;
 use serde_json::Value;
-use todo_e2e::{Client, Cluster, Mode, eventually};
+use todo_e2e::{Broker, Client, Cluster, Mode, eventually, kafka_url};
 
 #[test]
 fn one_request_sent_twice_makes_one_task_and_one_notification_embedded() {
-    the_line(Mode::Embedded);
+    the_line(&Cluster::start(Mode::Embedded, false));
 }
 
 #[test]
-fn one_request_sent_twice_makes_one_task_and_one_notification_distributed() {
-    the_line(Mode::Distributed);
+fn one_request_sent_twice_makes_one_task_and_one_notification_in_one_process_on_redis() {
+    let redis = shared::redis().expect("Redis starts");
+    the_line(&in_one_process("redis", &redis.url()));
 }
 
-fn the_line(mode: Mode) {
+#[test]
+fn one_request_sent_twice_makes_one_task_and_one_notification_in_one_process_on_kafka() {
+    let kafka = shared::kafka().expect("Kafka starts");
+    the_line(&in_one_process("kafka", &kafka_url(kafka)));
+}
+
+#[test]
+fn one_request_sent_twice_makes_one_task_and_one_notification_on_kafka() {
+    the_line(&Cluster::start(Mode::Distributed(Broker::Kafka), false));
+}
+
+#[test]
+fn one_request_sent_twice_makes_one_task_and_one_notification_on_redis() {
+    the_line(&Cluster::start(Mode::Distributed(Broker::Redis), false));
+}
+
+/// One process, with a name of its own on the broker at `url`.
+fn in_one_process(name: &str, url: &str) -> Cluster {
+    let system = format!("line-{name}-{}", std::process::id());
+    let broker = [("TODO_BROKER", url), ("TODO_SYSTEM", &*system)];
+    Cluster::start_with(Mode::Embedded, false, &broker)
+}
+
+fn the_line(cluster: &Cluster) {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let cluster = Cluster::start(mode, false);
     let ada = Client::register(cluster.url(), "ada");
     let eve = Client::register(cluster.url(), "eve");
     let live = ada.events();

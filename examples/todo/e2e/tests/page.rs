@@ -27,6 +27,7 @@ fn a_poison_event_is_seen_redriven_from_the_page_and_handled_once() {
         "a word that is refused",
     );
     page.wait_for_text("#breakers tbody", "closed");
+    page.wait_for_text("#broker", "SQLite");
     page.screenshot(&pictures().join("dead-letter.png"));
 
     page.click("#mend");

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use todo_e2e::{Answer, Client, Cluster, Mode, eventually};
+use todo_e2e::{Answer, Broker, Client, Cluster, Mode, eventually};
 
 /// The gateway's own deadline, and what a busy machine may add.
 const IN_TIME: Duration = Duration::from_secs(6);
@@ -59,7 +59,7 @@ fn a_slow_service_is_cut_off_and_taken_back() {
 
 #[test]
 fn a_dead_service_is_answered_for_in_time() {
-    let mut cluster = Cluster::start(Mode::Distributed, false);
+    let mut cluster = Cluster::start(Mode::Distributed(Broker::Kafka), false);
     let ada = Client::register(cluster.url(), "ada");
     eventually("a first answer", || {
         ada.call("GET", "/api/tasks", None, &[])

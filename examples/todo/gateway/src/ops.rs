@@ -58,6 +58,7 @@ async fn view(
         outboxes: vec![users, tasks, notifications],
         dead_letters: letters.unwrap_or_default(),
         instances: instances.collect(),
+        broker: app.broker.to_owned(),
         demo: app.demo,
     }))
 }

@@ -29,6 +29,7 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) live: Live,
     pub(crate) demo: bool,
+    pub(crate) broker: &'static str,
 }
 
 /// The services' full names in the registry.
@@ -98,6 +99,7 @@ async fn serve<B: Backend>(
         limits: Limits::new()?,
         live: Live::default(),
         demo: settings.demo,
+        broker: backend.broker().name(),
     };
     let live = app.live.clone();
     let handlers = Handlers::new()
@@ -112,8 +114,9 @@ async fn serve<B: Backend>(
             Ok::<_, BoxError>(())
         })
         .service(handlers);
-    let consumer = Consumer::builder(backend.subscriber()?, handlers)
-        .group(backend.service(&group))
+    let (broker, group) = (backend.broker().clone(), backend.service(&group));
+    let consumer = Consumer::builder(broker.member()?, handlers)
+        .group(&*group)
         .topics([backend.topic(topics::NOTIFICATIONS)])
         .start(Start::Latest)
         .build()?;
@@ -127,7 +130,12 @@ async fn serve<B: Backend>(
             Ok(())
         })
         .task("live events", async move |token| {
-            consumer.run(token).await.map_err(BoxError::from)
+            consumer.run(token).await?;
+            // The next gateway is another group; this one would keep records from being deleted.
+            if let Err(error) = broker.forget(&group).await {
+                tracing::warn!(error = %Chain(&error), group, "a group could not be forgotten");
+            }
+            Ok(())
         });
     Service::new(services::GATEWAY, backend, settings)
         .run(parts, shutdown)

@@ -66,7 +66,7 @@ async fn serve<B: Backend, S: Store>(
         ))
         .merge(ops::dead_letters(
             store.dead_letters(),
-            backend.publisher()?,
+            backend.broker().clone(),
             tokens.clone(),
         ));
     if settings.demo {
@@ -95,7 +95,7 @@ async fn serve<B: Backend, S: Store>(
         .layer(DeadLetterLayer::new(store.dead_letters()))
         .layer(Retry::builder().attempts(3).build()?.layer())
         .service(handlers);
-    let consumer = Consumer::builder(backend.subscriber()?, handler)
+    let consumer = Consumer::builder(backend.broker().member()?, handler)
         .group(backend.service(services::NOTIFICATIONS))
         .topics([backend.topic(topics::TASKS), backend.topic(topics::USERS)])
         .build()?;
@@ -118,7 +118,7 @@ async fn serve<B: Backend, S: Store>(
     }
     router = router.merge(ops::pipelines(channels, tokens));
     let mut parts = Parts::new(router)
-        .relay(store.outbox(), backend.publisher()?)?
+        .relay(store.outbox(), backend.broker().clone())?
         .sweep(move |keep| {
             let store = store.clone();
             async move { store.sweep(keep).await }
@@ -152,7 +152,7 @@ fn sender<B: Backend, S: Store, T: Transport>(
     let handler = ServiceBuilder::new()
         .layer(DeadLetterLayer::new(store.dead_letters()))
         .service(handlers);
-    let consumer = Consumer::builder(backend.subscriber()?, handler)
+    let consumer = Consumer::builder(backend.broker().member()?, handler)
         .group(group)
         .topics([backend.topic(topics::NOTIFICATIONS)])
         .build()?;

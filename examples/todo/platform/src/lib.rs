@@ -2,6 +2,7 @@
 
 pub mod auth;
 mod backend;
+pub mod broker;
 pub mod faults;
 pub mod http;
 pub mod messages;
@@ -27,10 +28,10 @@ pub use start::main;
 #[derive(Debug, Clone)]
 #[expect(clippy::exhaustive_enums, reason = "the two ways to run the example")]
 pub enum Deployment {
-    /// Each service is a process of its own, on PostgreSQL, Kafka and Redis.
+    /// Each service is a process of its own, on PostgreSQL, Redis, and Kafka or Redis Streams.
     #[cfg(feature = "distributed")]
     Distributed(Distributed),
-    /// All services are in one process, on SQLite files.
+    /// All services are in one process, on SQLite files, and on another broker if so told.
     Embedded(Embedded),
 }
 

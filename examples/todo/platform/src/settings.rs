@@ -5,13 +5,24 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bowline::config::{ConfigError, Env, Secret};
+use bowline::error::Error;
 use http::Uri;
 use http::uri::Scheme;
 
+use crate::broker::{Choice, Program};
+
 const ADDRESS: &str = "an address and a port, like 127.0.0.1:8080";
 const SENDER: &str = "todo@localhost";
+const SYSTEM: &str = "todo";
 const SWITCH: &str = "true or false";
 const WEBHOOK: &str = "an address like http://127.0.0.1:9000/hook";
+
+/// `error`, and the `setting` to look at.
+pub(crate) fn unusable(setting: &str, error: Error) -> Error {
+    Error::new(error.kind(), "todo", "connect")
+        .with_detail(format!("{setting} cannot be used"))
+        .with_source(error)
+}
 
 /// Logging starts from the same variable before anything can be reported.
 fn check_log(env: &mut Env) {
@@ -230,8 +241,8 @@ impl Operators {
 pub struct Servers {
     /// The service's own PostgreSQL database.
     pub postgres: Secret,
-    /// Kafka's bootstrap servers.
-    pub kafka: String,
+    /// The broker.
+    pub broker: Choice,
     /// The Redis that keeps the registry.
     pub redis: Secret,
     /// The name by which this system's topics, groups and registry entries begin.
@@ -240,8 +251,8 @@ pub struct Servers {
 
 #[cfg(feature = "distributed")]
 impl Servers {
-    /// `TODO_POSTGRES` (or `_FILE`), `TODO_KAFKA` and `TODO_REDIS` (or `_FILE`), all required but the
-    /// first for a service without a database; `TODO_SYSTEM`, `todo` when unset.
+    /// `TODO_POSTGRES`, `TODO_BROKER` and `TODO_REDIS` (or with `_FILE`), all required but the first for a
+    /// service without a database; `TODO_SYSTEM`, `todo` when unset.
     pub fn read(env: &mut Env, database: bool) -> Self {
         Self {
             postgres: if database {
@@ -249,9 +260,10 @@ impl Servers {
             } else {
                 Secret::new("")
             },
-            kafka: env.required("KAFKA", "host:port, several by comma"),
+            // What stands in is never used: that there is none is a problem.
+            broker: Choice::read(env, Program::Part).unwrap_or(Choice::Redis(Secret::new(""))),
             redis: env.secret("REDIS"),
-            system: env.or("SYSTEM", "todo".to_owned(), "a name"),
+            system: env.or("SYSTEM", SYSTEM.to_owned(), "a name"),
         }
     }
 }
@@ -275,6 +287,10 @@ pub fn from_environment(name: &str, database: bool) -> Result<(Settings, Servers
 pub struct Local {
     /// The folder with its files.
     pub folder: PathBuf,
+    /// The broker, unless it is a file in that folder.
+    pub broker: Option<Choice>,
+    /// The name by which this system's topics and groups begin.
+    pub system: String,
     /// The page's address.
     pub listen: SocketAddr,
     /// Who may see and change the operation.
@@ -286,10 +302,11 @@ pub struct Local {
 }
 
 impl Local {
-    /// `TODO_DATA` (`./todo-data`), `TODO_LISTEN` (`127.0.0.1:8080`), `TODO_DEMO` (`false`),
-    /// `TODO_LOG` (`warn`), `TODO_OPERATORS` and `TODO_INVITATION`, and those of the channels; mails
-    /// go to the folder `mail` of the data unless there is a server. On loopback everyone is an
-    /// operator unless operators are named; elsewhere they must be.
+    /// `TODO_DATA` (`./todo-data`), `TODO_LISTEN` (`127.0.0.1:8080`), `TODO_BROKER` (`embedded`),
+    /// `TODO_SYSTEM` (`todo`), `TODO_DEMO` (`false`), `TODO_LOG` (`warn`), `TODO_OPERATORS` and
+    /// `TODO_INVITATION`, and those of the channels; mails go to the folder `mail` of the data unless
+    /// there is a server. On loopback everyone is an operator unless operators are named; elsewhere they
+    /// must be.
     ///
     /// # Errors
     ///
@@ -306,9 +323,13 @@ impl Local {
             env.problem("OPERATORS", "not set", allowed);
         }
         let channels = Channels::read(&mut env, Some(folder.join("mail")));
+        let broker = Choice::read(&mut env, Program::Whole);
+        let system = env.or("SYSTEM", SYSTEM.to_owned(), "a name");
         env.finish().map(|()| Self {
             channels,
             folder,
+            broker,
+            system,
             listen,
             operators: operators.unwrap_or(Operators::Everyone),
             demo,

@@ -55,7 +55,7 @@ async fn serve<B: Backend, S: Store>(
         router = router.merge(ops::faults(switches, tokens));
     }
     let parts = Parts::new(router)
-        .relay(store.outbox(), backend.publisher()?)?
+        .relay(store.outbox(), backend.broker().clone())?
         .sweep(move |keep| {
             let store = store.clone();
             async move { store.sweep(keep).await }

@@ -48,7 +48,7 @@ async fn serve<B: Backend, S: Store>(
         operators: settings.operators.clone(),
     };
     let router = routes(app).merge(ops::outbox(services::USERS, store.outbox(), tokens));
-    let parts = Parts::new(router).relay(store.outbox(), backend.publisher()?)?;
+    let parts = Parts::new(router).relay(store.outbox(), backend.broker().clone())?;
     Service::new(services::USERS, backend, settings)
         .run(parts, shutdown)
         .await

@@ -200,6 +200,7 @@ async function loadOperations() {
     made.dataset.state = breaker.state;
     return made;
   }));
+  $("broker").textContent = view.broker;
   fill("outboxes", view.outboxes.map((outbox) => outbox.error
     ? row([outbox.service, stateCell("failed"), outbox.error, "", ""])
     : row([outbox.service, String(outbox.pending), outbox.oldest_ms == null ? "" : `${outbox.oldest_ms} ms`, String(outbox.parked), outbox.owner || "none"])));

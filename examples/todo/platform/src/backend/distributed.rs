@@ -1,20 +1,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline::broker::kafka;
 use bowline::discovery;
-use bowline::error::{BoxError, Error, Kind};
+use bowline::error::{Error, Kind};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
 use super::Backend;
-use crate::settings::Servers;
+use crate::broker::Broker;
+use crate::settings::{Servers, unusable};
 
-/// PostgreSQL, Kafka and Redis. Clones share the connections.
+/// PostgreSQL, Redis and a broker. Clones share the connections.
 #[derive(Debug, Clone)]
 pub struct Distributed {
     servers: Arc<Servers>,
-    kafka: kafka::Config,
+    broker: Broker,
     registry: discovery::Redis,
 }
 
@@ -23,11 +23,12 @@ impl Distributed {
     ///
     /// # Errors
     ///
-    /// When a setting is not usable or Redis cannot be reached.
-    pub async fn connect(servers: &Servers) -> Result<Self, BoxError> {
+    /// When a setting is not usable, or a server cannot be reached.
+    pub async fn connect(servers: &Servers) -> Result<Self, Error> {
+        let registry = discovery::Redis::connect(servers.redis.expose()).await;
         Ok(Self {
-            kafka: kafka::Config::new(&servers.kafka),
-            registry: discovery::Redis::connect(servers.redis.expose()).await?,
+            registry: registry.map_err(|error| unusable("TODO_REDIS", error))?,
+            broker: Broker::connect(&servers.broker).await?,
             servers: Arc::new(servers.clone()),
         })
     }
@@ -52,21 +53,10 @@ impl Distributed {
 }
 
 impl Backend for Distributed {
-    type Publisher = kafka::Publisher;
-    type Subscriber = kafka::Subscriber;
-    type Topics = kafka::Topics;
     type Registry = discovery::Redis;
 
-    fn publisher(&self) -> Result<Self::Publisher, Error> {
-        kafka::Publisher::new(&self.kafka)
-    }
-
-    fn subscriber(&self) -> Result<Self::Subscriber, Error> {
-        kafka::Subscriber::new(&self.kafka)
-    }
-
-    fn topics(&self) -> Result<Self::Topics, Error> {
-        kafka::Topics::new(&self.kafka)
+    fn broker(&self) -> &Broker {
+        &self.broker
     }
 
     fn registry(&self) -> &discovery::Redis {

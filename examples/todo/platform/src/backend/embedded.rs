@@ -3,44 +3,52 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline::broker::{self, SqliteSubscriber};
-use bowline::discovery;
 use bowline::error::{Error, Kind};
+use bowline::{broker, discovery};
 use sqlx::SqlitePool;
 
 use super::Backend;
+use crate::broker::{Broker, Choice};
 use crate::sqlite;
 
 /// After a crash the next start waits so long for the partitions of the one before. All members are
 /// in one process, so none is ever slow alone.
 const SESSION: Duration = Duration::from_secs(1);
 
-/// One process: a folder with SQLite files, a broker in one of them, and a registry in memory.
+/// One process: a folder with SQLite files, a broker in one of them unless another was chosen, and a
+/// registry in memory.
 #[derive(Debug, Clone)]
 pub struct Embedded {
     folder: PathBuf,
     /// Held as long as anything uses the folder.
     _lock: Arc<File>,
-    broker: broker::Sqlite,
+    broker: Broker,
     registry: discovery::Memory,
+    system: Arc<str>,
 }
 
 impl Embedded {
-    /// Opens, or makes, the system in `folder`.
+    /// Opens, or makes, the system of this name in `folder`, with its broker unless one was `chosen`.
     ///
     /// # Errors
     ///
-    /// When the folder cannot be made or written, or a file in it is not what it should be.
-    pub async fn open(folder: &Path) -> Result<Self, Error> {
+    /// When the folder cannot be made or written, a file in it is not what it should be, or the broker
+    /// cannot be reached.
+    pub async fn open(folder: &Path, system: &str, chosen: Option<&Choice>) -> Result<Self, Error> {
         let lock = lock(folder)?;
-        let broker = broker::Sqlite::open(folder.join("broker.db"))
-            .await?
-            .with_session_timeout(SESSION);
+        let broker = match chosen {
+            Some(choice) => Broker::connect(choice).await?,
+            None => {
+                let broker = broker::Sqlite::open(folder.join("broker.db")).await?;
+                Broker::Sqlite(broker.with_session_timeout(SESSION))
+            }
+        };
         Ok(Self {
             folder: folder.to_path_buf(),
             _lock: Arc::new(lock),
             broker,
             registry: discovery::Memory::new(),
+            system: system.into(),
         })
     }
 
@@ -59,7 +67,7 @@ impl Embedded {
         &self.folder
     }
 
-    /// Closes the broker's file, when all that use it have ended.
+    /// Closes the broker's file, if it has one, when all that use it have ended.
     pub async fn close(&self) {
         self.broker.close().await;
     }
@@ -91,21 +99,10 @@ fn lock(folder: &Path) -> Result<File, Error> {
 }
 
 impl Backend for Embedded {
-    type Publisher = broker::Sqlite;
-    type Subscriber = SqliteSubscriber;
-    type Topics = broker::Sqlite;
     type Registry = discovery::Memory;
 
-    fn publisher(&self) -> Result<broker::Sqlite, Error> {
-        Ok(self.broker.clone())
-    }
-
-    fn subscriber(&self) -> Result<SqliteSubscriber, Error> {
-        Ok(self.broker.subscriber())
-    }
-
-    fn topics(&self) -> Result<broker::Sqlite, Error> {
-        Ok(self.broker.clone())
+    fn broker(&self) -> &Broker {
+        &self.broker
     }
 
     fn registry(&self) -> &discovery::Memory {
@@ -113,6 +110,6 @@ impl Backend for Embedded {
     }
 
     fn system(&self) -> &str {
-        "todo"
+        &self.system
     }
 }

@@ -1,10 +1,10 @@
-//! What a service runs on: one process with SQLite files, or PostgreSQL, Kafka and Redis.
+//! What a service runs on: one process with SQLite files, or PostgreSQL and Redis; and on which broker.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use bowline::broker::{Publisher, Subscriber, Topics};
+use bowline::broker::Topics;
 use bowline::discovery::Registry;
 use bowline::error::Error;
 use todo_contracts::topics;
@@ -17,37 +17,16 @@ mod embedded;
 pub use distributed::Distributed;
 pub use embedded::Embedded;
 
+use crate::broker::Broker;
+use crate::settings::unusable;
+
 /// The broker and the registry of one system. Clones share them.
 pub trait Backend: fmt::Debug + Clone + Send + Sync + 'static {
-    /// Publishes events.
-    type Publisher: Publisher + Clone;
-    /// Reads events.
-    type Subscriber: Subscriber;
-    /// Creates topics.
-    type Topics: Topics;
     /// Knows the services' instances.
     type Registry: Registry;
 
-    /// Publishes events.
-    ///
-    /// # Errors
-    ///
-    /// When the broker's configuration is not usable.
-    fn publisher(&self) -> Result<Self::Publisher, Error>;
-
-    /// A new member of a consumer group.
-    ///
-    /// # Errors
-    ///
-    /// When the broker's configuration is not usable.
-    fn subscriber(&self) -> Result<Self::Subscriber, Error>;
-
-    /// Creates topics.
-    ///
-    /// # Errors
-    ///
-    /// When the broker's configuration is not usable.
-    fn topics(&self) -> Result<Self::Topics, Error>;
+    /// Carries events.
+    fn broker(&self) -> &Broker;
 
     /// Knows the services' instances.
     fn registry(&self) -> &Self::Registry;
@@ -73,9 +52,12 @@ pub trait Backend: fmt::Debug + Clone + Send + Sync + 'static {
     /// Those of the broker.
     fn create_topics(&self) -> impl Future<Output = Result<(), Error>> + Send {
         async {
-            let admin = self.topics()?;
             for topic in topics::ALL {
-                admin.create(&self.topic(topic), topics::PARTITIONS).await?;
+                let topic = self.topic(topic);
+                let created = self.broker().create(&topic, topics::PARTITIONS);
+                created
+                    .await
+                    .map_err(|error| unusable("TODO_BROKER", error))?;
             }
             Ok(())
         }
