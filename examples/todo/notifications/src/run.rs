@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bowline::consumer::{Consumer, Handlers};
 use bowline::dlq::DeadLetterLayer;
@@ -18,6 +19,9 @@ use crate::channel::{self, Channel, Mail, Transport, Webhook};
 use crate::handler::Notifier;
 use crate::http::{App, routes};
 use crate::store::{self, Store};
+
+/// The time for one event, its three attempts included: what hangs is given up and begun again.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs the service until `shutdown`.
 ///
@@ -98,6 +102,7 @@ async fn serve<B: Backend, S: Store>(
     let consumer = Consumer::builder(backend.broker().member()?, handler)
         .group(backend.service(services::NOTIFICATIONS))
         .topics([backend.topic(topics::TASKS), backend.topic(topics::USERS)])
+        .with_deadline(DEADLINE)
         .build()?;
     let mut channels = Vec::new();
     let mut senders = Vec::new();
@@ -148,13 +153,16 @@ fn sender<B: Backend, S: Store, T: Transport>(
     let channel = Channel::new(store.clone(), transport, pipeline);
     let handlers =
         Handlers::new().on(move |event, delivery| channel.clone().deliver(event, delivery));
-    // The pipeline repeats; what it gives up on for now waits in the topic.
+    // The pipeline repeats; what it gives up on for now waits in the topic, and so do the later
+    // notifications of that person. Retry topics would let those pass, and a person reads in order.
     let handler = ServiceBuilder::new()
         .layer(DeadLetterLayer::new(store.dead_letters()))
         .service(handlers);
     let consumer = Consumer::builder(backend.broker().member()?, handler)
         .group(group)
         .topics([backend.topic(topics::NOTIFICATIONS)])
+        .with_concurrency(channel::AT_ONCE)
+        .with_deadline(channel::DEADLINE + DEADLINE)
         .build()?;
     Ok(Box::new(move |token| {
         Box::pin(async move { consumer.run(token).await.map_err(BoxError::from) })

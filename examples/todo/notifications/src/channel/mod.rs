@@ -5,6 +5,7 @@
 //! a dead letter.
 
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bowline::backoff::Backoff;
@@ -27,7 +28,7 @@ pub(crate) use mail::Mail;
 pub(crate) use webhook::Webhook;
 
 /// The time for one notification, all attempts included; a person who waits longer looks at the page.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 /// The time for one attempt: mail servers are slow on purpose.
 const ATTEMPT: Duration = Duration::from_secs(4);
 /// How many attempts before the notification waits for the channel in its topic.
@@ -36,6 +37,8 @@ const ATTEMPTS: u32 = 3;
 const FAILURES: u32 = 5;
 /// Servers of others: not more at once than a person's mail program would.
 const PLACES: u32 = 4;
+/// As many notifications are begun at once, so that the time for none passes in a queue.
+pub(crate) const AT_ONCE: NonZeroUsize = NonZeroUsize::new(PLACES as usize).unwrap();
 /// How long a channel that is down is left alone, at first and at most.
 const OPEN_FOR: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
