@@ -101,3 +101,19 @@ async fn a_dead_member_does_not_keep_its_group_from_being_deleted() {
     };
     timeout(PATIENCE, deleted).await.expect("it is overdue");
 }
+
+#[tokio::test]
+async fn the_groups_of_a_topic_are_those_that_hold_its_records_back() {
+    let (broker, _) = own_broker().await;
+    let error = broker.groups("t").await.expect_err("no topic");
+    assert_eq!(error.kind(), Kind::NotFound);
+    broker.create("t", ONE).await.expect("a new topic");
+    assert_eq!(broker.groups("t").await.expect("known"), [""; 0]);
+    for group in ["b", "a"] {
+        let (subscriber, _) = owner(&broker, group).await;
+        subscriber.close().await.expect("closed");
+    }
+    assert_eq!(broker.groups("t").await.expect("known"), ["a", "b"]);
+    broker.delete_group("a").await.expect("empty");
+    assert_eq!(broker.groups("t").await.expect("known"), ["b"]);
+}

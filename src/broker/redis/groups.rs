@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::Redis;
 use crate::broker::TopicPartition;
+use crate::broker::admission::unknown_topic;
 use crate::broker::group::{Claim, Group, Member};
-use crate::driver::redis::BACKEND;
+use crate::driver::redis::{BACKEND, error};
 use crate::error::{Error, Kind};
 
 /// How often others may change a group in the time between reading and writing it. One of those who
@@ -86,6 +87,25 @@ pub(super) async fn delete(broker: &Redis, group: &str) -> Result<bool, Error> {
         return Err(Error::new(Kind::Conflict, BACKEND, OPERATION).with_detail(detail));
     }
     Ok(been > 0)
+}
+
+/// The groups that were ever assigned a partition of `topic`, but for those that were deleted.
+pub(super) async fn known(broker: &Redis, topic: &Arc<str>) -> Result<Vec<String>, Error> {
+    const OPERATION: &str = "list groups";
+    let count = broker.count(topic, OPERATION).await?;
+    let count = count.ok_or_else(|| unknown_topic(BACKEND, OPERATION, topic))?;
+    let mut each = ::redis::pipe();
+    for partition in 0..count.get() {
+        let partition = TopicPartition::new(Arc::clone(topic), partition);
+        each.cmd("HKEYS").arg(broker.keys.done(&partition));
+    }
+    let mut connection = broker.link.get();
+    let found: Vec<Vec<String>> = each
+        .query_async(&mut connection)
+        .await
+        .map_err(error(OPERATION))?;
+    let known: BTreeSet<_> = found.into_iter().flatten().collect();
+    Ok(known.into_iter().collect())
 }
 
 struct Loaded {

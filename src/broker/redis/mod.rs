@@ -216,6 +216,20 @@ impl Redis {
         RedisSubscriber::new(self.clone())
     }
 
+    /// The groups that hold records of `topic` back from deletion, by name: those that were ever assigned
+    /// a partition of it, also when nobody is left in them.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no such topic, and those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn groups(&self, topic: &str) -> Result<Vec<String>, Error> {
+        groups::known(self, &topic.into()).await
+    }
+
     /// Deletes a group that has no members, with its commits: it begins anew when it is joined again, and
     /// holds no records back from deletion until then. `false` when it was not known.
     ///
