@@ -20,6 +20,11 @@ use crate::limits::Limits;
 use crate::live::Live;
 use crate::{ops, page, proxy};
 
+/// By what the groups of gateways begin.
+const LIVE: &str = "live";
+/// How often the groups of gateways that have ended are looked for.
+const SWEEP: Duration = Duration::from_secs(60);
+
 /// What the routes share.
 #[derive(Debug, Clone)]
 pub(crate) struct App {
@@ -63,14 +68,14 @@ pub async fn run(
     match deployment {
         Deployment::Embedded(backend) => {
             // One process, one gateway: its group may stay where it was.
-            serve(backend, "live".to_owned(), settings, shutdown).await
+            serve(backend, LIVE.to_owned(), settings, shutdown).await
         }
         #[cfg(feature = "distributed")]
         Deployment::Distributed(backend) => {
             // Every gateway must see every event, so each is a group of its own.
             serve(
                 backend,
-                format!("live-{}", uuid::Uuid::now_v7()),
+                format!("{LIVE}-{}", uuid::Uuid::now_v7()),
                 settings,
                 shutdown,
             )
@@ -114,10 +119,14 @@ async fn serve<B: Backend>(
             Ok::<_, BoxError>(())
         })
         .service(handlers);
-    let (broker, group) = (backend.broker().clone(), backend.service(&group));
+    let (broker, topic) = (
+        backend.broker().clone(),
+        backend.topic(topics::NOTIFICATIONS),
+    );
+    let groups = backend.service(LIVE);
     let consumer = Consumer::builder(broker.member()?, handlers)
-        .group(&*group)
-        .topics([backend.topic(topics::NOTIFICATIONS)])
+        .group(backend.service(&group))
+        .topics([Arc::clone(&topic)])
         .start(Start::Latest)
         .build()?;
     let (pages, ending) = (app.live.clone(), shutdown.token());
@@ -130,12 +139,18 @@ async fn serve<B: Backend>(
             Ok(())
         })
         .task("live events", async move |token| {
-            consumer.run(token).await?;
-            // The next gateway is another group; this one would keep records from being deleted.
-            if let Err(error) = broker.forget(&group).await {
-                tracing::warn!(error = %Chain(&error), group, "a group could not be forgotten");
+            consumer.run(token).await.map_err(BoxError::from)
+        })
+        .task("live groups", async move |token| {
+            loop {
+                if let Err(error) = broker.sweep_groups(&topic, &groups).await {
+                    tracing::warn!(error = %Chain(&error), "could not sweep groups");
+                }
+                tokio::select! {
+                    () = token.stopped() => return Ok(()),
+                    () = tokio::time::sleep(SWEEP) => {}
+                }
             }
-            Ok(())
         });
     Service::new(services::GATEWAY, backend, settings)
         .run(parts, shutdown)

@@ -9,7 +9,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 #[cfg(feature = "kafka")]
 use bowline::broker::kafka;
 use bowline::broker::{self, Appended, Created, PublishError, Publisher, Record, Topics};
-use bowline::error::Error;
+use bowline::error::{Error, Kind};
 
 pub use choice::{Choice, Program};
 pub use member::Member;
@@ -84,20 +84,26 @@ impl Broker {
         })
     }
 
-    /// Forgets how far `group` has come, which nobody will ever join again.
+    /// Forgets the groups of `topic` whose names begin with `prefix` and which nobody is in: those of
+    /// processes that have ended, one way or another, and that hold records back from deletion.
     ///
     /// # Errors
     ///
     /// Those of the broker.
-    pub async fn forget(&self, group: &str) -> Result<(), Error> {
-        match self {
-            Self::Redis(broker) => broker.delete_group(group).await.map(drop),
-            // It deletes nothing of its log, so nothing is held back.
-            Self::Sqlite(_) => Ok(()),
-            // It forgets groups without members by itself.
-            #[cfg(feature = "kafka")]
-            Self::Kafka(_) => Ok(()),
+    pub async fn sweep_groups(&self, topic: &str, prefix: &str) -> Result<(), Error> {
+        // Kafka does that by itself, and the file is deleted from by nobody.
+        let Self::Redis(broker) = self else {
+            return Ok(());
+        };
+        let groups = broker.groups(topic).await?.into_iter();
+        for group in groups.filter(|group| group.starts_with(prefix)) {
+            match broker.delete_group(&group).await {
+                Err(error) if error.kind() != Kind::Conflict => return Err(error),
+                // Gone now, or somebody is in it.
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// Closes the file, if it is one.
@@ -144,5 +150,54 @@ impl Topics for Broker {
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::time::Duration;
+
+    use bowline::broker::{Polled, Start, Subscriber as _};
+    use bowline_test_services::shared;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_group_whose_process_was_killed_is_forgotten_and_one_with_members_is_not() {
+        let server = tokio::task::spawn_blocking(shared::redis).await;
+        let url = server.expect("no panic").expect("Redis starts").url();
+        let redis = broker::Redis::connect(&url).await.expect("a server");
+        let redis = redis.with_prefix(&format!("sweep{}", std::process::id()));
+        redis.create("t", NonZeroU32::MIN).await.expect("new");
+        let short = redis
+            .clone()
+            .with_session_timeout(Duration::from_millis(200));
+        let mut kept = Vec::new();
+        for (broker, group) in [(&redis, "live-1"), (&short, "live-2"), (&short, "other")] {
+            let mut member = broker.subscriber();
+            let topics = ["t".into()];
+            member
+                .subscribe(group, &topics, Start::Latest)
+                .await
+                .expect("joined");
+            let polled = member.poll(NonZeroUsize::MIN).await.expect("an answer");
+            assert!(matches!(polled, Polled::Assigned(_)), "{polled:?}");
+            kept.push(member);
+        }
+        assert_eq!(
+            redis.groups("t").await.expect("known"),
+            ["live-1", "live-2", "other"]
+        );
+        let broker = Broker::Redis(Box::new(redis.clone()));
+        let swept = async {
+            while redis.groups("t").await.expect("known").len() > 2 {
+                broker.sweep_groups("t", "live").await.expect("swept");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), swept)
+            .await
+            .expect("overdue by then");
+        assert_eq!(redis.groups("t").await.expect("known"), ["live-1", "other"]);
     }
 }
