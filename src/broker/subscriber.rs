@@ -79,6 +79,24 @@ pub trait Subscriber: fmt::Debug + Send + 'static {
     /// The longest metadata of a commit, in bytes.
     fn max_metadata(&self) -> usize;
 
+    /// Where the next record of each of `partitions` will stand, as far as a member of the group could
+    /// read it: a record of a transaction that is not committed is not there yet.
+    ///
+    /// The call begins it, and the future waits for the answer, as with [`commit`](Self::commit). A
+    /// partition of which nobody can say it now is left out.
+    ///
+    /// # Errors
+    ///
+    /// Those of the back-end. `Invalid` before [`subscribe`](Self::subscribe).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    fn ends(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> impl Future<Output = Result<Vec<Position>, Error>> + Send + use<Self>;
+
     /// Gives partitions back after [`Polled::Revoking`]; whatever is to be committed has been.
     ///
     /// # Errors

@@ -107,6 +107,18 @@ impl<S, H> Builder<S, H> {
         self
     }
 
+    /// Sets [`Config::lag_interval`], [`Config::DEFAULT_LAG_INTERVAL`] unless set.
+    pub fn with_lag_interval(mut self, interval: Duration) -> Self {
+        self.config.lag_interval = Some(interval);
+        self
+    }
+
+    /// Never asks the broker where the partitions end.
+    pub fn without_lag(mut self) -> Self {
+        self.config.lag_interval = None;
+        self
+    }
+
     /// The consumer. It does nothing until it is run.
     ///
     /// # Errors

@@ -46,6 +46,10 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// How long to wait before a failed record is tried again.
     pub backoff: Backoff,
+    /// How often the broker is asked where the partitions end; never when `None`, and then no lag is
+    /// known.
+    #[serde(with = "duration::option")]
+    pub lag_interval: Option<Duration>,
 }
 
 impl Config {
@@ -61,6 +65,8 @@ impl Config {
     pub const DEFAULT_COMMIT_INTERVAL: Duration = Duration::from_millis(100);
     /// 10 s: longer than a handler should take, shorter than an orchestrator waits before it kills.
     pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+    /// 5 s: several times in what a monitor looks at, and one small request each time.
+    pub const DEFAULT_LAG_INTERVAL: Duration = Duration::from_secs(5);
     /// The longest commit interval: one minute, for what is not committed is done again.
     pub const MAX_COMMIT_INTERVAL: Duration = Duration::from_secs(60);
     /// The longest drain timeout: one hour. A broker waits for a member only so long and then takes
@@ -93,6 +99,12 @@ impl Config {
             "0s",
             "longer than nothing",
         );
+        problems.check(
+            self.lag_interval.is_none_or(|interval| !interval.is_zero()),
+            "lag_interval",
+            "0s",
+            "longer than nothing",
+        );
         self.backoff.check("backoff", problems);
     }
 }
@@ -108,6 +120,7 @@ impl Default for Config {
             commit_interval: Self::DEFAULT_COMMIT_INTERVAL,
             drain_timeout: Self::DEFAULT_DRAIN_TIMEOUT,
             backoff: Backoff::default(),
+            lag_interval: Some(Self::DEFAULT_LAG_INTERVAL),
         }
     }
 }

@@ -39,6 +39,20 @@ pub struct PartitionStatus {
     pub running: usize,
     /// How many attempts have failed of records that are not done yet; above 0 some key waits.
     pub failed_attempts: u32,
+    /// Whether reading waits until fewer records are in hand.
+    pub paused: bool,
+    /// The offset of the first record that is not done, or of the next that comes; `None` until there
+    /// was a record or a commit.
+    pub watermark: Option<u64>,
+    /// The watermark that the broker has.
+    pub committed: Option<u64>,
+    /// How many records of the log are not done, by where it ended when the broker was asked last
+    /// ([`Config::lag_interval`](super::Config::lag_interval)). Offsets without a record, as compaction
+    /// and transactions leave them, count until a record after them has come. `None` while that is not
+    /// known.
+    pub lag: Option<u64>,
+    /// How long the oldest record that is not done has been in hand, if there is one.
+    pub oldest: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +69,17 @@ pub(super) struct Gauge {
     backlog: AtomicUsize,
     running: AtomicUsize,
     failed: AtomicU32,
+    shown: Mutex<Shown>,
+}
+
+/// What of an assignment is shown as it was after the last batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Shown {
+    pub(super) paused: bool,
+    pub(super) watermark: Option<u64>,
+    pub(super) committed: Option<u64>,
+    pub(super) lag: Option<u64>,
+    pub(super) oldest: Option<Instant>,
 }
 
 pub(super) struct UntilEnded(Status);
@@ -65,12 +90,7 @@ impl Status {
     pub fn snapshot(&self) -> Snapshot {
         let partitions = lock(&self.0.partitions)
             .iter()
-            .map(|(partition, (_, gauge))| PartitionStatus {
-                partition: partition.clone(),
-                backlog: gauge.backlog.load(Ordering::Relaxed),
-                running: gauge.running.load(Ordering::Relaxed),
-                failed_attempts: gauge.failed.load(Ordering::Relaxed),
-            })
+            .map(|(partition, (_, gauge))| gauge.status(partition.clone()))
             .collect();
         Snapshot {
             partitions,
@@ -128,9 +148,40 @@ impl Snapshot {
     pub fn in_flight(&self) -> usize {
         self.partitions.iter().map(|one| one.running).sum()
     }
+
+    /// How many records of all partitions are not done; `None` while it is not known of one of them.
+    #[must_use]
+    pub fn lag(&self) -> Option<u64> {
+        self.partitions.iter().map(|one| one.lag).sum()
+    }
+
+    /// How long the oldest record that is not done has been in hand, if there is one.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Duration> {
+        self.partitions.iter().filter_map(|one| one.oldest).max()
+    }
 }
 
 impl Gauge {
+    pub(super) fn status(&self, partition: TopicPartition) -> PartitionStatus {
+        let shown = *lock(&self.shown);
+        PartitionStatus {
+            partition,
+            backlog: self.backlog.load(Ordering::Relaxed),
+            running: self.running.load(Ordering::Relaxed),
+            failed_attempts: self.failed.load(Ordering::Relaxed),
+            paused: shown.paused,
+            watermark: shown.watermark,
+            committed: shown.committed,
+            lag: shown.lag,
+            oldest: shown.oldest.map(|at| at.elapsed()),
+        }
+    }
+
+    pub(super) fn show(&self, shown: Shown) {
+        *lock(&self.shown) = shown;
+    }
+
     pub(super) fn queued(&self) {
         self.backlog.fetch_add(1, Ordering::Relaxed);
     }

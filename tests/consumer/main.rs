@@ -5,6 +5,7 @@
 mod broker_errors;
 mod handlers;
 mod keys;
+mod lag;
 mod memory;
 mod order;
 mod rebalance;

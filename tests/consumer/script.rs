@@ -43,6 +43,11 @@ struct State {
     /// Commits wait for it, if there is one.
     commits_held: Option<Arc<Notify>>,
     subscribe_errors: VecDeque<Error>,
+    ends: BTreeMap<u32, u64>,
+    /// Ends wait for it, if there is one.
+    ends_held: Option<Arc<Notify>>,
+    ends_fail: VecDeque<Error>,
+    asked: usize,
     calls: Vec<Call>,
     polls: usize,
 }
@@ -139,6 +144,28 @@ impl Script {
     pub(crate) fn fail_subscribe(&self, kind: Kind) {
         let error = Error::new(kind, "script", "subscribe");
         self.state().subscribe_errors.push_back(error);
+    }
+
+    /// Where the next record of a partition will stand.
+    pub(crate) fn end(&self, partition: u32, offset: u64) {
+        self.state().ends.insert(partition, offset);
+    }
+
+    /// Leaves questions for ends without an answer until the returned one is notified.
+    pub(crate) fn hold_ends(&self) -> Arc<Notify> {
+        let held = Arc::new(Notify::new());
+        self.state().ends_held = Some(Arc::clone(&held));
+        held
+    }
+
+    pub(crate) fn fail_ends(&self, kind: Kind) {
+        let error = Error::new(kind, "script", "ends");
+        self.state().ends_fail.push_back(error);
+    }
+
+    /// How often the consumer has asked for ends.
+    pub(crate) fn asked(&self) -> usize {
+        self.state().asked
     }
 
     pub(crate) fn calls(&self) -> Vec<Call> {
@@ -264,6 +291,28 @@ impl Subscriber for Scripted {
 
     fn max_metadata(&self) -> usize {
         4096
+    }
+
+    fn ends(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> impl Future<Output = Result<Vec<Position>, Error>> + Send + use<> {
+        let mut state = self.0.state();
+        state.asked += 1;
+        let ends = state.ends_fail.pop_front().map_or(Ok(()), Err).map(|()| {
+            let ends = partitions.iter().filter_map(|one| {
+                let end = state.ends.get(&one.partition)?;
+                Some(Position::new(one.clone(), *end))
+            });
+            ends.collect()
+        });
+        let answered = state.ends_held.clone();
+        async move {
+            if let Some(answered) = answered {
+                answered.notified().await;
+            }
+            ends
+        }
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {

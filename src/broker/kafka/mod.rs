@@ -32,6 +32,7 @@ mod begin;
 mod commit;
 mod config;
 mod context;
+mod ends;
 mod error;
 mod leave;
 mod metadata;

@@ -16,13 +16,14 @@ use tokio::time::timeout;
 use super::Config;
 use super::begin::{Begun, begin};
 use super::commit;
+use super::ends::ends;
 use super::error::{BACKEND, config, error, interrupted};
 use super::leave::leave;
 use super::metadata::{self, ASK};
 use super::partitions::Partitions;
 use super::rebalance::{Decision, Rebalances, give_up, list, number, take};
 use crate::broker::membership::{check, check_metadata};
-use crate::broker::{self, Assigned, Assignment, Commit, Polled, Start, TopicPartition};
+use crate::broker::{self, Assigned, Assignment, Commit, Polled, Position, Start, TopicPartition};
 use crate::error::{Error, Kind};
 
 pub(super) type Driver = StreamConsumer<Rebalances>;
@@ -343,6 +344,15 @@ impl broker::Subscriber for Subscriber {
 
     fn max_metadata(&self) -> usize {
         self.metadata_limit()
+    }
+
+    fn ends(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> impl Future<Output = Result<Vec<Position>, Error>> + Send + use<> {
+        let driver = self.driver("ends").cloned();
+        let partitions = partitions.to_vec();
+        async move { ends(driver?, partitions).await }
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {

@@ -221,6 +221,14 @@ impl State {
             .collect()
     }
 
+    /// Where the next record of each of `partitions` will stand.
+    pub(super) fn ends(&self, partitions: &[TopicPartition]) -> Vec<Position> {
+        let end = |partition: &TopicPartition| {
+            Position::new(partition.clone(), self.log(partition).len() as u64)
+        };
+        partitions.iter().map(end).collect()
+    }
+
     fn log(&self, partition: &TopicPartition) -> &[Stored] {
         self.topics
             .get(&partition.topic)

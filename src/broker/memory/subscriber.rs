@@ -12,7 +12,9 @@ use super::state::State;
 use super::{BACKEND, Shared};
 use crate::broker::holdings::{Change, Holdings, fenced};
 use crate::broker::membership::{self, MAX_METADATA, Membership, not_subscribed};
-use crate::broker::{Assigned, Assignment, Commit, Polled, Start, Subscriber, TopicPartition};
+use crate::broker::{
+    Assigned, Assignment, Commit, Polled, Position, Start, Subscriber, TopicPartition,
+};
 use crate::error::Error;
 
 /// A member of a group of a [`Memory`](super::Memory) broker.
@@ -130,6 +132,15 @@ impl Subscriber for MemorySubscriber {
 
     fn max_metadata(&self) -> usize {
         MAX_METADATA
+    }
+
+    fn ends(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> impl Future<Output = Result<Vec<Position>, Error>> + Send + use<> {
+        let member = self.membership.as_ref();
+        let member = member.ok_or_else(|| not_subscribed(BACKEND, "ends"));
+        ready(member.map(|_| self.shared.state().ends(partitions)))
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {

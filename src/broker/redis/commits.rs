@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{Redis, groups};
 use crate::broker::holdings::fenced;
-use crate::broker::{Assigned, Assignment, Commit, Committed, Start, TopicPartition};
+use crate::broker::{Assigned, Assignment, Commit, Committed, Position, Start, TopicPartition};
 use crate::driver::redis::BACKEND;
 use crate::error::{Error, Kind};
 
@@ -72,6 +72,31 @@ pub(super) async fn commit(
         None => Ok(()),
         Some(ended) => Err(fenced(&ended.assignment, BACKEND, "commit")),
     }
+}
+
+/// Where the next record of each of `partitions` will stand.
+pub(super) async fn ends(
+    broker: &Redis,
+    partitions: Vec<TopicPartition>,
+) -> Result<Vec<Position>, Error> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut pipeline = ::redis::pipe();
+    for TopicPartition { topic, partition } in &partitions {
+        pipeline.hget(broker.keys.topic(topic), partition);
+    }
+    let mut connection = broker.link.get();
+    let ends: Vec<Option<u64>> = pipeline
+        .query_async(&mut connection)
+        .await
+        .map_err(|failed| broker.link.failed(failed, "ends"))?;
+    // Nothing is noted of a partition until its first record.
+    let ends = ends.into_iter().map(Option::unwrap_or_default);
+    let positions = partitions.into_iter().zip(ends);
+    Ok(positions
+        .map(|(partition, end)| Position::new(partition, end))
+        .collect())
 }
 
 /// What was stored for a partition whose next record gets offset `end`. A log that ends before that has

@@ -13,7 +13,9 @@ use crate::broker::admission::unknown_topic;
 use crate::broker::group::{Group, Member};
 use crate::broker::holdings::{Change, Claims, Holdings, fenced};
 use crate::broker::membership::{self, MAX_METADATA, Membership, check_metadata, not_subscribed};
-use crate::broker::{Assigned, Assignment, Commit, Polled, Start, Subscriber, TopicPartition};
+use crate::broker::{
+    Assigned, Assignment, Commit, Polled, Position, Start, Subscriber, TopicPartition,
+};
 use crate::clock::after;
 use crate::driver::redis::{BACKEND, error};
 use crate::error::Error;
@@ -247,6 +249,18 @@ impl Subscriber for RedisSubscriber {
 
     fn max_metadata(&self) -> usize {
         MAX_METADATA
+    }
+
+    fn ends(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> impl Future<Output = Result<Vec<Position>, Error>> + Send + use<> {
+        let member = self.member("ends");
+        let (broker, partitions) = (self.broker.clone(), partitions.to_vec());
+        async move {
+            member?;
+            commits::ends(&broker, partitions).await
+        }
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {

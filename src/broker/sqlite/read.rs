@@ -30,13 +30,14 @@ pub(super) async fn look(
     pool: &SqlitePool,
     group: &str,
     topics: &str,
+    operation: &'static str,
 ) -> Result<(u64, Ends), Error> {
     let rows: Vec<(Option<String>, u32, i64, i64)> = sqlx::query_as(queries::LOOK)
         .bind(group)
         .bind(topics)
         .fetch_all(pool)
         .await
-        .map_err(sqlite::error("poll"))?;
+        .map_err(sqlite::error(operation))?;
     let mut revision = 0;
     let mut ends = HashMap::new();
     for (topic, partition, id, value) in rows {

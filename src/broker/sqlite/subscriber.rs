@@ -17,7 +17,8 @@ use crate::broker::group::{Group, Member};
 use crate::broker::holdings::{Change, Claims, Holdings, fenced};
 use crate::broker::membership::{self, MAX_METADATA, Membership, check_metadata, not_subscribed};
 use crate::broker::{
-    Assigned, Assignment, Commit, Committed, Polled, Received, Start, Subscriber, TopicPartition,
+    Assigned, Assignment, Commit, Committed, Polled, Position, Received, Start, Subscriber,
+    TopicPartition,
 };
 use crate::clock::after;
 use crate::driver::sqlite::{self, BACKEND, BEGIN};
@@ -69,7 +70,8 @@ impl SqliteSubscriber {
     async fn try_poll(&mut self, max: NonZeroUsize) -> Result<Option<Polled>, Error> {
         let member = self.member("poll")?;
         let readers = &self.shared.readers;
-        let (revision, ends) = read::look(readers, &member.group, &self.topics_json).await?;
+        let (revision, ends) =
+            read::look(readers, &member.group, &self.topics_json, "poll").await?;
         if revision != self.revision || Instant::now() >= self.next_heartbeat {
             self.heartbeat().await?;
         }
@@ -282,6 +284,24 @@ impl Subscriber for SqliteSubscriber {
 
     fn max_metadata(&self) -> usize {
         MAX_METADATA
+    }
+
+    fn ends(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> impl Future<Output = Result<Vec<Position>, Error>> + Send + use<> {
+        let member = self.member("ends");
+        let asked = member.map(|member| (Arc::clone(&member.group), self.topics_json.clone()));
+        let (shared, partitions) = (Arc::clone(&self.shared), partitions.to_vec());
+        async move {
+            let (group, topics) = asked?;
+            let (_, ends) = read::look(&shared.readers, &group, &topics, "ends").await?;
+            let position = |partition: TopicPartition| {
+                let end = ends.get(&partition)?.offset;
+                Some(Position::new(partition, end))
+            };
+            Ok(partitions.into_iter().filter_map(position).collect())
+        }
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {

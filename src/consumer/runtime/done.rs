@@ -39,6 +39,14 @@ impl DoneSet {
             .is_some_and(|(start, _)| *start <= offset)
     }
 
+    /// How many offsets from `from` up to `to` are in it.
+    pub(super) fn count(&self, from: u64, to: u64) -> u64 {
+        let ranges = self.ranges.iter();
+        ranges
+            .map(|(start, end)| (*end).min(to).saturating_sub((*start).max(from)))
+            .sum()
+    }
+
     /// The done ones of `records`, pairs of offset and done from the watermark on, in at most `max`
     /// bytes; `None` when there are none, or none fits.
     pub(super) fn encode(records: impl Iterator<Item = (u64, bool)>, max: usize) -> Option<String> {

@@ -14,6 +14,7 @@ impl<S: Subscriber> Runtime<S> {
             Wake::Time => self.work.wake(Instant::now()),
             Wake::Flows(flows) => self.set_flows(flows),
             Wake::Committed(answer) => return self.commit_answered(answer),
+            Wake::Looked(answer) => self.looked(answer),
             Wake::Broken(error) => return Err(error),
             Wake::Polled(Ok(polled)) => {
                 self.polling = Polling::Ready;

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -5,7 +6,7 @@ use tokio::time::Instant;
 use super::offsets::{Number, Offsets};
 use crate::broker::{Assigned, Assignment, Commit, Committed};
 use crate::consumer::Config;
-use crate::consumer::status::Gauge;
+use crate::consumer::status::{Gauge, Shown};
 use crate::shutdown::{Shutdown, Token};
 
 /// Tells an assignment from all others that this consumer ever had.
@@ -24,6 +25,10 @@ pub(super) struct Lane {
     paused: bool,
     /// What the broker has.
     committed: Option<Committed>,
+    /// Where the next record of the log will stand, when the broker was asked last.
+    end: Option<u64>,
+    /// When records came, with the first of each batch.
+    came: VecDeque<(Number, Instant)>,
     /// Counts what may change what is to be committed, and how much of that was committed.
     version: u64,
     committed_version: u64,
@@ -54,11 +59,55 @@ impl Lane {
             running: 0,
             paused: false,
             committed,
+            end: None,
+            came: VecDeque::new(),
             version: 0,
             committed_version: 0,
             cancel: Shutdown::new(),
             deadline: None,
         }
+    }
+
+    /// Records come at `now`.
+    pub(super) fn receiving(&mut self, now: Instant) {
+        let next = self.offsets.next();
+        match self.came.back_mut() {
+            // Nothing was begun of what came then.
+            Some((number, at)) if *number == next => *at = now,
+            Some((_, at)) if *at == now => {}
+            _ => self.came.push_back((next, now)),
+        }
+    }
+
+    /// The next record of the log will stand at `end`.
+    pub(super) fn ends_at(&mut self, end: u64) {
+        self.end = Some(end);
+    }
+
+    /// Shows how it stands.
+    pub(super) fn show(&mut self) {
+        let committed = self.committed.as_ref().map(|committed| committed.next);
+        let oldest = self.oldest();
+        self.gauge.show(Shown {
+            paused: self.paused,
+            watermark: self.offsets.watermark().or(committed),
+            committed,
+            lag: self.end.and_then(|end| self.offsets.behind(end, committed)),
+            oldest,
+        });
+    }
+
+    /// When the oldest record that is not done came.
+    fn oldest(&mut self) -> Option<Instant> {
+        if self.in_hand == 0 {
+            self.came.clear();
+            return None;
+        }
+        let first = self.offsets.first();
+        while self.came.get(1).is_some_and(|(number, _)| *number <= first) {
+            self.came.pop_front();
+        }
+        self.came.front().map(|(_, at)| *at)
     }
 
     /// A record came; `None` when it needs no handling: it was done before, or the lane was stopped and
@@ -141,6 +190,7 @@ impl Lane {
     pub(super) fn committed(&mut self, version: u64, committed: Committed) {
         self.committed_version = self.committed_version.max(version);
         self.committed = Some(committed);
+        self.show();
     }
 
     /// Hears when what runs is to be cancelled.

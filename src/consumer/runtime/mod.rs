@@ -4,6 +4,7 @@ mod done;
 mod events;
 mod executor;
 mod lane;
+mod looks;
 mod offsets;
 mod scheduler;
 mod settle;
@@ -19,10 +20,11 @@ use tokio::time::{self, Instant};
 use tower::Service;
 
 use self::lane::{Lane, LaneId};
+use self::looks::Asked;
 use self::work::{Flows, Report, Work};
 use super::{Config, Status};
 use crate::backoff::{Backoff, Delays};
-use crate::broker::{Assignment, Commit, Delivery, Polled, Start, Subscriber};
+use crate::broker::{Assignment, Commit, Delivery, Polled, Position, Start, Subscriber};
 use crate::error::{BoxError, Chain, Error};
 use crate::shutdown::Token;
 
@@ -49,6 +51,8 @@ pub(super) struct Runtime<S> {
     /// The longest metadata that the broker takes.
     max_metadata: usize,
     polling: Polling,
+    /// The question that waits for the broker's answer.
+    asked: Option<Asked>,
 }
 
 /// A commit, and what it stands for.
@@ -79,6 +83,7 @@ enum Wake {
     Time,
     Polled(Result<Polled, Error>),
     Committed(Result<(), Error>),
+    Looked(Result<Vec<Position>, Error>),
     /// What was done changes how partitions are to flow.
     Flows(Flows),
     Broken(Error),
@@ -106,6 +111,7 @@ impl<S: Subscriber> Runtime<S> {
             flight: None,
             queued: VecDeque::new(),
             polling: Polling::Ready,
+            asked: None,
         }
     }
 
@@ -200,6 +206,8 @@ impl<S: Subscriber> Runtime<S> {
 
     async fn close(mut self) {
         drop(self.work.take_reports());
+        // Leaving may have to wait until nobody asks any more.
+        self.asked = None;
         let group = Arc::clone(&self.group);
         let lanes = self.work.lanes.values();
         let overdue = lanes.filter(|lane| !lane.is_idle()).count();
@@ -233,6 +241,7 @@ impl<S: Subscriber> Runtime<S> {
             polling,
             work,
             flight,
+            asked,
             ..
         } = self;
         let queue = work.config.queue;
@@ -256,14 +265,22 @@ impl<S: Subscriber> Runtime<S> {
                 None => future::pending().await,
             }
         };
+        let ends = async {
+            match asked {
+                Some(asked) => asked.await,
+                None => future::pending().await,
+            }
+        };
         let (mut poll, mut timer) = (pin!(poll), pin!(timer));
         let (mut stopped, mut answer) = (pin!(stopped), pin!(answer));
+        let mut ends = pin!(ends);
         loop {
             tokio::select! {
                 () = &mut stopped => return Wake::Stopped,
                 () = &mut timer => return Wake::Time,
                 polled = &mut poll => return Wake::Polled(polled),
                 answer = &mut answer => return Wake::Committed(answer),
+                answer = &mut ends => return Wake::Looked(answer),
                 report = work.report() => {
                     let flows = match report {
                         Report::Ended(ended) => work.note(ended),

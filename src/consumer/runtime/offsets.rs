@@ -29,7 +29,7 @@ struct Record {
 }
 
 /// Tells a record from all others of its assignment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Number(u64);
 
 impl Offsets {
@@ -51,7 +51,7 @@ impl Offsets {
         if done && self.records.is_empty() {
             return None;
         }
-        let number = Number(self.first + self.records.len() as u64);
+        let number = self.next();
         self.records.push_back(Record { offset, done });
         self.done += usize::from(done);
         (!done).then_some(number)
@@ -81,6 +81,27 @@ impl Offsets {
     pub(super) fn watermark(&self) -> Option<u64> {
         let first = self.records.front().map(|record| record.offset);
         first.or(self.next)
+    }
+
+    /// How many records before `end`, the offset of the next that will come, are not done; `committed`
+    /// is where the first one is to come from. Of those that have not come each offset counts that is
+    /// not known to be done, whether there is a record or not. `None` when it is not known where the
+    /// first one will be.
+    pub(super) fn behind(&self, end: u64, committed: Option<u64>) -> Option<u64> {
+        let empty = (end == 0).then_some(0);
+        let next = self.next.or(committed).or(empty)?;
+        let to_come = end.saturating_sub(next) - self.before.count(next, end);
+        Some((self.records.len() - self.done) as u64 + to_come)
+    }
+
+    /// The number of the first record that is not done, or of the next that comes.
+    pub(super) fn first(&self) -> Number {
+        Number(self.first)
+    }
+
+    /// The number of the next record that comes.
+    pub(super) fn next(&self) -> Number {
+        Number(self.first + self.records.len() as u64)
     }
 
     /// How many records there are from the watermark on, done or not.
@@ -156,6 +177,31 @@ mod tests {
             .filter(|offset| again.begin(*offset).is_some())
             .collect();
         assert_eq!(came, [5, 7, 10, 11]);
+    }
+
+    #[test]
+    fn gaps_between_records_in_hand_are_not_behind_and_what_was_done_before_neither() {
+        let mut offsets = Offsets::new(None);
+        assert_eq!(offsets.behind(0, None), Some(0));
+        assert_eq!(offsets.behind(9, None), None, "the oldest may be anywhere");
+        let numbers = begun(&mut offsets, [3, 7, 8]);
+        assert_eq!(offsets.behind(12, None), Some(3 + 3));
+        offsets.done(numbers[2]);
+        assert_eq!(offsets.behind(12, None), Some(2 + 3));
+        assert_eq!(
+            offsets.behind(5, None),
+            Some(2),
+            "an end that was asked for before"
+        );
+
+        let committed = offsets.committed(MAX).expect("something was read");
+        assert_eq!(committed.next, 3);
+        let mut again = Offsets::new(Some(&committed));
+        assert_eq!(again.behind(12, Some(3)), Some(9 - 1));
+        assert!(again.begin(3).is_some());
+        assert_eq!(again.behind(12, Some(3)), Some(9 - 1));
+        assert!(again.begin(8).is_none());
+        assert_eq!(again.behind(12, Some(3)), Some(1 + 3));
     }
 
     #[test]

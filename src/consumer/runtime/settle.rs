@@ -18,6 +18,7 @@ impl<S: Subscriber> Runtime<S> {
             self.begin_commit();
         }
         self.release(drained, now).await;
+        self.look(now);
     }
 
     /// Begins to commit everything that is not, unless a commit is on its way.

@@ -12,9 +12,10 @@ use tower::Service;
 use super::commits::Commits;
 use super::executor::{Ended, Executor, How, Start};
 use super::lane::{Flow, Lane, LaneId};
+use super::looks::Looks;
 use super::scheduler::{Job, Retry, Scheduler};
 use crate::broker::{
-    Assigned, Assignment, Delivery, REDRIVE_GROUP, RETRY_DUE, Received, TopicPartition,
+    Assigned, Assignment, Delivery, Position, REDRIVE_GROUP, RETRY_DUE, Received, TopicPartition,
 };
 use crate::clock::{Clock, SystemClock, after};
 use crate::consumer::{Config, Status};
@@ -30,6 +31,7 @@ pub(super) struct Work {
     pub(super) status: Status,
     pub(super) lanes: BTreeMap<LaneId, Lane>,
     pub(super) commits: Commits,
+    pub(super) looks: Looks,
     scheduler: Scheduler,
     next_lane: u64,
     executors: Vec<UnboundedSender<Vec<Start>>>,
@@ -78,6 +80,7 @@ impl Work {
             group,
             scheduler: Scheduler::new(config.order, config.concurrency.get()),
             commits: Commits::new(config.commit_interval),
+            looks: Looks::new(config.lag_interval),
             config,
             status,
             lanes: BTreeMap::new(),
@@ -181,6 +184,7 @@ impl Work {
         let lanes = self.lanes.values().filter_map(Lane::deadline);
         lanes
             .chain(self.commits.due())
+            .chain(self.looks.due())
             .chain(self.scheduler.next_due())
             .min()
     }
@@ -189,23 +193,39 @@ impl Work {
         let gauge = self.status.assigned(&assigned.assignment);
         let lane = LaneId(self.next_lane);
         self.next_lane += 1;
-        self.lanes.insert(lane, Lane::new(assigned, gauge));
+        let mut new = Lane::new(assigned, gauge);
+        new.show();
+        self.lanes.insert(lane, new);
+        self.looks.soon();
+    }
+
+    /// The partitions go as far as `ends` say.
+    pub(super) fn ends_at(&mut self, ends: &[Position]) {
+        for lane in self.lanes.values_mut() {
+            let mut ends = ends.iter();
+            if let Some(end) = ends.find(|end| end.partition == lane.assignment.partition) {
+                lane.ends_at(end.offset);
+                lane.show();
+            }
+        }
     }
 
     /// Takes in records, and begins with those that can begin.
     pub(super) fn push(&mut self, records: Vec<Received>) -> Flows {
         let mut touched: Vec<LaneId> = Vec::new();
+        let now = Instant::now();
         for received in records {
             let last = touched.last().copied();
             let Some(id) = self.lane_of(last, &received) else {
                 continue;
             };
-            if last != Some(id) {
-                touched.push(id);
-            }
             let Some(lane) = self.lanes.get_mut(&id) else {
                 continue;
             };
+            if last != Some(id) {
+                touched.push(id);
+                lane.receiving(now);
+            }
             let Some(number) = lane.begin(received.position.offset) else {
                 if lane.is_dirty() {
                     self.commits.records_done(1);
@@ -306,11 +326,13 @@ impl Work {
     fn flows(&mut self, lanes: Vec<LaneId>) -> Flows {
         let mut flows = Flows::new();
         for id in lanes {
-            if let Some(lane) = self.lanes.get_mut(&id)
-                && let Some(flow) = lane.flow(&self.config)
-            {
+            let Some(lane) = self.lanes.get_mut(&id) else {
+                continue;
+            };
+            if let Some(flow) = lane.flow(&self.config) {
                 flows.push((lane.assignment.partition.clone(), flow));
             }
+            lane.show();
         }
         flows
     }

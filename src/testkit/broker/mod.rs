@@ -46,6 +46,7 @@
 )]
 
 mod churn;
+mod ends;
 mod groups;
 mod member;
 mod publishing;
@@ -57,6 +58,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use self::churn::members_come_and_go;
+pub use self::ends::ends_are_where_the_next_records_will_stand;
 pub use self::groups::{
     a_commit_with_one_ended_assignment_changes_nothing, a_joining_member_gets_its_share,
     a_late_commit_is_fenced, a_member_that_closes_is_replaced, a_silent_member_learns_of_its_loss,
@@ -138,6 +140,7 @@ macro_rules! broker_conformance {
             committed_records_do_not_come_again
             concurrent_publishers_lose_nothing
             each_group_gets_everything
+            ends_are_where_the_next_records_will_stand
             earliest_starts_with_the_oldest
             keys_choose_partitions_as_in_kafka
             latest_is_kept_after_a_crash
