@@ -16,6 +16,13 @@ pub(crate) struct Counter(#[cfg(feature = "metrics")] metrics::Counter);
 #[derive(Clone)]
 pub(crate) struct Gauge(#[cfg(feature = "metrics")] metrics::Gauge);
 
+/// One's share of a gauge: takes it back when it is dropped.
+pub(crate) struct Level {
+    gauge: Gauge,
+    #[cfg(feature = "metrics")]
+    at: u64,
+}
+
 /// Shows how long things take, in seconds.
 #[derive(Clone)]
 pub(crate) struct Histogram(#[cfg(feature = "metrics")] metrics::Histogram);
@@ -40,7 +47,7 @@ mod on {
 
     use metrics::Label;
 
-    use super::{Counter, Gauge, Held, Histogram, Labels};
+    use super::{Counter, Gauge, Held, Histogram, Labels, Level};
 
     fn labels(labels: Labels<'_>) -> Vec<Label> {
         let label = |(name, value): &(&'static str, &str)| Label::new(*name, (*value).to_owned());
@@ -61,6 +68,10 @@ mod on {
         pub(crate) fn increment(&self) {
             self.0.increment(1);
         }
+
+        pub(crate) fn add(&self, count: u64) {
+            self.0.increment(count);
+        }
     }
 
     impl Gauge {
@@ -77,6 +88,33 @@ mod on {
         #[inline]
         pub(crate) fn add(&self, change: f64) {
             self.0.increment(change);
+        }
+    }
+
+    impl Level {
+        pub(crate) fn new(name: &'static str, of: Labels<'_>) -> Self {
+            let gauge = Gauge::new(name, of);
+            Self { gauge, at: 0 }
+        }
+
+        #[cfg(test)]
+        pub(crate) fn none() -> Self {
+            let gauge = Gauge::none();
+            Self { gauge, at: 0 }
+        }
+
+        /// Whole numbers, so that nothing is left of many changes.
+        pub(crate) fn set(&mut self, level: u64) {
+            if level != self.at {
+                self.gauge.add(level as f64 - self.at as f64);
+                self.at = level;
+            }
+        }
+    }
+
+    impl Drop for Level {
+        fn drop(&mut self) {
+            self.set(0);
         }
     }
 
@@ -114,7 +152,7 @@ mod off {
     use std::marker::PhantomData;
     use std::time::Duration;
 
-    use super::{Counter, Gauge, Held, Histogram, Labels};
+    use super::{Counter, Gauge, Held, Histogram, Labels, Level};
 
     impl Counter {
         pub(crate) fn new(_: &'static str, _: Labels<'_>) -> Self {
@@ -127,6 +165,9 @@ mod off {
 
         #[inline]
         pub(crate) fn increment(&self) {}
+
+        #[inline]
+        pub(crate) fn add(&self, _: u64) {}
     }
 
     impl Gauge {
@@ -140,6 +181,22 @@ mod off {
 
         #[inline]
         pub(crate) fn add(&self, _: f64) {}
+    }
+
+    impl Level {
+        pub(crate) fn new(name: &'static str, of: Labels<'_>) -> Self {
+            let gauge = Gauge::new(name, of);
+            Self { gauge }
+        }
+
+        #[cfg(test)]
+        pub(crate) fn none() -> Self {
+            let gauge = Gauge::none();
+            Self { gauge }
+        }
+
+        #[inline]
+        pub(crate) fn set(&mut self, _: u64) {}
     }
 
     impl Histogram {

@@ -40,7 +40,11 @@
 //!    What comes later is ignored.
 //! 10. When partitions are lost their handlers are cancelled and nothing is committed for them.
 //! 11. When the token is stopped every partition is treated as in 9, and then the group is left.
-//! 12. Transient errors of the broker are logged and tried again, at least every second. A permanent
+//! 12. Every [`Config::lag_interval`], and when a partition was assigned, the broker is asked where the
+//!     partitions end. The lag is what is in hand and not done, and all offsets from the next record on;
+//!     those count that have no record, and those do not that were done before a restart. Nothing waits
+//!     for the answer.
+//! 13. Transient errors of the broker are logged and tried again, at least every second. A permanent
 //!     one ends the run with it, after what is done was committed if that is still possible.
 //!
 //! # When not to use it
@@ -80,6 +84,7 @@
 //! | [`commit_interval`](Config::commit_interval) | 100 ms | 0 to 1 min |
 //! | [`drain_timeout`](Config::drain_timeout) | 10 s | 0 to 1 h |
 //! | [`backoff`](Config::backoff) | 50 ms, doubling, at most 20 s, full jitter | [`Backoff::check`](crate::backoff::Backoff::check) |
+//! | [`lag_interval`](Config::lag_interval) | 5 s | above 0 |
 //! | [`start`](Builder::start) | oldest record | |
 //!
 //! # Telemetry
@@ -100,8 +105,27 @@
 //! | the group could not be left | warn | `group`, `error` |
 //! | the last commit and leaving took too long | warn | `group` |
 //! | a cancelled handler panicked | warn | `error` |
+//! | the broker cannot tell where partitions end | debug | `group`, `error` |
 //!
 //! [`Consumer::status`] shows counts and partitions at any time.
+//!
+//! With the feature `metrics`, in the recorder that stands when the consumer is run:
+//!
+//! | metric | kind | labels beside `group` |
+//! |---|---|---|
+//! | `bowline.consumer.done` | counter: records, those for other groups included | |
+//! | `bowline.consumer.failed_attempts` | counter | |
+//! | `bowline.consumer.commits` | counter | `outcome`: committed, failed, fenced |
+//! | `bowline.consumer.partitions` | counter | `change`: assigned, revoked, lost |
+//! | `bowline.consumer.backlog` | gauge: records that wait or run | `topic`, `partition` |
+//! | `bowline.consumer.in_flight` | gauge: records that are with the handler | `topic`, `partition` |
+//! | `bowline.consumer.lag` | gauge: records of the log that are not done, 0 while that is not known | `topic`, `partition` |
+//! | `bowline.consumer.paused` | gauge: 1 while reading waits | `topic`, `partition` |
+//! | `bowline.consumer.oldest_age` | gauge: whole seconds that the oldest record has been in hand | `topic`, `partition` |
+//!
+//! Gauges are set when a partition was assigned and then every [`Config::lag_interval`], not at all without
+//! it, and are 0 once the partition is not ours any more. How long handlers take is for a layer around
+//! them to measure: that needs two looks at a clock for each record.
 //!
 //! # Examples
 //!
@@ -157,6 +181,7 @@
 mod builder;
 mod config;
 mod handlers;
+mod meters;
 mod retry_topics;
 mod runtime;
 mod status;

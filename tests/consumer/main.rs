@@ -7,6 +7,8 @@ mod handlers;
 mod keys;
 mod lag;
 mod memory;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod order;
 mod rebalance;
 mod retry_topics;

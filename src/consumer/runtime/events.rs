@@ -55,10 +55,12 @@ impl<S: Subscriber> Runtime<S> {
                     }
                 }
                 tracing::info!(group = %self.group, partitions = assignments.len(), "revoking");
+                self.work.meters.revoked(assignments.len());
                 self.revoked.extend(assignments);
             }
             Polled::Lost(assignments) => {
                 tracing::warn!(group = %self.group, partitions = assignments.len(), "partitions lost");
+                self.work.meters.lost(assignments.len());
                 for assignment in &assignments {
                     if let Some(lane) = self.work.find(assignment) {
                         self.work.remove(lane);

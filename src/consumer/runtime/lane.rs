@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::offsets::{Number, Offsets};
 use crate::broker::{Assigned, Assignment, Commit, Committed};
 use crate::consumer::Config;
+use crate::consumer::meters::PartitionMeters;
 use crate::consumer::status::{Gauge, Shown};
 use crate::shutdown::{Shutdown, Token};
 
@@ -18,6 +19,7 @@ pub(super) struct LaneId(pub(super) u64);
 pub(super) struct Lane {
     pub(super) assignment: Assignment,
     pub(super) gauge: Arc<Gauge>,
+    meters: PartitionMeters,
     offsets: Offsets,
     /// Records that wait or run.
     in_hand: usize,
@@ -45,7 +47,7 @@ pub(super) enum Flow {
 }
 
 impl Lane {
-    pub(super) fn new(assigned: Assigned, gauge: Arc<Gauge>) -> Self {
+    pub(super) fn new(assigned: Assigned, gauge: Arc<Gauge>, meters: PartitionMeters) -> Self {
         let Assigned {
             assignment,
             committed,
@@ -54,6 +56,7 @@ impl Lane {
         Self {
             assignment,
             gauge,
+            meters,
             offsets: Offsets::new(committed.as_ref()),
             in_hand: 0,
             running: 0,
@@ -95,6 +98,12 @@ impl Lane {
             lag: self.end.and_then(|end| self.offsets.behind(end, committed)),
             oldest,
         });
+    }
+
+    /// Sets the metrics as it stands now.
+    pub(super) fn meter(&mut self) {
+        let partition = self.assignment.partition.clone();
+        self.meters.set(&self.gauge.status(partition));
     }
 
     /// When the oldest record that is not done came.
@@ -241,7 +250,8 @@ mod tests {
 
     fn lane() -> Lane {
         let assignment = Assignment::new(TopicPartition::new("tasks", 0), 1);
-        Lane::new(Assigned::new(assignment, None), Arc::default())
+        let assigned = Assigned::new(assignment, None);
+        Lane::new(assigned, Arc::default(), PartitionMeters::none())
     }
 
     #[test]

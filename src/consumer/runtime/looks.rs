@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Runtime;
+use super::{Lane, Runtime};
 use crate::broker::{Position, Subscriber};
 use crate::clock::after;
 use crate::error::{Chain, Error};
@@ -84,6 +84,7 @@ impl<S: Subscriber> Runtime<S> {
                     "cannot tell how far the partitions go");
             }
         }
+        self.work.lanes.values_mut().for_each(Lane::meter);
         self.work.looks.ended();
     }
 }

@@ -72,6 +72,7 @@ impl<S: Subscriber> Runtime<S> {
                 for Owed { lane, commit, .. } in owed {
                     tracing::warn!(group = %self.group, partition = %commit.assignment.partition,
                         "results came after the assignment ended, they are dropped");
+                    self.work.meters.commit_fenced();
                     self.work.remove(lane);
                 }
             }
@@ -137,10 +138,12 @@ impl<S: Subscriber> Runtime<S> {
             }
         }
         self.work.status.committed();
+        self.work.meters.committed();
     }
 
     fn commit_failed(&mut self, error: &Error) {
         let delay = self.work.commits.failed();
+        self.work.meters.commit_failed();
         tracing::warn!(group = %self.group, error = %Chain(error), retry_in = ?delay, "cannot commit");
     }
 

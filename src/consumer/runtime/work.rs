@@ -18,6 +18,7 @@ use crate::broker::{
     Assigned, Assignment, Delivery, Position, REDRIVE_GROUP, RETRY_DUE, Received, TopicPartition,
 };
 use crate::clock::{Clock, SystemClock, after};
+use crate::consumer::meters::Meters;
 use crate::consumer::{Config, Status};
 use crate::error::{BoxError, Chain, Error, Kind, rejected};
 
@@ -32,6 +33,7 @@ pub(super) struct Work {
     pub(super) lanes: BTreeMap<LaneId, Lane>,
     pub(super) commits: Commits,
     pub(super) looks: Looks,
+    pub(super) meters: Meters,
     scheduler: Scheduler,
     next_lane: u64,
     executors: Vec<UnboundedSender<Vec<Start>>>,
@@ -77,6 +79,7 @@ impl Work {
             executors.push(start);
         }
         Self {
+            meters: Meters::new(&group),
             group,
             scheduler: Scheduler::new(config.order, config.concurrency.get()),
             commits: Commits::new(config.commit_interval),
@@ -139,6 +142,7 @@ impl Work {
         }
         if done > 0 {
             self.commits.records_done(done);
+            self.meters.done(done);
         }
         self.dispatch();
         self.flows(touched)
@@ -161,6 +165,7 @@ impl Work {
             .max(retry_after(error));
         if let Some(lane) = self.lanes.get(&job.lane) {
             self.status.attempt_failed(&lane.gauge);
+            self.meters.attempt_failed();
         }
         tracing::warn!(
             group = %self.group,
@@ -193,7 +198,8 @@ impl Work {
         let gauge = self.status.assigned(&assigned.assignment);
         let lane = LaneId(self.next_lane);
         self.next_lane += 1;
-        let mut new = Lane::new(assigned, gauge);
+        let meters = self.meters.assigned(&assigned.assignment.partition);
+        let mut new = Lane::new(assigned, gauge, meters);
         new.show();
         self.lanes.insert(lane, new);
         self.looks.soon();
@@ -237,6 +243,7 @@ impl Work {
                 lane.done(number);
                 self.status.record_done(&lane.gauge, 0);
                 self.commits.records_done(1);
+                self.meters.done(1);
             } else {
                 let due = due(&delivery);
                 self.scheduler.push(id, number, delivery, due);
