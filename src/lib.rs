@@ -21,6 +21,7 @@
 //! | `hyper` | an HTTP/1.1 transport for the service client |
 //! | `kafka` | Apache Kafka through librdkafka |
 //! | `metrics` | counters and gauges through the `metrics` facade |
+//! | `otel` | OpenTelemetry contexts in messages, through spans of `tracing` |
 //! | `postgres` | PostgreSQL through sqlx |
 //! | `redis` | Redis |
 //! | `sqlite` | SQLite through sqlx, with an embedded broker |

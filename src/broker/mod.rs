@@ -90,6 +90,12 @@
 //! | the group could not be left | warn | `error` |
 //! | partitions could not be given up at the end | debug | `error` |
 //!
+//! A publisher within [`Traced`]:
+//!
+//! | what | level | fields |
+//! |---|---|---|
+//! | span `bowline.broker.publish`, one per batch | info | `otel.kind` (producer), `otel.name` (`send {topic}`, `send` for several), `messaging.system`, `messaging.operation.name` and `.type` (send), `messaging.destination.name` of one topic, `messaging.batch.message_count` of several records, `error.type` and `otel.status_code` of the first that failed |
+//!
 //! # Examples
 //!
 //! ```
@@ -147,6 +153,7 @@ mod redrive;
 mod sqlite;
 mod subscriber;
 mod topics;
+mod traced;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{Redis, RedisSubscriber};
@@ -164,3 +171,4 @@ pub use redrive::{
 pub use sqlite::{Sqlite, SqliteSubscriber};
 pub use subscriber::{Assignment, Polled, Received, Start, Subscriber};
 pub use topics::{Created, Topics};
+pub use traced::Traced;

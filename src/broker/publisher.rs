@@ -30,6 +30,9 @@ pub trait Publisher: fmt::Debug + Send + Sync + 'static {
         &self,
         batch: Vec<Record>,
     ) -> impl Future<Output = Vec<Result<Appended, PublishError>>> + Send;
+
+    /// What spans call the broker, e.g. `kafka`: the `messaging.system` of OpenTelemetry.
+    fn system(&self) -> &'static str;
 }
 
 /// A record that the broker has.

@@ -79,6 +79,9 @@ pub trait Subscriber: fmt::Debug + Send + 'static {
     /// The longest metadata of a commit, in bytes.
     fn max_metadata(&self) -> usize;
 
+    /// What spans call the broker, e.g. `kafka`: the `messaging.system` of OpenTelemetry.
+    fn system(&self) -> &'static str;
+
     /// Where the next record of each of `partitions` will stand, as far as a member of the group could
     /// read it: a record of a transaction that is not committed is not there yet.
     ///

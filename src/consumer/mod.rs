@@ -91,7 +91,7 @@
 //!
 //! | what | level | fields |
 //! |---|---|---|
-//! | span `bowline.consumer.deliver`, one per record | info | `group`, `topic`, `partition`, `offset`, `message_id`, `trace_id` |
+//! | span `bowline.consumer.deliver`, one per attempt | info | those below |
 //! | a handler failed | warn | `group`, `position`, `attempts`, `error` with its causes, `retry_in` |
 //! | joining, polling or a commit failed, and is tried again | warn | `group`, `error`, `retry_in` |
 //! | a partition was assigned | debug | `group`, `partition` |
@@ -108,6 +108,15 @@
 //! | the broker cannot tell where partitions end | debug | `group`, `error` |
 //!
 //! [`Consumer::status`] shows counts and partitions at any time.
+//!
+//! The span has the fields that OpenTelemetry names for [messaging]: `otel.kind` (consumer), `otel.name`
+//! (`process {topic}`), `messaging.system`, `messaging.operation.name` and `.type` (process),
+//! `messaging.destination.name` and `.partition.id`, `messaging.consumer.group.name`,
+//! `messaging.message.id`, `messaging.kafka.offset` or, of another broker, `offset`, and `trace_id`. Of an
+//! attempt that failed it has `error.type`, the [`Kind`](crate::error::Kind) of an error of this library,
+//! `timeout`, `rejected`, `panic` or `_OTHER`, and `otel.status_code`. With the feature `otel`, and a layer of
+//! `tracing-opentelemetry` that listens, the span goes on in the trace of the message, as its child, and
+//! links to it: the conventions ask for the link, and allow the parent where a span has one message only.
 //!
 //! With the feature `metrics`, in the recorder that stands when the consumer is run:
 //!
@@ -175,6 +184,7 @@
 //! # }
 //! ```
 //!
+//! [messaging]: https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
 //! [`REDRIVE_GROUP`]: crate::broker::REDRIVE_GROUP
 //! [`RETRY_DUE`]: crate::broker::RETRY_DUE
 

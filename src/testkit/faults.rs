@@ -134,6 +134,10 @@ impl<P: Publisher> Publisher for Faulty<P> {
             Err(_) => fail(count, PublishError::unknown),
         }
     }
+
+    fn system(&self) -> &'static str {
+        self.inner.system()
+    }
 }
 
 /// What becomes of a batch of `count` records whose answer was lost.

@@ -293,6 +293,10 @@ impl Subscriber for Scripted {
         4096
     }
 
+    fn system(&self) -> &'static str {
+        "script"
+    }
+
     fn ends(
         &self,
         partitions: &[TopicPartition],

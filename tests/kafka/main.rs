@@ -9,6 +9,7 @@
 )]
 
 mod consuming;
+mod ends;
 mod interop;
 mod outages;
 mod refusals;

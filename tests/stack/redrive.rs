@@ -145,6 +145,10 @@ impl Publisher for Silent {
         let lost = || PublishError::unknown(Error::new(Kind::Timeout, "silent", "publish"));
         batch.iter().map(|_| Err(lost())).collect()
     }
+
+    fn system(&self) -> &'static str {
+        "silent"
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -216,6 +216,10 @@ impl broker::Publisher for Publisher {
         }
         results.into_iter().flatten().collect()
     }
+
+    fn system(&self) -> &'static str {
+        BACKEND
+    }
 }
 
 /// Hands a record to librdkafka, which answers later.

@@ -346,6 +346,10 @@ impl broker::Subscriber for Subscriber {
         self.metadata_limit()
     }
 
+    fn system(&self) -> &'static str {
+        BACKEND
+    }
+
     fn ends(
         &self,
         partitions: &[TopicPartition],

@@ -125,6 +125,10 @@ impl Publisher for Memory {
         self.shared.changed();
         results
     }
+
+    fn system(&self) -> &'static str {
+        BACKEND
+    }
 }
 
 impl Topics for Memory {

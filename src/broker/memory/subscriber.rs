@@ -134,6 +134,10 @@ impl Subscriber for MemorySubscriber {
         MAX_METADATA
     }
 
+    fn system(&self) -> &'static str {
+        BACKEND
+    }
+
     fn ends(
         &self,
         partitions: &[TopicPartition],

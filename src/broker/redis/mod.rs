@@ -292,6 +292,10 @@ impl Publisher for Redis {
     async fn publish(&self, batch: Vec<Record>) -> Vec<Result<Appended, PublishError>> {
         append::append(self, &batch).await
     }
+
+    fn system(&self) -> &'static str {
+        BACKEND
+    }
 }
 
 impl Topics for Redis {

@@ -251,6 +251,10 @@ impl Subscriber for RedisSubscriber {
         MAX_METADATA
     }
 
+    fn system(&self) -> &'static str {
+        BACKEND
+    }
+
     fn ends(
         &self,
         partitions: &[TopicPartition],

@@ -177,6 +177,10 @@ impl Publisher for Sqlite {
         self.shared.changed();
         results
     }
+
+    fn system(&self) -> &'static str {
+        BACKEND
+    }
 }
 
 impl Topics for Sqlite {

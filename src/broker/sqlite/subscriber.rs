@@ -286,6 +286,10 @@ impl Subscriber for SqliteSubscriber {
         MAX_METADATA
     }
 
+    fn system(&self) -> &'static str {
+        BACKEND
+    }
+
     fn ends(
         &self,
         partitions: &[TopicPartition],

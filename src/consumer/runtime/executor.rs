@@ -12,6 +12,7 @@ use tracing::{Instrument as _, Span};
 
 use super::catch::{CatchPanic, Panicked};
 use super::scheduler::Job;
+use super::span;
 use crate::broker::Delivery;
 use crate::deadline::within;
 use crate::error::BoxError;
@@ -46,6 +47,8 @@ pub(super) struct Executor<H> {
     pub(super) handler: H,
     pub(super) service: H,
     pub(super) limit: Option<Duration>,
+    /// What spans call the broker.
+    pub(super) system: &'static str,
     pub(super) jobs: UnboundedReceiver<Vec<Start>>,
     pub(super) ended: UnboundedSender<Vec<Ended>>,
 }
@@ -73,7 +76,7 @@ where
                     let Some(Start { job, cancelled }) = waiting.pop_front() else {
                         break;
                     };
-                    let span = span(&job.delivery);
+                    let span = span::open(self.system, &job.delivery);
                     let called = ready.and_then(|()| self.call(&job.delivery, &span));
                     match called {
                         Ok(call) => {
@@ -126,7 +129,9 @@ where
         let called = catch_unwind(AssertUnwindSafe(|| self.service.call(delivery.clone())));
         called.map_err(|payload| {
             self.service = self.handler.clone();
-            Panicked::new(&*payload).into()
+            let panicked = Panicked::new(&*payload).into();
+            span::failed(span, &panicked);
+            panicked
         })
     }
 }
@@ -144,10 +149,14 @@ where
     E: Into<BoxError>,
 {
     let call = async { call.await.map_err(Into::into) };
-    match limit {
+    let answer = match limit {
         Some(limit) => within(limit, call).await,
         None => call.await,
+    };
+    if let Err(error) = &answer {
+        span::failed(&Span::current(), error);
     }
+    answer
 }
 
 /// One attempt: ends with `call`, or when it is cancelled.
@@ -166,18 +175,4 @@ async fn attempt(
         () = cancelled.stopped() => How::Cancelled,
     };
     Ended { job, how }
-}
-
-fn span(delivery: &Delivery) -> Span {
-    let message = || delivery.message().ok();
-    let position = delivery.position();
-    tracing::info_span!(
-        "bowline.consumer.deliver",
-        group = &**delivery.group(),
-        topic = &*position.partition.topic,
-        partition = position.partition.partition,
-        offset = position.offset,
-        message_id = message().map(|message| message.id().as_str()),
-        trace_id = message().and_then(|message| message.trace().trace_id()),
-    )
 }

@@ -8,6 +8,7 @@ mod looks;
 mod offsets;
 mod scheduler;
 mod settle;
+mod span;
 mod work;
 
 use std::collections::VecDeque;
@@ -104,8 +105,14 @@ impl<S: Subscriber> Runtime<S> {
     {
         Self {
             max_metadata: subscriber.max_metadata(),
+            work: Work::new(
+                handler,
+                subscriber.system(),
+                Arc::clone(&group),
+                config,
+                status,
+            ),
             subscriber,
-            work: Work::new(handler, Arc::clone(&group), config, status),
             group,
             revoked: Vec::new(),
             flight: None,

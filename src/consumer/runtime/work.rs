@@ -56,7 +56,13 @@ pub(super) enum Report {
 pub(super) type Flows = Vec<(TopicPartition, Flow)>;
 
 impl Work {
-    pub(super) fn new<H>(handler: &H, group: Arc<str>, config: Config, status: Status) -> Self
+    pub(super) fn new<H>(
+        handler: &H,
+        system: &'static str,
+        group: Arc<str>,
+        config: Config,
+        status: Status,
+    ) -> Self
     where
         H: Service<Delivery, Response = ()> + Clone + Send + 'static,
         H::Error: Into<BoxError>,
@@ -72,6 +78,7 @@ impl Work {
                 handler: handler.clone(),
                 service: handler.clone(),
                 limit: config.deadline,
+                system,
                 jobs,
                 ended: report.clone(),
             };

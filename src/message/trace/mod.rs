@@ -1,3 +1,6 @@
+#[cfg(feature = "otel")]
+mod otel;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
