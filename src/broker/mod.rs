@@ -140,8 +140,10 @@ mod group;
 mod holdings;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+mod layered;
 mod membership;
 mod memory;
+mod outcome;
 mod partitioner;
 mod publish_error;
 mod publisher;
@@ -149,6 +151,7 @@ mod record;
 #[cfg(feature = "redis")]
 mod redis;
 mod redrive;
+mod service;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod subscriber;
@@ -159,7 +162,9 @@ mod traced;
 pub use self::redis::{Redis, RedisSubscriber};
 pub use commit::{Assigned, Commit, Committed};
 pub use delivery::Delivery;
+pub use layered::Layered;
 pub use memory::{Memory, MemorySubscriber};
+pub use outcome::PublishOutcome;
 pub use partitioner::partition_for;
 pub use publish_error::{PublishError, SendStatus};
 pub use publisher::{Appended, Publisher};
@@ -167,6 +172,7 @@ pub use record::{Position, Record, TopicPartition};
 pub use redrive::{
     REDRIVE_COUNT, REDRIVE_GROUP, REDRIVE_ORIGIN, RETRY_ATTEMPT, RETRY_DUE, RETRY_ORIGIN,
 };
+pub use service::{PublishFuture, PublishService};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Sqlite, SqliteSubscriber};
 pub use subscriber::{Assignment, Polled, Received, Start, Subscriber};

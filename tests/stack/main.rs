@@ -8,6 +8,7 @@
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod inbox;
+mod publishing;
 mod redrive;
 
 use std::sync::Arc;
