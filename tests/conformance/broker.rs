@@ -3,7 +3,7 @@ use std::time::Duration;
 use bowline::broker::{Memory, MemorySubscriber};
 use bowline::testkit::broker::Harness;
 
-struct InMemory(Memory);
+pub(crate) struct InMemory(pub(crate) Memory);
 
 impl Harness for InMemory {
     type Publisher = Memory;
@@ -33,7 +33,7 @@ impl Harness for InMemory {
 bowline::broker_conformance!(memory, InMemory(Memory::new()));
 
 #[cfg(feature = "sqlite")]
-mod file {
+pub(crate) mod file {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
@@ -42,14 +42,14 @@ mod file {
     use tempfile::TempDir;
 
     /// One file, opened several times, as if by several processes.
-    struct InFile {
+    pub(crate) struct InFile {
         handles: [Sqlite; 3],
         next: AtomicUsize,
         _directory: TempDir,
     }
 
     impl InFile {
-        async fn new() -> Self {
+        pub(crate) async fn new() -> Self {
             let directory = tempfile::tempdir().expect("a directory");
             let path = directory.path().join("broker.db");
             let open = || async { Sqlite::open(&path).await.expect("a new file") };

@@ -7,6 +7,7 @@
     reason = "a test reports by panicking"
 )]
 
+mod bad_input;
 mod broker;
 mod discovery;
 mod dlq;

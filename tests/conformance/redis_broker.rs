@@ -6,13 +6,13 @@ use bowline::testkit::broker::Harness;
 use bowline_test_services::shared;
 
 /// The Redis server of this process, connected to several times, as if by several processes.
-struct InRedis {
+pub(crate) struct InRedis {
     handles: [Redis; 3],
     next: AtomicUsize,
 }
 
 impl InRedis {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let server = tokio::task::spawn_blocking(shared::redis).await;
         let url = server.expect("no panic").expect("a server").url();
         let connect = || async { Redis::connect(&url).await.expect("a server") };

@@ -1,10 +1,11 @@
 use std::num::NonZeroU32;
 
-use bowline::broker::{Publisher as _, Record, Redis, SendStatus, Topics as _};
+use bowline::broker::{Publisher as _, Record, Redis, SendStatus, Subscriber as _, Topics as _};
 use bowline::error::Kind;
 
 use crate::{
-    ONE, ask, broker_on, numbered, own_broker, own_server, owner, publish, read_numbers, shared_url,
+    MAX, ONE, ask, broker_on, joined, number, numbered, own_broker, own_server, owner, publish,
+    read, read_numbers, shared_url,
 };
 
 fn into_partition(mut record: Record, partition: u32) -> Record {
@@ -166,4 +167,36 @@ async fn a_record_that_no_replica_has_is_unknown() {
     assert_eq!(error.error().kind(), Kind::Unavailable);
     assert_eq!(error.status(), SendStatus::NotSent);
     drop::<Redis>(plain);
+}
+
+#[tokio::test]
+async fn a_record_whose_headers_are_damaged_comes_without_them_and_is_no_message() {
+    let (broker, prefix) = own_broker().await;
+    broker.create("t", ONE).await.expect("a new topic");
+    publish(&broker, 0..1).await;
+    let url = shared_url().await;
+    let damaged = format!("XADD {prefix}:log:t:0 1-1 t 0 h \u{1}\u{2} p 1");
+    let _: String = ask(&url, &damaged).await;
+    let _: i64 = ask(&url, &format!("HSET {prefix}:topic:t 0 2")).await;
+    publish(&broker, 2..3).await;
+    let (mut subscriber, _) = owner(&broker, "g").await;
+    let records = read(&mut subscriber, 3).await;
+    let numbers: Vec<_> = records.iter().map(|read| number(&read.record)).collect();
+    assert_eq!(numbers, [0, 1, 2]);
+    assert_eq!(records[1].record.headers.len(), 0);
+    let error = records[1].record.to_message().expect_err("no headers");
+    assert_eq!(error.kind(), Kind::Corrupt);
+}
+
+#[tokio::test]
+async fn a_commit_that_somebody_overwrote_is_corrupt_and_moves_nobody() {
+    let (broker, prefix) = own_broker().await;
+    broker.create("t", ONE).await.expect("a new topic");
+    publish(&broker, 0..2).await;
+    let url = shared_url().await;
+    let _: i64 = ask(&url, &format!("HSET {prefix}:done:t:0 g far")).await;
+    let mut subscriber = joined(&broker, "g").await;
+    let error = subscriber.poll(MAX).await.expect_err("it is no number");
+    assert_eq!(error.kind(), Kind::Corrupt, "{error:?}");
+    assert!(error.to_string().contains("commit of t/0"), "{error}");
 }

@@ -167,6 +167,70 @@ async fn a_newer_file_is_refused() {
     assert_eq!(newer.expect_err("newer").kind(), Kind::Schema);
 }
 
+#[tokio::test]
+async fn what_may_not_be_written_is_read_only_and_was_not_sent() {
+    let (_directory, broker) = broker().await;
+    sqlx::query("PRAGMA query_only = ON")
+        .execute(&broker.shared.writer)
+        .await
+        .expect("known");
+    let results = broker.publish(vec![Record::new("t", "a")]).await;
+    let error = results.into_iter().next().expect("one").expect_err("read");
+    assert_eq!(error.status(), SendStatus::NotSent);
+    assert_eq!(error.error().kind(), Kind::ReadOnly);
+    let mut subscriber = broker.subscriber();
+    let topics = ["t".into()];
+    let joined = subscriber.subscribe("g", &topics, Start::Earliest).await;
+    assert_eq!(joined.expect_err("it writes").kind(), Kind::ReadOnly);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_corrupt_and_skips_nothing() {
+    let (directory, broker) = broker().await;
+    for _ in 0..100 {
+        publish(&broker, ["a", "b"]).await;
+    }
+    broker.close().await;
+    let path = directory.path().join("broker.db");
+    let mut bytes = fs::read(&path).expect("readable");
+    bytes[4096..].fill(0xff);
+    fs::write(&path, bytes).expect("written");
+    let error = match Sqlite::open(&path).await {
+        Err(error) => error,
+        Ok(broker) => {
+            let mut subscriber = broker.subscriber();
+            let topics = ["t".into()];
+            let joined = subscriber.subscribe("g", &topics, Start::Earliest).await;
+            joined.expect_err("nothing can be read")
+        }
+    };
+    assert_eq!(error.kind(), Kind::Corrupt, "{error:?}");
+    assert!(!error.is_transient());
+}
+
+#[tokio::test]
+async fn a_record_whose_headers_are_damaged_comes_without_them_and_is_no_message() {
+    let (_directory, broker) = broker().await;
+    publish(&broker, ["a", "b"]).await;
+    sqlx::query("UPDATE bowline_broker_record SET headers = x'ff' WHERE payload = x'61'")
+        .execute(&broker.shared.writer)
+        .await
+        .expect("the table is there");
+    let mut subscriber = joined(&broker).await;
+    assigned(&mut subscriber).await;
+    let Ok(Polled::Records(records)) = subscriber.poll(MAX).await else {
+        panic!("there are two")
+    };
+    assert_eq!(records.len(), 2);
+    let first = &records[0].record;
+    assert_eq!(
+        (first.headers.len(), first.payload.as_deref()),
+        (0, Some(&b"a"[..]))
+    );
+    let error = first.to_message().expect_err("no headers");
+    assert_eq!(error.kind(), Kind::Corrupt);
+}
+
 /// Polls that are dropped at any moment, with a heartbeat in nearly each of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_heartbeats_leave_no_transaction_open() {
