@@ -17,11 +17,10 @@ pub(crate) struct Counter(#[cfg(feature = "metrics")] metrics::Counter);
 pub(crate) struct Gauge(#[cfg(feature = "metrics")] metrics::Gauge);
 
 /// One's share of a gauge: takes it back when it is dropped.
-pub(crate) struct Level {
-    gauge: Gauge,
-    #[cfg(feature = "metrics")]
-    at: u64,
-}
+pub(crate) struct Level(
+    #[cfg(feature = "metrics")] Gauge,
+    #[cfg(feature = "metrics")] u64,
+);
 
 /// Shows how long things take, in seconds.
 #[derive(Clone)]
@@ -93,21 +92,20 @@ mod on {
 
     impl Level {
         pub(crate) fn new(name: &'static str, of: Labels<'_>) -> Self {
-            let gauge = Gauge::new(name, of);
-            Self { gauge, at: 0 }
+            Self(Gauge::new(name, of), 0)
         }
 
         #[cfg(test)]
         pub(crate) fn none() -> Self {
-            let gauge = Gauge::none();
-            Self { gauge, at: 0 }
+            Self(Gauge::none(), 0)
         }
 
         /// Whole numbers, so that nothing is left of many changes.
         pub(crate) fn set(&mut self, level: u64) {
-            if level != self.at {
-                self.gauge.add(level as f64 - self.at as f64);
-                self.at = level;
+            let Self(gauge, at) = self;
+            if level != *at {
+                gauge.add(level as f64 - *at as f64);
+                *at = level;
             }
         }
     }
@@ -184,15 +182,13 @@ mod off {
     }
 
     impl Level {
-        pub(crate) fn new(name: &'static str, of: Labels<'_>) -> Self {
-            let gauge = Gauge::new(name, of);
-            Self { gauge }
+        pub(crate) fn new(_: &'static str, _: Labels<'_>) -> Self {
+            Self()
         }
 
         #[cfg(test)]
         pub(crate) fn none() -> Self {
-            let gauge = Gauge::none();
-            Self { gauge }
+            Self()
         }
 
         #[inline]

@@ -65,77 +65,73 @@ fn renamed(payload: &mut Vec<u8>, from: &str, to: &str) {
 }
 
 /// What comes in, the kind of its letter, and what the letter says.
-fn bad() -> Vec<(Record, &'static str, &'static str)> {
-    let truncated = Message::new("task.created", r#"{"task":"#).with_content_type(Message::JSON);
-    let shape = Message::new("task.created", r#"{"task":"x"}"#).with_content_type(Message::JSON);
-    vec![
+type Case = (Record, &'static str, &'static str);
+
+fn bad() -> Vec<Case> {
+    let unreadable = attributes().into_iter().chain(documents());
+    let mut cases: Vec<_> = unreadable
+        .map(|(record, detail)| (record, "corrupt data", detail))
+        .collect();
+    let json = |payload| Message::new("task.created", payload).with_content_type(Message::JSON);
+    for (message, kind, detail) in [
+        (json(r#"{"task":"#), "corrupt data", "task.created"),
+        (json(r#"{"task":"x"}"#), "corrupt data", "task.created"),
         (
-            Record::new("", "\u{0}garbage"),
-            "corrupt data",
-            "ce_specversion is missing or empty",
-        ),
-        (
-            without(cloudevents::ID),
-            "corrupt data",
-            "ce_id is missing or empty",
-        ),
-        (
-            without(cloudevents::TYPE),
-            "corrupt data",
-            "ce_type is missing or empty",
-        ),
-        (
-            without(cloudevents::SOURCE),
-            "corrupt data",
-            "ce_source is missing or empty",
-        ),
-        (
-            with(cloudevents::USER_ID, b"\xff"),
-            "corrupt data",
-            "ce_userid is not UTF-8",
-        ),
-        (
-            with(cloudevents::SPEC_VERSION, b"0.3"),
-            "corrupt data",
-            "ce_specversion is 0.3, allowed: 1.0",
-        ),
-        (
-            with(cloudevents::DATA_VERSION, b"two"),
-            "corrupt data",
-            "ce_dataversion is two, allowed: a whole number from 1",
-        ),
-        (
-            document(|payload| payload.truncate(payload.len() / 2)),
-            "corrupt data",
-            "the document is not a JSON object",
-        ),
-        (
-            document(|payload| renamed(payload, "\"id\"", "\"idea\"")),
-            "corrupt data",
-            "id is missing or empty",
-        ),
-        (
-            document(Vec::clear),
-            "corrupt data",
-            "the document is not a JSON object",
-        ),
-        (
-            // The first byte of a character, and no second.
-            document(|payload| payload.insert(10, 0xc3)),
-            "corrupt data",
-            "the document is not a JSON object",
-        ),
-        (binary(&truncated), "corrupt data", "task.created"),
-        (binary(&shape), "corrupt data", "task.created"),
-        (
-            binary(&Message::new("task.deleted", "{}")),
+            Message::new("task.deleted", "{}"),
             "invalid value",
             "no handler for task.deleted",
         ),
         (
-            binary(&message().with_version(9)),
+            message().with_version(9),
             "invalid value",
             "no handler for task.created version 9, handled: 1",
+        ),
+    ] {
+        cases.push((binary(&message), kind, detail));
+    }
+    cases
+}
+
+fn attributes() -> [(Record, &'static str); 7] {
+    [
+        (
+            Record::new("", "\u{0}garbage"),
+            "ce_specversion is missing or empty",
+        ),
+        (without(cloudevents::ID), "ce_id is missing or empty"),
+        (without(cloudevents::TYPE), "ce_type is missing or empty"),
+        (
+            without(cloudevents::SOURCE),
+            "ce_source is missing or empty",
+        ),
+        (
+            with(cloudevents::USER_ID, b"\xff"),
+            "ce_userid is not UTF-8",
+        ),
+        (
+            with(cloudevents::SPEC_VERSION, b"0.3"),
+            "ce_specversion is 0.3, allowed: 1.0",
+        ),
+        (
+            with(cloudevents::DATA_VERSION, b"two"),
+            "ce_dataversion is two, allowed: a whole number from 1",
+        ),
+    ]
+}
+
+fn documents() -> [(Record, &'static str); 4] {
+    const NONE: &str = "the document is not a JSON object";
+    [
+        (
+            document(|payload| payload.truncate(payload.len() / 2)),
+            NONE,
+        ),
+        (document(Vec::clear), NONE),
+        // The first byte of a character, and no second.
+        (document(|payload| payload.insert(10, 0xc3)), NONE),
+        (
+            document(|payload| renamed(payload, "\"id\"", "\"idea\"")),
+            "id is missing or empty",
         ),
     ]
 }

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_transaction_has_written_is_behind_the_end_until_it_is_committed() {
     let broker = spawn_blocking(shared::kafka).await.unwrap().unwrap();
-    let config = config(&broker);
+    let config = config(broker);
     let topic = topic(&config, 1).await;
     let results = publisher(&config)
         .publish(vec![numbered(&topic, 0, 1)])

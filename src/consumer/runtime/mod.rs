@@ -266,18 +266,8 @@ impl<S: Subscriber> Runtime<S> {
                 None => future::pending().await,
             }
         };
-        let answer = async {
-            match flight {
-                Some(flight) => flight.answer.as_mut().await,
-                None => future::pending().await,
-            }
-        };
-        let ends = async {
-            match asked {
-                Some(asked) => asked.await,
-                None => future::pending().await,
-            }
-        };
+        let answer = answered(flight.as_mut().map(|flight| &mut flight.answer));
+        let ends = answered(asked.as_mut());
         let (mut poll, mut timer) = (pin!(poll), pin!(timer));
         let (mut stopped, mut answer) = (pin!(stopped), pin!(answer));
         let mut ends = pin!(ends);
@@ -302,5 +292,13 @@ impl<S: Subscriber> Runtime<S> {
                 }
             }
         }
+    }
+}
+
+/// The broker's answer, if it was asked for anything.
+async fn answered<F: Future + Unpin>(asked: Option<&mut F>) -> F::Output {
+    match asked {
+        Some(asked) => asked.await,
+        None => future::pending().await,
     }
 }
