@@ -13,6 +13,10 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let target = run::target().join("compare");
     let manifest = package().join("Cargo.toml");
     let mut command = cargo(&["run", "--release", "--locked", "--quiet"]);
+    let builds_c = ["consumer", "all"];
+    if arguments.iter().any(|name| builds_c.contains(name)) {
+        command.args(["--features", "kafka"]);
+    }
     // The file of `--json` is where the caller is, not at the root.
     command.current_dir(".");
     command.arg("--manifest-path").arg(manifest);
@@ -27,8 +31,10 @@ fn check(arguments: &[&str], suites: &[String]) -> Result<(), String> {
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         if argument.starts_with("--") {
-            // The benchmark knows its options; each has a value.
-            arguments.next();
+            // The benchmark knows its options; each but one has a value.
+            if *argument != "--jvm" {
+                arguments.next();
+            }
             continue;
         }
         if *argument != "all" && !suites.iter().any(|suite| suite == argument) {
@@ -64,9 +70,10 @@ mod tests {
     #[test]
     fn a_missing_or_unknown_suite_is_answered_with_all_names() {
         let suites = suites().expect("readable");
-        assert_eq!(suites, ["breaker", "bulkhead", "rate", "retry", "stack"]);
+        let wanted = ["breaker", "bulkhead", "consumer", "rate", "retry", "stack"];
+        assert_eq!(suites, wanted);
         let problem = |arguments: &[&str]| check(arguments, &suites).expect_err("refused");
-        let names = "breaker bulkhead rate retry stack all";
+        let names = "breaker bulkhead consumer rate retry stack all";
         assert_eq!(problem(&[]), format!("which suite? {names}"));
         assert_eq!(problem(&["--json", "all"]), format!("which suite? {names}"));
         assert_eq!(
@@ -74,5 +81,6 @@ mod tests {
             format!("no suite `brake`: {names}")
         );
         check(&["rate", "--filter", "open", "all"], &suites).expect("fine");
+        check(&["--jvm", "consumer"], &suites).expect("fine");
     }
 }

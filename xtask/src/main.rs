@@ -32,8 +32,9 @@ cargo xtask <task>
   services up      start PostgreSQL, Redis and Kafka in the background and print their addresses
   services env     print the addresses again, as shell exports
   services down    end them
-  compare <suite>... | all [--json FILE] [--filter CASE] [--rounds N]
-                   measure us beside our peers, and write the figures to FILE
+  compare <suite>... | all [--json FILE] [--filter CASE] [--rounds N] [--jvm]
+                   measure us beside our peers, and write the figures to FILE; with --jvm also
+                   beside those that need Java and Maven
   compare table FILE
                    the figures in FILE as the table of the README
   size             the size of the sources against the budget

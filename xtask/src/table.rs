@@ -19,6 +19,8 @@ struct Figure {
     subject: String,
     /// `None` when it could not be measured.
     median: Option<f64>,
+    /// Bytes are not shown as time.
+    megabytes: bool,
 }
 
 const OURS: &str = "bowline";
@@ -49,6 +51,7 @@ fn figure(row: &Value) -> Result<Figure, String> {
         case,
         subject: text("subject")?,
         median: row["median"].as_f64(),
+        megabytes: unit.starts_with("MB"),
     })
 }
 
@@ -63,11 +66,9 @@ fn markdown(figures: &[Figure]) -> String {
         for case in distinct(figures.iter().copied(), |figure| &figure.case) {
             let of = |subject: &str| {
                 let mut figures = figures.iter();
-                figures
-                    .find(|figure| figure.case == case && figure.subject == subject)
-                    .and_then(|figure| figure.median)
+                figures.find(|figure| figure.case == case && figure.subject == subject)
             };
-            let cell = |subject: &&str| cell(subject, of(subject), of(OURS));
+            let cell = |subject: &&str| cell(of(subject), of(OURS));
             let cells: Vec<String> = subjects.iter().map(cell).collect();
             text += &format!("| {case} | {} |\n", cells.join(" | "));
         }
@@ -76,14 +77,20 @@ fn markdown(figures: &[Figure]) -> String {
     text
 }
 
-/// The time of a call; at a peer's also our time divided by it.
-fn cell(subject: &str, median: Option<f64>, ours: Option<f64>) -> String {
-    match (median, ours) {
-        (None, _) => "-".to_owned(),
-        (Some(median), Some(ours)) if ![OURS, "bare"].contains(&subject) => {
-            format!("{} ({})", time(median), ratio(ours / median))
+/// The time of a call, or the memory; at a peer's also ours divided by it.
+fn cell(figure: Option<&&Figure>, ours: Option<&&Figure>) -> String {
+    let Some((figure, median)) = figure.and_then(|figure| Some((figure, figure.median?))) else {
+        return "-".to_owned();
+    };
+    let shown = match figure.megabytes {
+        true => format!("{} MB", two_digits(median)),
+        false => time(median),
+    };
+    match ours.and_then(|ours| ours.median) {
+        Some(ours) if ![OURS, "bare"].contains(&figure.subject.as_str()) => {
+            format!("{shown} ({})", ratio(ours / median))
         }
-        (Some(median), _) => time(median),
+        _ => shown,
     }
 }
 
@@ -138,6 +145,7 @@ mod tests {
             {"suite": "breaker", "case": "closed", "subject": "bowline", "unit": "ns",
              "median": 705.0, "threads": 2, "work": "0.7 us"},
             {"suite": "breaker", "case": "open", "subject": "peer", "unit": "ns, p99", "median": 2180826},
+            {"suite": "breaker", "case": "open", "subject": "peer", "unit": "MB, memory", "median": 433.2},
             {"suite": "rate", "case": "below", "subject": "peer", "unit": "ns", "median": 33},
             {"suite": "rate", "case": "below", "subject": "busy", "unit": "ns", "median": null}
         ]"#;
@@ -147,6 +155,7 @@ mod tests {
 | closed | 0.8 ns | 5.0 ns | 270 ns (0.02) |
 | closed, 2 threads, 0.7 us of work | - | 710 ns | - |
 | open, p99 | - | - | 2200 us |
+| open, memory | - | - | 430 MB |
 
 | rate | peer | busy |
 |---|---|---|

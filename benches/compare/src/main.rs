@@ -6,6 +6,8 @@
 //! peer asks of a runtime is there. Before and after it is measured each subject must show that it
 //! does what the case says. Where threads share a subject only that time counts during which all of
 //! them ran, which on a busy machine is not all of it.
+//!
+//! The suite `consumer` is about records instead, from a real broker; see its module.
 #![allow(
     clippy::disallowed_types,
     reason = "measures in real time, by the clock that costs least"
@@ -19,6 +21,8 @@ mod report;
 mod subject;
 mod suites;
 mod together;
+#[cfg(feature = "kafka")]
+mod usage;
 
 use std::process::ExitCode;
 use std::{env, fs};
@@ -31,8 +35,16 @@ use suites::Suite;
 struct Options {
     suites: Vec<Suite>,
     json: Option<String>,
+    plan: Plan,
+}
+
+/// How it is measured.
+#[derive(Debug)]
+pub(crate) struct Plan {
     rounds: usize,
     filter: String,
+    /// Whether peers that need a Java machine take part.
+    jvm: bool,
 }
 
 /// Fewer say nothing about the spread.
@@ -41,7 +53,11 @@ const ROUNDS: usize = 9;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    match Options::parse(&arguments).and_then(|options| options.run()) {
+    let done = match suites::worker(&arguments) {
+        Some(done) => done,
+        None => Options::parse(&arguments).and_then(|options| options.run()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("{problem}");
@@ -55,8 +71,11 @@ impl Options {
         let mut options = Self {
             suites: Vec::new(),
             json: None,
-            rounds: ROUNDS,
-            filter: String::new(),
+            plan: Plan {
+                rounds: ROUNDS,
+                filter: String::new(),
+                jvm: false,
+            },
         };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
@@ -66,8 +85,9 @@ impl Options {
             };
             match argument.as_str() {
                 "--json" => options.json = Some(value()?),
-                "--rounds" => options.rounds = value()?.parse()?,
-                "--filter" => options.filter = value()?,
+                "--rounds" => options.plan.rounds = value()?.parse()?,
+                "--filter" => options.plan.filter = value()?,
+                "--jvm" => options.plan.jvm = true,
                 "all" => options.suites = suites::all(),
                 name => options.suites.push(suites::named(name)?),
             }
@@ -75,7 +95,7 @@ impl Options {
         if options.suites.is_empty() {
             return Err(format!("which suite? {}", suites::names()).into());
         }
-        if options.rounds < ROUNDS_MIN {
+        if options.plan.rounds < ROUNDS_MIN {
             return Err(format!("--rounds is at least {ROUNDS_MIN}").into());
         }
         Ok(options)
@@ -84,19 +104,20 @@ impl Options {
     fn run(&self) -> Result<()> {
         let mut rows: Vec<Row> = Vec::new();
         let work = Work::lasting(measure::WORK);
+        let Plan { rounds, filter, .. } = &self.plan;
         for suite in &self.suites {
-            for case in suite.cases.iter().filter(|case| self.wants(case.name)) {
-                Self::show(
-                    &mut rows,
-                    measure::case(suite.name, case, work, self.rounds)?,
-                );
+            for case in suite.cases.iter().filter(|c| self.plan.wants(c.name)) {
+                Self::show(&mut rows, measure::case(suite.name, case, work, *rounds)?);
             }
-            for case in suite.latencies.iter().filter(|case| self.wants(case.name)) {
-                Self::show(&mut rows, latency::case(suite.name, case, self.rounds)?);
+            for case in suite.latencies.iter().filter(|c| self.plan.wants(c.name)) {
+                Self::show(&mut rows, latency::case(suite.name, case, *rounds)?);
+            }
+            if let Some(own) = suite.own {
+                Self::show(&mut rows, own(&self.plan)?);
             }
         }
         if rows.is_empty() {
-            return Err(format!("no case has `{}` in its name", self.filter).into());
+            return Err(format!("no case has `{filter}` in its name").into());
         }
         if let Some(file) = &self.json {
             let text = serde_json::to_string_pretty(&rows)?;
@@ -105,15 +126,17 @@ impl Options {
         Ok(())
     }
 
-    fn wants(&self, case: &str) -> bool {
-        case.contains(&self.filter)
-    }
-
     fn show(rows: &mut Vec<Row>, tables: Vec<Vec<Row>>) {
         for table in tables {
             print!("{}", report::table(&table));
             rows.extend(table);
         }
+    }
+}
+
+impl Plan {
+    fn wants(&self, case: &str) -> bool {
+        case.contains(&self.filter)
     }
 }
 
@@ -133,15 +156,18 @@ mod tests {
 
     #[test]
     fn suites_and_options_are_read_in_any_order() {
-        let options = parse(&["--rounds", "7", "retry", "--json", "f", "rate"]).expect("fine");
+        let arguments = ["--rounds", "7", "retry", "--jvm", "--json", "f", "rate"];
+        let options = parse(&arguments).expect("fine");
         let suites: Vec<_> = options.suites.iter().map(|suite| suite.name).collect();
         assert_eq!(suites, ["retry", "rate"]);
-        assert_eq!((options.rounds, options.json.as_deref()), (7, Some("f")));
+        assert_eq!(options.json.as_deref(), Some("f"));
+        assert_eq!((options.plan.rounds, options.plan.jvm), (7, true));
     }
 
     #[test]
     fn a_missing_or_unknown_suite_is_answered_with_their_names() {
-        assert!(problem(&[]).ends_with("breaker retry bulkhead rate stack all"));
+        let names = problem(&[]);
+        assert!(names.contains("breaker retry bulkhead rate stack ") && names.ends_with(" all"));
         assert!(problem(&["brake"]).contains("no suite `brake`: breaker "));
         assert!(problem(&["rate", "--json"]).contains("--json needs a value"));
         assert!(problem(&["rate", "--rounds", "4"]).contains("at least 5"));

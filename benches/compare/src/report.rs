@@ -26,7 +26,7 @@ pub(crate) struct Row {
     pub(crate) suite: &'static str,
     pub(crate) case: &'static str,
     pub(crate) subject: &'static str,
-    /// How many threads share the subject.
+    /// How many threads share the subject; 0 when it has threads of its own.
     pub(crate) threads: usize,
     /// What the call itself does.
     pub(crate) work: &'static str,
@@ -104,8 +104,9 @@ pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = String::new();
     if let Some(row) = rows.first() {
         let threads = match row.threads {
-            1 => "1 thread".to_owned(),
-            threads => format!("{threads} threads share it"),
+            0 => String::new(),
+            1 => "1 thread; ".to_owned(),
+            threads => format!("{threads} threads share it; "),
         };
         let Row {
             suite,
@@ -117,7 +118,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
         } = row;
         line(
             &mut text,
-            format_args!("\n{suite}: {case}; {threads}; work in the call: {work}"),
+            format_args!("\n{suite}: {case}; {threads}work in the call: {work}"),
         );
         line(
             &mut text,

@@ -56,6 +56,7 @@ pub(crate) fn suite() -> Suite {
             name: "open, 64 tasks",
             subjects: open_for_tasks,
         }],
+        own: None,
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) fn suite() -> Suite {
             subjects,
         }],
         latencies: Vec::new(),
+        own: None,
     }
 }
 

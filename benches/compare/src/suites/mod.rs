@@ -2,14 +2,17 @@
 
 mod breaker;
 mod bulkhead;
+#[cfg(feature = "kafka")]
+mod consumer;
 mod rate;
 mod retry;
 mod stack;
 
+use crate::Plan;
 use crate::bare::{self, Bare};
 use crate::latency::Latency;
 use crate::measure::Case;
-use crate::report::Result;
+use crate::report::{Result, Row};
 use crate::subject::Subject;
 
 // The peers, by the names that tables show.
@@ -24,7 +27,12 @@ pub(crate) struct Suite {
     pub(crate) name: &'static str,
     pub(crate) cases: Vec<Case>,
     pub(crate) latencies: Vec<Latency>,
+    /// What is measured in a way of its own.
+    pub(crate) own: Option<Own>,
 }
+
+/// Measures as planned, and gives a table for each case and unit.
+pub(crate) type Own = fn(&Plan) -> Result<Vec<Vec<Row>>>;
 
 pub(crate) fn all() -> Vec<Suite> {
     vec![
@@ -33,6 +41,8 @@ pub(crate) fn all() -> Vec<Suite> {
         bulkhead::suite(),
         rate::suite(),
         stack::suite(),
+        #[cfg(feature = "kafka")]
+        consumer::suite(),
     ]
 }
 
@@ -48,6 +58,15 @@ pub(crate) fn names() -> String {
     let mut names: Vec<_> = all().iter().map(|suite| suite.name).collect();
     names.push("all");
     names.join(" ")
+}
+
+/// What this process does instead of measuring, when a suite has started it for that.
+pub(crate) fn worker(arguments: &[String]) -> Option<Result<()>> {
+    match arguments {
+        #[cfg(feature = "kafka")]
+        [first, rest @ ..] if first == consumer::WORKER => Some(consumer::work(rest)),
+        _ => None,
+    }
 }
 
 /// The call alone.

@@ -29,6 +29,7 @@ pub(crate) fn suite() -> Suite {
             subjects,
         }],
         latencies: Vec::new(),
+        own: None,
     }
 }
 

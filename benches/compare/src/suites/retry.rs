@@ -32,6 +32,7 @@ pub(crate) fn suite() -> Suite {
             case("nothing fails, with a budget", with_budget),
         ],
         latencies: Vec::new(),
+        own: None,
     }
 }
 

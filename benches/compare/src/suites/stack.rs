@@ -43,6 +43,7 @@ pub(crate) fn suite() -> Suite {
             ),
         ],
         latencies: Vec::new(),
+        own: None,
     }
 }
 
