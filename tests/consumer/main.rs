@@ -12,5 +12,6 @@ mod metrics;
 mod order;
 mod rebalance;
 mod retry_topics;
+mod room;
 mod script;
 mod shutdown;

@@ -2,28 +2,22 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, Stream as _};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::UnboundedSender;
 use tower::Service;
 use tracing::{Instrument as _, Span};
 
 use super::catch::{CatchPanic, Panicked};
+use super::queue::Queue;
 use super::scheduler::Job;
 use super::span;
 use crate::broker::Delivery;
 use crate::deadline::within;
 use crate::error::BoxError;
-use crate::shutdown::Token;
-
-/// A job and who says that it is to be cancelled.
-#[derive(Debug)]
-pub(super) struct Start {
-    pub(super) job: Job,
-    pub(super) cancelled: Token,
-}
 
 /// A job that is not with the handler any more.
 #[derive(Debug)]
@@ -41,17 +35,23 @@ pub(super) enum How {
 
 /// Runs jobs, any number of them at once, on the one task that it is.
 ///
-/// Jobs come and go in batches: a channel costs as much as a handler that does little.
+/// It takes jobs and reports them in batches: to wake another task costs more than a handler that does
+/// little.
 pub(super) struct Executor<H> {
+    /// Which of the executors it is.
+    pub(super) index: usize,
     /// Never called: replaces a service that panicked.
     pub(super) handler: H,
     pub(super) service: H,
     pub(super) limit: Option<Duration>,
     /// What spans call the broker.
     pub(super) system: &'static str,
-    pub(super) jobs: UnboundedReceiver<Vec<Start>>,
+    pub(super) queue: Arc<Queue>,
     pub(super) ended: UnboundedSender<Vec<Ended>>,
 }
+
+/// After so many jobs others have their turn, and what is done is reported.
+const TURN: usize = 128;
 
 impl<H> Executor<H>
 where
@@ -59,34 +59,21 @@ where
     H::Error: Into<BoxError>,
     H::Future: Send + 'static,
 {
-    /// Works until nobody sends jobs any more, or nobody wants to know of them.
+    /// Works until nobody wants to know of it any more.
     pub(super) async fn run(mut self) {
         let mut waiting = VecDeque::new();
         let mut running = FuturesUnordered::new();
         poll_fn(|cx| {
-            let mut ended = Vec::new();
+            self.queue.register(self.index, cx.waker());
+            let (mut ended, mut known) = (stopped(&mut waiting), 0);
             loop {
-                while let Poll::Ready(batch) = self.jobs.poll_recv(cx) {
-                    match batch {
-                        Some(batch) => waiting.extend(batch),
-                        None => return Poll::Ready(()),
-                    }
-                }
                 while let Some(ready) = self.poll_ready(cx, !waiting.is_empty()) {
-                    let Some(Start { job, cancelled }) = waiting.pop_front() else {
+                    let Some(job) = waiting.pop_front() else {
                         break;
                     };
-                    let span = span::open(self.system, &job.delivery);
-                    let called = ready.and_then(|()| self.call(&job.delivery, &span));
-                    match called {
-                        Ok(call) => {
-                            let call = limited(call, self.limit).instrument(span);
-                            running.push(attempt(call, job, cancelled));
-                        }
-                        Err(error) => ended.push(Ended {
-                            job,
-                            how: How::Failed(error),
-                        }),
+                    match self.begin(ready, job) {
+                        Ok(attempt) => running.push(attempt),
+                        Err(failed) => ended.push(failed),
                     }
                 }
                 while let Poll::Ready(Some(one)) = Pin::new(&mut running).poll_next(cx) {
@@ -95,15 +82,41 @@ where
                     }
                     ended.push(one);
                 }
-                if ended.is_empty() {
-                    return Poll::Pending;
-                }
-                if self.ended.send(std::mem::take(&mut ended)).is_err() {
-                    return Poll::Ready(());
+                let news = ended.get(known..).unwrap_or_default();
+                let wants = waiting.is_empty() && ended.len() < TURN;
+                let more = self.queue.exchange(self.index, news, wants, &mut waiting);
+                known = ended.len();
+                if !more {
+                    break;
                 }
             }
+            if ended.len() >= TURN {
+                // There may be more to take.
+                cx.waker().wake_by_ref();
+            }
+            if !ended.is_empty() && self.ended.send(ended).is_err() {
+                return Poll::Ready(());
+            }
+            Poll::Pending
         })
         .await;
+    }
+
+    /// Hands a job to the service, if that is `ready` for it.
+    fn begin(
+        &mut self,
+        ready: Result<(), BoxError>,
+        job: Job,
+    ) -> Result<impl Future<Output = Ended> + use<H>, Ended> {
+        let span = span::open(self.system, &job.delivery);
+        let called = ready.and_then(|()| self.call(&job.delivery, &span));
+        match called {
+            Ok(call) => Ok(attempt(limited(call, self.limit).instrument(span), job)),
+            Err(error) => Err(Ended {
+                job,
+                how: How::Failed(error),
+            }),
+        }
     }
 
     /// Whether the service takes a job, if there is one. A service that is broken is replaced.
@@ -136,6 +149,21 @@ where
     }
 }
 
+/// Takes out of `waiting` what is not to begin any more.
+fn stopped(waiting: &mut VecDeque<Job>) -> Vec<Ended> {
+    let mut stopped = Vec::new();
+    for _ in 0..waiting.len() {
+        match waiting.pop_front() {
+            Some(job) if job.handling.is_stopped() => stopped.push(Ended {
+                job,
+                how: How::Cancelled,
+            }),
+            job => waiting.extend(job),
+        }
+    }
+    stopped
+}
+
 impl Ended {
     fn has_panicked(&self) -> bool {
         matches!(&self.how, How::Failed(error) if error.is::<Panicked>())
@@ -160,11 +188,7 @@ where
 }
 
 /// One attempt: ends with `call`, or when it is cancelled.
-async fn attempt(
-    call: impl Future<Output = Result<(), BoxError>>,
-    job: Job,
-    cancelled: Token,
-) -> Ended {
+async fn attempt(call: impl Future<Output = Result<(), BoxError>>, job: Job) -> Ended {
     let how = tokio::select! {
         biased;
         answer = CatchPanic::new(call) => match answer {
@@ -172,7 +196,7 @@ async fn attempt(
             Ok(Err(error)) => How::Failed(error),
             Err(panicked) => How::Failed(panicked.into()),
         },
-        () = cancelled.stopped() => How::Cancelled,
+        () = job.handling.cancelled.stopped() => How::Cancelled,
     };
     Ended { job, how }
 }

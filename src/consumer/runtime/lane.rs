@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::time::Instant;
 
@@ -18,12 +19,11 @@ pub(super) struct LaneId(pub(super) u64);
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) assignment: Assignment,
-    pub(super) gauge: Arc<Gauge>,
+    pub(super) handling: Arc<Handling>,
     meters: PartitionMeters,
     offsets: Offsets,
     /// Records that wait or run.
     in_hand: usize,
-    running: usize,
     paused: bool,
     /// What the broker has.
     committed: Option<Committed>,
@@ -37,6 +37,18 @@ pub(super) struct Lane {
     cancel: Shutdown,
     /// Set once no more of it is to begin: when what runs is cancelled.
     deadline: Option<Instant>,
+}
+
+/// What a lane shares with those who handle its records.
+#[derive(Debug)]
+pub(super) struct Handling {
+    pub(super) gauge: Arc<Gauge>,
+    /// Hears when what runs is to be cancelled.
+    pub(super) cancelled: Token,
+    /// Set once no more is to begin.
+    stopped: AtomicBool,
+    /// Records that were taken and have not been reported.
+    out: AtomicUsize,
 }
 
 /// What to tell the subscriber about a partition.
@@ -53,20 +65,26 @@ impl Lane {
             committed,
             ..
         } = assigned;
+        let cancel = Shutdown::new();
+        let handling = Handling {
+            gauge,
+            cancelled: cancel.token(),
+            stopped: AtomicBool::new(false),
+            out: AtomicUsize::new(0),
+        };
         Self {
             assignment,
-            gauge,
+            handling: Arc::new(handling),
             meters,
             offsets: Offsets::new(committed.as_ref()),
             in_hand: 0,
-            running: 0,
             paused: false,
             committed,
             end: None,
             came: VecDeque::new(),
             version: 0,
             committed_version: 0,
-            cancel: Shutdown::new(),
+            cancel,
             deadline: None,
         }
     }
@@ -91,7 +109,7 @@ impl Lane {
     pub(super) fn show(&mut self) {
         let committed = self.committed.as_ref().map(|committed| committed.next);
         let oldest = self.oldest();
-        self.gauge.show(Shown {
+        self.handling.gauge.show(Shown {
             paused: self.paused,
             watermark: self.offsets.watermark().or(committed),
             committed,
@@ -103,7 +121,7 @@ impl Lane {
     /// Sets the metrics as it stands now.
     pub(super) fn meter(&mut self) {
         let partition = self.assignment.partition.clone();
-        self.meters.set(&self.gauge.status(partition));
+        self.meters.set(&self.handling.gauge.status(partition));
     }
 
     /// When the oldest record that is not done came.
@@ -129,23 +147,11 @@ impl Lane {
         match number {
             Some(_) => {
                 self.in_hand += 1;
-                self.gauge.queued();
+                self.handling.gauge.queued();
             }
             None => self.version += 1,
         }
         number
-    }
-
-    /// A record is with the handler now.
-    pub(super) fn started(&mut self) {
-        self.running += 1;
-        self.gauge.started();
-    }
-
-    /// A record is not with the handler any more.
-    pub(super) fn returned(&mut self) {
-        self.running = self.running.saturating_sub(1);
-        self.gauge.returned();
     }
 
     /// A record is done.
@@ -202,14 +208,10 @@ impl Lane {
         self.show();
     }
 
-    /// Hears when what runs is to be cancelled.
-    pub(super) fn cancelled(&self) -> Token {
-        self.cancel.token()
-    }
-
     /// Lets what runs finish until `deadline`. The first call decides.
     pub(super) fn stop(&mut self, deadline: Instant) {
         self.deadline.get_or_insert(deadline);
+        self.handling.stopped.store(true, Ordering::Release);
     }
 
     /// When what runs is cancelled, if it was stopped.
@@ -221,8 +223,10 @@ impl Lane {
         self.deadline.is_some()
     }
 
+    /// Whether nothing was taken that has not been reported. Of a lane that was stopped nothing more
+    /// is.
     pub(super) fn is_idle(&self) -> bool {
-        self.running == 0
+        self.handling.out.load(Ordering::Acquire) == 0
     }
 
     /// Whether nothing runs or it has had all its time.
@@ -235,8 +239,32 @@ impl Lane {
     }
 }
 
+impl Handling {
+    /// Somebody has taken a record to handle it.
+    pub(super) fn taken(&self) {
+        self.out.fetch_add(1, Ordering::AcqRel);
+        self.gauge.started();
+    }
+
+    /// A record is not with the handler any more.
+    pub(super) fn ended(&self) {
+        self.gauge.returned();
+    }
+
+    /// Whether no more records are to begin, those that were taken included.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// What became of a record is known.
+    pub(super) fn reported(&self) {
+        self.out.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 impl Drop for Lane {
     fn drop(&mut self) {
+        self.handling.stopped.store(true, Ordering::Release);
         self.cancel.trigger();
     }
 }

@@ -6,6 +6,7 @@ mod executor;
 mod lane;
 mod looks;
 mod offsets;
+mod queue;
 mod scheduler;
 mod settle;
 mod span;

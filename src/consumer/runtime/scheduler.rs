@@ -3,10 +3,11 @@ use std::collections::binary_heap::PeekMut;
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::lane::LaneId;
+use super::lane::{Handling, LaneId};
 use super::offsets::Number;
 use crate::backoff::Delays;
 use crate::broker::Delivery;
@@ -34,6 +35,7 @@ pub(super) struct Scheduler {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) lane: LaneId,
+    pub(super) handling: Arc<Handling>,
     pub(super) number: Number,
     pub(super) delivery: Delivery,
     /// How it is tried again, once it has failed.
@@ -79,7 +81,7 @@ impl Scheduler {
     /// A record came, which is not to be handled before `due`.
     pub(super) fn push(
         &mut self,
-        lane: LaneId,
+        (lane, handling): (LaneId, Arc<Handling>),
         number: Number,
         delivery: Delivery,
         due: Option<Instant>,
@@ -95,6 +97,7 @@ impl Scheduler {
         };
         let job = Job {
             lane,
+            handling,
             number,
             delivery,
             retry: None,
@@ -111,14 +114,22 @@ impl Scheduler {
         }
     }
 
-    /// What runs next, if there is room.
+    /// What runs next, if there is room. From now on it runs.
     pub(super) fn next(&mut self) -> Option<Job> {
-        if self.running >= self.limit {
+        if self.startable() == 0 {
             return None;
         }
         let job = self.ready.pop_front()?;
         self.running += 1;
+        job.handling.taken();
         Some(job)
+    }
+
+    /// How many could run that do not.
+    pub(super) fn startable(&self) -> usize {
+        self.ready
+            .len()
+            .min(self.limit.saturating_sub(self.running))
     }
 
     /// Lets go on what has waited until `now`.
@@ -137,16 +148,15 @@ impl Scheduler {
         self.held.peek().map(|first| first.0.until)
     }
 
-    /// A job that ran is done, or is nobody's business any more.
+    /// A job runs no more, and has freed its room. Its key waits.
     pub(super) fn ended(&mut self, job: &Job) {
         self.running = self.running.saturating_sub(1);
-        self.free(job.key);
+        job.handling.ended();
     }
 
-    /// A job that ran is to run again at `until`. Its key waits for it, its room is free.
-    pub(super) fn hold(&mut self, job: Job, until: Instant) {
-        self.running = self.running.saturating_sub(1);
-        self.wait(job, until);
+    /// A job that runs no more is done, or is nobody's business any more.
+    pub(super) fn settled(&mut self, job: &Job) {
+        self.free(job.key);
     }
 
     /// Forgets what has not begun of `lane`; what runs is still to end.
@@ -174,12 +184,13 @@ impl Scheduler {
     /// Lets a job go on that waits for no other, at its time.
     fn admit(&mut self, job: Job) {
         match job.due {
-            Some(due) => self.wait(job, due),
+            Some(due) => self.hold(job, due),
             None => self.ready.push_back(job),
         }
     }
 
-    fn wait(&mut self, job: Job, until: Instant) {
+    /// Holds a job back until `until`, and its key with it.
+    pub(super) fn hold(&mut self, job: Job, until: Instant) {
         self.turn += 1;
         self.held.push(Reverse(Held {
             until,

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tower::Service;
 
 use super::commits::Commits;
-use super::executor::{Ended, Executor, How, Start};
+use super::executor::{Ended, Executor, How};
 use super::lane::{Flow, Lane, LaneId};
 use super::looks::Looks;
+use super::queue::Queue;
 use super::scheduler::{Job, Retry, Scheduler};
 use crate::broker::{
     Assigned, Assignment, Delivery, Position, REDRIVE_GROUP, RETRY_DUE, Received, TopicPartition,
@@ -34,14 +35,10 @@ pub(super) struct Work {
     pub(super) commits: Commits,
     pub(super) looks: Looks,
     pub(super) meters: Meters,
-    scheduler: Scheduler,
+    queue: Arc<Queue>,
     next_lane: u64,
-    executors: Vec<UnboundedSender<Vec<Start>>>,
     tasks: JoinSet<()>,
     ended: UnboundedReceiver<Vec<Ended>>,
-    turn: usize,
-    /// What goes to each executor next; empty between two turns.
-    batches: Vec<Vec<Start>>,
 }
 
 /// What became of some work.
@@ -69,37 +66,36 @@ impl Work {
         H::Future: Send + 'static,
     {
         let (report, ended) = mpsc::unbounded_channel();
-        let (mut executors, mut tasks) = (Vec::new(), JoinSet::new());
         // As many as can run in parallel; each has any number of records on its way.
         let parallel = Handle::current().metrics().num_workers();
-        for _ in 0..parallel.clamp(1, config.concurrency.get()) {
-            let (start, jobs) = mpsc::unbounded_channel();
+        let executors = parallel.clamp(1, config.concurrency.get());
+        let scheduler = Scheduler::new(config.order, config.concurrency.get());
+        let queue = Arc::new(Queue::new(scheduler, executors));
+        let mut tasks = JoinSet::new();
+        for index in 0..executors {
             let executor = Executor {
+                index,
                 handler: handler.clone(),
                 service: handler.clone(),
                 limit: config.deadline,
                 system,
-                jobs,
+                queue: Arc::clone(&queue),
                 ended: report.clone(),
             };
             tasks.spawn(executor.run());
-            executors.push(start);
         }
         Self {
             meters: Meters::new(&group),
             group,
-            scheduler: Scheduler::new(config.order, config.concurrency.get()),
             commits: Commits::new(config.commit_interval),
             looks: Looks::new(config.lag_interval),
             config,
             status,
             lanes: BTreeMap::new(),
             next_lane: 0,
-            batches: executors.iter().map(|_| Vec::new()).collect(),
-            executors,
+            queue,
             tasks,
             ended,
-            turn: 0,
         }
     }
 
@@ -120,38 +116,32 @@ impl Work {
         flows
     }
 
-    /// Takes in what has ended, and lets go on what waited for it.
+    /// Takes in what has ended.
     pub(super) fn note(&mut self, ended: Vec<Ended>) -> Flows {
         let mut touched: Vec<LaneId> = Vec::new();
         let mut done = 0;
         for Ended { job, how } in ended {
+            job.handling.reported();
             let lane = self.lanes.get_mut(&job.lane);
-            if let Some(lane) = lane {
-                lane.returned();
-                if touched.last() != Some(&job.lane) {
-                    touched.push(job.lane);
-                }
-                match how {
-                    How::Done => {
-                        lane.done(job.number);
-                        let failures = job.retry.as_ref().map_or(0, |retry| retry.failures);
-                        self.status.record_done(&lane.gauge, failures);
-                        done += 1;
-                    }
-                    How::Failed(error) if !lane.is_stopped() => {
-                        self.failed(job, &error);
-                        continue;
-                    }
-                    How::Failed(_) | How::Cancelled => {}
-                }
+            if lane.is_some() && touched.last() != Some(&job.lane) {
+                touched.push(job.lane);
             }
-            self.scheduler.ended(&job);
+            match (how, lane) {
+                (How::Done, Some(lane)) => {
+                    lane.done(job.number);
+                    let failures = job.retry.as_ref().map_or(0, |retry| retry.failures);
+                    self.status.record_done(&lane.handling.gauge, failures);
+                    done += 1;
+                }
+                (How::Failed(error), Some(lane)) if !lane.is_stopped() => self.failed(job, &error),
+                (How::Failed(_), _) => self.queue.with(|scheduler| scheduler.settled(&job)),
+                (How::Done | How::Cancelled, _) => {}
+            }
         }
         if done > 0 {
             self.commits.records_done(done);
             self.meters.done(done);
         }
-        self.dispatch();
         self.flows(touched)
     }
 
@@ -170,10 +160,8 @@ impl Work {
             .next()
             .unwrap_or_default()
             .max(retry_after(error));
-        if let Some(lane) = self.lanes.get(&job.lane) {
-            self.status.attempt_failed(&lane.gauge);
-            self.meters.attempt_failed();
-        }
+        self.status.attempt_failed(&job.handling.gauge);
+        self.meters.attempt_failed();
         tracing::warn!(
             group = %self.group,
             position = %job.delivery.position(),
@@ -182,13 +170,13 @@ impl Work {
             retry_in = ?delay,
             "handler failed, its key waits"
         );
-        self.scheduler.hold(job, Instant::now() + delay);
+        let until = Instant::now() + delay;
+        self.queue.with(|scheduler| scheduler.hold(job, until));
     }
 
     /// Lets go on what has waited until now.
     pub(super) fn wake(&mut self, now: Instant) {
-        self.scheduler.wake(now);
-        self.dispatch();
+        self.queue.with(|scheduler| scheduler.wake(now));
     }
 
     /// When something is to be done without any news.
@@ -197,7 +185,7 @@ impl Work {
         lanes
             .chain(self.commits.due())
             .chain(self.looks.due())
-            .chain(self.scheduler.next_due())
+            .chain(self.queue.with(|scheduler| scheduler.next_due()))
             .min()
     }
 
@@ -227,6 +215,7 @@ impl Work {
     pub(super) fn push(&mut self, records: Vec<Received>) -> Flows {
         let mut touched: Vec<LaneId> = Vec::new();
         let now = Instant::now();
+        let mut begun = Vec::with_capacity(records.len());
         for received in records {
             let last = touched.last().copied();
             let Some(id) = self.lane_of(last, &received) else {
@@ -248,15 +237,19 @@ impl Work {
             let delivery = Delivery::new(Arc::clone(&self.group), received);
             if is_for_another_group(&delivery) {
                 lane.done(number);
-                self.status.record_done(&lane.gauge, 0);
+                self.status.record_done(&lane.handling.gauge, 0);
                 self.commits.records_done(1);
                 self.meters.done(1);
             } else {
                 let due = due(&delivery);
-                self.scheduler.push(id, number, delivery, due);
+                begun.push((id, Arc::clone(&lane.handling), number, delivery, due));
             }
         }
-        self.dispatch();
+        self.queue.with(|scheduler| {
+            for (id, handling, number, delivery, due) in begun {
+                scheduler.push((id, handling), number, delivery, due);
+            }
+        });
         self.flows(touched)
     }
 
@@ -288,16 +281,16 @@ impl Work {
             return false;
         };
         lane.stop(deadline);
-        self.scheduler.forget(id);
+        self.queue.forget(id);
         true
     }
 
     /// Forgets a lane, and cancels what runs of it.
     pub(super) fn remove(&mut self, id: LaneId) {
-        self.scheduler.forget(id);
         if let Some(lane) = self.lanes.remove(&id) {
             self.status.unassigned(&lane.assignment);
         }
+        self.queue.forget(id);
     }
 
     /// Whether a lane that was stopped has nothing running any more.
@@ -314,27 +307,6 @@ impl Work {
     /// Cancels everything that runs.
     pub(super) fn abort(&mut self) {
         self.tasks.abort_all();
-    }
-
-    /// Hands what may run to the executors, to each in turn.
-    fn dispatch(&mut self) {
-        while let Some(job) = self.scheduler.next() {
-            // Nothing of a lane that is gone is ever ready.
-            let Some(lane) = self.lanes.get_mut(&job.lane) else {
-                self.scheduler.ended(&job);
-                continue;
-            };
-            lane.started();
-            let cancelled = lane.cancelled();
-            self.turn = (self.turn + 1) % self.batches.len();
-            self.batches[self.turn].push(Start { job, cancelled });
-        }
-        for (executor, batch) in self.executors.iter().zip(&mut self.batches) {
-            if !batch.is_empty() {
-                // An executor that is gone ends the consumer, so nothing is lost here.
-                drop(executor.send(std::mem::take(batch)));
-            }
-        }
     }
 
     fn flows(&mut self, lanes: Vec<LaneId>) -> Flows {
