@@ -6,7 +6,7 @@ use std::sync::Arc;
 #[cfg(feature = "kafka")]
 use bowline::broker::kafka;
 use bowline::broker::{
-    Assignment, Commit, Polled, RedisSubscriber, SqliteSubscriber, Start, Subscriber,
+    Assignment, Commit, Polled, Position, RedisSubscriber, SqliteSubscriber, Start, Subscriber,
     TopicPartition,
 };
 use bowline::error::Error;
@@ -36,7 +36,7 @@ macro_rules! each {
     };
 }
 
-type Done = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 impl Subscriber for Member {
     async fn subscribe(
@@ -56,8 +56,20 @@ impl Subscriber for Member {
         &mut self,
         commits: &[Commit],
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        let done: Done = each!(self, member => Box::pin(member.commit(commits)));
+        let done: Answer<()> = each!(self, member => Box::pin(member.commit(commits)));
         done
+    }
+
+    fn ends(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> impl Future<Output = Result<Vec<Position>, Error>> + Send + use<> {
+        let ends: Answer<_> = each!(self, member => Box::pin(member.ends(partitions)));
+        ends
+    }
+
+    fn system(&self) -> &'static str {
+        each!(self, member => member.system())
     }
 
     fn max_metadata(&self) -> usize {

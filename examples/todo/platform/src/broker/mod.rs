@@ -134,6 +134,15 @@ impl Publisher for Broker {
             Self::Kafka(kafka) => kafka.publisher.publish(batch).await,
         }
     }
+
+    fn system(&self) -> &'static str {
+        match self {
+            Self::Sqlite(broker) => broker.system(),
+            Self::Redis(broker) => broker.system(),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(kafka) => kafka.publisher.system(),
+        }
+    }
 }
 
 impl Topics for Broker {
