@@ -86,6 +86,7 @@
 //! | the driver's log | error, warn, debug | `facility` |
 //! | an error of the driver | debug | `error`, `reason` |
 //! | the group could not be rebalanced | warn | `code` |
+//! | a producer has ended, another takes its place | warn | `error` |
 //! | polling ended early, with records in hand | debug | `error` |
 //! | the group could not be left | warn | `error` |
 //! | partitions could not be given up at the end | debug | `error` |

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,11 @@ use crate::{config, number, numbered, own_broker, publisher, steer, topic};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const KEYS: u32 = 5;
+/// Some forty records of each key are on their way at once.
+const TURN: usize = 200;
+/// So slowly that an outage comes in the middle.
+const PAUSE: Duration = Duration::from_millis(60);
+const COUNT: u32 = 10_000;
 
 /// Publishes each record again until it is acknowledged; a key never passes a failed record.
 async fn publish_all(config: Config, topic: Arc<str>, count: u32) -> u32 {
@@ -19,23 +24,28 @@ async fn publish_all(config: Config, topic: Arc<str>, count: u32) -> u32 {
     let mut left: Vec<u32> = (0..count).collect();
     let mut failures = 0;
     while !left.is_empty() {
-        let turn = left.len().min(20);
+        let turn = left.len().min(TURN);
         let batch = left[..turn]
             .iter()
             .map(|n| numbered(&topic, *n, KEYS))
             .collect();
         let results = publisher.publish(batch).await;
         let mut results = results.into_iter();
-        left.retain(|_| match results.next() {
-            Some(Ok(_)) => false,
+        let mut failed = HashSet::new();
+        left.retain(|n| match results.next() {
+            Some(Ok(_)) => {
+                assert!(!failed.contains(&(n % KEYS)), "{n} passed a failed record");
+                false
+            }
             Some(Err(error)) => {
                 assert!(error.error().is_transient(), "{error:?}");
                 failures += 1;
+                failed.insert(n % KEYS);
                 true
             }
             None => true,
         });
-        sleep(Duration::from_millis(10)).await;
+        sleep(PAUSE).await;
     }
     failures
 }
@@ -79,7 +89,7 @@ async fn publishing_goes_on(
     let broker = own_broker().await;
     let config = config(&broker);
     let topic = topic(&config, 3).await;
-    let publishing = tokio::spawn(publish_all(config.clone(), Arc::clone(&topic), 1_000));
+    let publishing = tokio::spawn(publish_all(config.clone(), Arc::clone(&topic), COUNT));
     sleep(Duration::from_millis(1_500)).await;
     steer(&broker, outage).await;
     sleep(Duration::from_secs(5)).await;
@@ -97,7 +107,7 @@ async fn publishing_goes_on(
         .subscribe("group", &topics, Start::Earliest)
         .await
         .unwrap();
-    expect_all(&mut subscriber, 1_000).await;
+    expect_all(&mut subscriber, COUNT).await;
     subscriber.close().await.unwrap();
 }
 

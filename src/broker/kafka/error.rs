@@ -67,6 +67,7 @@ const fn status(code: Code) -> SendStatus {
         Code::QueueFull
         | Code::MessageSizeTooLarge
         | Code::InvalidMessageSize
+        | Code::MessageBatchTooLarge
         | Code::UnknownTopic
         | Code::UnknownTopicOrPartition
         | Code::UnknownPartition
@@ -74,10 +75,29 @@ const fn status(code: Code) -> SendStatus {
         | Code::TopicAuthorizationFailed
         | Code::ClusterAuthorizationFailed
         | Code::InvalidRecord
+        | Code::InvalidDifferentRecord
+        | Code::InvalidTimestamp
         | Code::PolicyViolation
         | Code::InvalidArgument => SendStatus::NotSent,
         _ => SendStatus::Unknown,
     }
+}
+
+/// Whether a broker refused a request for what is in it: one of its records, or all of them together.
+pub(super) fn is_refusal(error: &KafkaError) -> bool {
+    matches!(
+        code(error),
+        Some(
+            Code::MessageSizeTooLarge
+                | Code::InvalidMessageSize
+                | Code::MessageBatchTooLarge
+                | Code::TopicAuthorizationFailed
+                | Code::InvalidRecord
+                | Code::InvalidDifferentRecord
+                | Code::InvalidTimestamp
+                | Code::PolicyViolation
+        )
+    )
 }
 
 fn kind(error: &KafkaError) -> Kind {

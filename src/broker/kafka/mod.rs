@@ -9,7 +9,7 @@
 //! | | |
 //! |---|---|
 //! | an acknowledged record | is on all in-sync replicas |
-//! | order | per topic and key; a key has at most one record on its way at a time |
+//! | order | per topic and key, in the topic too: what follows a record that failed is not there |
 //! | a record with an `Unknown` result | may be there; publishing it again may double it |
 //! | a commit after a partition was lost | is refused, by us and by the broker |
 //!
@@ -28,21 +28,28 @@
 //! # Ok(()) }
 //! ```
 
+mod batch;
 mod begin;
 mod commit;
 mod config;
 mod context;
+mod counts;
 mod ends;
 mod error;
 mod leave;
 mod metadata;
 mod partitions;
+mod producer;
 mod publisher;
 mod queue;
 mod rebalance;
 mod record;
+mod send;
+mod session;
 mod subscriber;
 mod topics;
+mod waves;
+mod window;
 
 pub use config::Config;
 pub use publisher::Publisher;
