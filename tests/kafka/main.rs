@@ -13,6 +13,7 @@ mod ends;
 mod interop;
 mod outages;
 mod refusals;
+mod transactions;
 mod windows;
 
 use std::num::NonZeroU32;

@@ -74,7 +74,7 @@ pub(super) fn begin(
 }
 
 /// What the group has committed; `None` when it has not.
-fn committed(found: &TopicPartitionListElem<'_>) -> Option<Committed> {
+pub(super) fn committed(found: &TopicPartitionListElem<'_>) -> Option<Committed> {
     let Offset::Offset(next) = found.offset() else {
         return None;
     };

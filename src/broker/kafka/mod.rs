@@ -2,7 +2,8 @@
 //!
 //! The publisher is idempotent and waits for all in-sync replicas; keys go to partitions as the Java
 //! client sends them. The subscriber is a member of a consumer group that hands partitions over one
-//! by one (cooperative), and commits only what it is told to.
+//! by one (cooperative), and commits only what it is told to. Records and positions that are to be
+//! seen together or not at all go by a [`Transactional`] producer.
 //!
 //! # Guarantees
 //!
@@ -11,6 +12,8 @@
 //! | an acknowledged record | is on all in-sync replicas |
 //! | order | per topic and key, in the topic too: what follows a record that failed is not there |
 //! | a record with an `Unknown` result | may be there; publishing it again may double it |
+//! | a transaction | its records and positions are seen together or not at all, by readers of what is committed, as ours are |
+//! | a producer whose transactional id somebody else has taken | is fenced: nothing more of it is seen |
 //! | a commit after a partition was lost | is refused, by us and by the broker |
 //!
 //! # Examples
@@ -25,6 +28,29 @@
 //! for result in publisher.publish(vec![Record::new("tasks", "hello")]).await {
 //!     result.map_err(|error| error.into_error())?;
 //! }
+//! # Ok(()) }
+//! ```
+//!
+//! Exactly once into Kafka: the position of what was read moves with what was written.
+//!
+//! ```no_run
+//! # async fn example(read: impl Fn(u64) -> Vec<bowline::broker::Record>) -> Result<(), bowline::Error> {
+//! use bowline::broker::{Committed, TopicPartition, kafka};
+//!
+//! let config = kafka::Config::new("127.0.0.1:9092");
+//! let mut producer = kafka::Transactional::connect(&config, "relay-lane-0").await?;
+//! let place = TopicPartition::new("tasks", 0);
+//! let position = producer.position("relay", &place).await?;
+//! let from = position.map_or(0, |position| position.next);
+//! let batch = read(from);
+//! let to = Committed::new(from + batch.len() as u64);
+//!
+//! let mut transaction = producer.begin().await?;
+//! for result in transaction.publish(batch).await {
+//!     result.map_err(|error| error.into_error())?;
+//! }
+//! transaction.commit_position("relay", &place, &to).await?;
+//! transaction.commit().await?;
 //! # Ok(()) }
 //! ```
 
@@ -48,6 +74,9 @@ mod send;
 mod session;
 mod subscriber;
 mod topics;
+mod transaction;
+mod transactional;
+mod transactor;
 mod waves;
 mod window;
 
@@ -55,3 +84,5 @@ pub use config::Config;
 pub use publisher::Publisher;
 pub use subscriber::Subscriber;
 pub use topics::Topics;
+pub use transaction::Transaction;
+pub use transactional::Transactional;

@@ -7,13 +7,13 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::base_consumer::BaseConsumer;
 use rdkafka::consumer::{Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::context::Reports;
-use crate::broker::TopicPartition;
+use crate::broker::{Committed, TopicPartition};
 
 /// What the group's coordinator has decided and we have not yet acted upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,6 +171,21 @@ pub(super) fn list<'a>(
         list.add_partition(&partition.topic, number(partition));
     }
     list
+}
+
+/// Adds to `list` how far a group has come in `partition`.
+pub(super) fn set(
+    list: &mut TopicPartitionList,
+    partition: &TopicPartition,
+    committed: &Committed,
+) -> Result<(), KafkaError> {
+    let mut entry = list.add_partition(&partition.topic, number(partition));
+    let next = i64::try_from(committed.next).unwrap_or(i64::MAX);
+    entry.set_offset(Offset::Offset(next))?;
+    if let Some(metadata) = &committed.metadata {
+        entry.set_metadata(&**metadata);
+    }
+    Ok(())
 }
 
 /// The first error of a single partition: a call about several fails only when all of them do.

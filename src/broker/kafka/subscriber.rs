@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::consumer::{Consumer as _, ConsumerGroupMetadata, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
@@ -21,7 +21,7 @@ use super::error::{BACKEND, config, error, interrupted};
 use super::leave::leave;
 use super::metadata::{self, ASK};
 use super::partitions::Partitions;
-use super::rebalance::{Decision, Rebalances, give_up, list, number, take};
+use super::rebalance::{Decision, Rebalances, give_up, list, number, set, take};
 use crate::broker::membership::{check, check_metadata};
 use crate::broker::{self, Assigned, Assignment, Commit, Polled, Position, Start, TopicPartition};
 use crate::error::{Error, Kind};
@@ -222,6 +222,27 @@ impl Subscriber {
         &self,
         commits: &[Commit],
     ) -> Result<Option<oneshot::Receiver<Result<(), Error>>>, Error> {
+        let Some(offsets) = self.offsets(commits)? else {
+            return Ok(None);
+        };
+        commit::begin(Arc::clone(self.driver("commit")?), offsets).map(Some)
+    }
+
+    /// What `commits` say, and who says it; `None` when they say nothing.
+    pub(super) fn consumed(
+        &self,
+        commits: &[Commit],
+    ) -> Result<Option<(TopicPartitionList, ConsumerGroupMetadata)>, Error> {
+        let Some(offsets) = self.offsets(commits)? else {
+            return Ok(None);
+        };
+        let member = self.driver("commit")?.group_metadata();
+        let member = member.ok_or_else(|| Error::new(Kind::Fenced, BACKEND, "commit"))?;
+        Ok(Some((offsets, member)))
+    }
+
+    /// What `commits` say, when we may say it; `None` when they say nothing.
+    fn offsets(&self, commits: &[Commit]) -> Result<Option<TopicPartitionList>, Error> {
         check_metadata(BACKEND, self.metadata_limit(), commits)?;
         let ended = commits
             .iter()
@@ -233,19 +254,11 @@ impl Subscriber {
             return Ok(None);
         }
         let mut offsets = TopicPartitionList::new();
-        for Commit {
-            assignment: Assignment { partition, .. },
-            committed,
-        } in commits
-        {
-            let mut entry = offsets.add_partition(&partition.topic, number(partition));
-            let next = Offset::Offset(i64::try_from(committed.next).unwrap_or(i64::MAX));
-            entry.set_offset(next).map_err(error("commit"))?;
-            if let Some(metadata) = &committed.metadata {
-                entry.set_metadata(&**metadata);
-            }
+        for one in commits {
+            let partition = &one.assignment.partition;
+            set(&mut offsets, partition, &one.committed).map_err(error("commit"))?;
         }
-        commit::begin(Arc::clone(self.driver("commit")?), offsets).map(Some)
+        Ok(Some(offsets))
     }
 
     fn metadata_limit(&self) -> usize {

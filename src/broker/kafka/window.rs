@@ -145,7 +145,8 @@ fn place(
     }
 }
 
-fn is_taken_back(failed: &KafkaError) -> bool {
+/// Whether librdkafka gave it back without an answer.
+pub(super) fn is_taken_back(failed: &KafkaError) -> bool {
     let code = failed.rdkafka_error_code();
     matches!(code, Some(Code::PurgeQueue | Code::PurgeInflight))
 }
