@@ -90,6 +90,7 @@
 //! | polling ended early, with records in hand | debug | `error` |
 //! | the group could not be left | warn | `error` |
 //! | partitions could not be given up at the end | debug | `error` |
+//! | a silent member joins again, in a group that the broker leads | debug | `in_time` |
 //! | a producer of transactions was ended in place | debug | `error` |
 //!
 //! A publisher within [`Traced`]:

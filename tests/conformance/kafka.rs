@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use bowline::broker::kafka::{Config, Publisher, Subscriber, Topics};
+use bowline::broker::kafka::{Config, GroupProtocol, Publisher, Subscriber, Topics};
 use bowline::testkit::broker::Harness;
 use bowline_test_services::shared;
 
@@ -12,6 +12,11 @@ impl InKafka {
         let broker = tokio::task::spawn_blocking(shared::kafka).await;
         let broker = broker.expect("no panic").expect("a broker");
         Self(Config::new(broker.address()))
+    }
+
+    async fn led_by_the_broker() -> Self {
+        let Self(config) = Self::new().await;
+        Self(config.with_group_protocol(GroupProtocol::Consumer))
     }
 
     fn subscriber(&self, session: u64) -> Subscriber {
@@ -45,3 +50,10 @@ impl Harness for InKafka {
 }
 
 bowline::broker_conformance!(broker, InKafka::new().await);
+
+/// The same, with groups that the broker leads.
+mod led_by_the_broker {
+    use super::InKafka;
+
+    bowline::broker_conformance!(broker, InKafka::led_by_the_broker().await);
+}

@@ -13,6 +13,7 @@ mod ends;
 mod interop;
 mod outages;
 mod refusals;
+mod static_members;
 mod transactions;
 mod windows;
 

@@ -19,6 +19,8 @@ use crate::config::{ConfigError, Problems, duration, size};
 /// | `prefetch` | 2 MiB | 1 KiB to 2 GiB, less 1 KiB |
 /// | `max_metadata` | 4 KiB | 0 to 1 MiB |
 /// | `replication` | the broker's default | from 1 |
+/// | `group_protocol` | `classic` | `classic`, `consumer` |
+/// | `group_instance_id` | none: members are dynamic | not empty |
 /// | `properties` | none | librdkafka's own names, e.g. `security.protocol`; not those that a field or a guarantee stands for, e.g. `acks` |
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,7 +35,9 @@ pub struct Config {
     #[serde(with = "duration", default = "message_timeout")]
     pub message_timeout: Duration,
     /// How long a member may be silent before its partitions go to others. It may take twice as long to
-    /// poll, and so to drain what it is to give back.
+    /// poll, and so to drain what it is to give back. With [`GroupProtocol::Consumer`] only this second
+    /// limit is ours; how soon a member that died is replaced is the broker's
+    /// `group.consumer.session.timeout.ms`, 45 s if nobody has set it.
     #[serde(with = "duration", default = "session_timeout")]
     pub session_timeout: Duration,
     /// The largest record; must not be above the broker's `message.max.bytes`.
@@ -48,9 +52,32 @@ pub struct Config {
     /// How many replicas a new topic gets.
     #[serde(default)]
     pub replication: Option<u16>,
+    /// Who decides which member of a group gets which partitions.
+    #[serde(default)]
+    pub group_protocol: GroupProtocol,
+    /// Names this member, so that the group knows it again after a restart: within the session timeout
+    /// it has its partitions back, and no other member notices. Leaving does not end such a membership;
+    /// its end is that of the session. Each member needs its own: of two with the same, one is
+    /// fenced, the older by [`GroupProtocol::Classic`], the newer by [`GroupProtocol::Consumer`].
+    #[serde(default)]
+    pub group_instance_id: Option<String>,
     /// Anything else, by librdkafka's names, but for those that a field or a guarantee stands for.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
+}
+
+/// Who decides which member of a group gets which partitions. In a group that is moved from one to the
+/// other, members of both kinds may be together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum GroupProtocol {
+    /// One of the members, for all of them: partitions change hands one by one (cooperative).
+    #[default]
+    Classic,
+    /// The broker, from version 4 on (KIP-848): a member that joins or leaves does not make the others
+    /// join again.
+    Consumer,
 }
 
 impl Config {
@@ -81,6 +108,8 @@ impl Config {
             prefetch: prefetch(),
             max_metadata: max_metadata(),
             replication: None,
+            group_protocol: GroupProtocol::default(),
+            group_instance_id: None,
             properties: BTreeMap::new(),
         }
     }
@@ -103,6 +132,20 @@ impl Config {
     #[must_use]
     pub fn with_session_timeout(mut self, timeout: Duration) -> Self {
         self.session_timeout = timeout;
+        self
+    }
+
+    /// Sets who decides which member of a group gets which partitions.
+    #[must_use]
+    pub fn with_group_protocol(mut self, protocol: GroupProtocol) -> Self {
+        self.group_protocol = protocol;
+        self
+    }
+
+    /// Names this member, so that the group knows it again after a restart.
+    #[must_use]
+    pub fn with_group_instance_id(mut self, id: impl Into<String>) -> Self {
+        self.group_instance_id = Some(id.into());
         self
     }
 
@@ -158,6 +201,12 @@ impl Config {
             "at most 1MiB",
         );
         problems.check(self.replication != Some(0), "replication", 0, "at least 1");
+        problems.check(
+            self.group_instance_id.as_deref() != Some(""),
+            "group_instance_id",
+            "empty",
+            "a name",
+        );
         for name in self.properties.keys() {
             if let Some((_, why)) = OURS.iter().find(|(ours, _)| ours == name) {
                 problems.add(format!("properties.{name}"), "set", *why);
@@ -201,7 +250,8 @@ const OURS: &[(&str, &str)] = &[
     ("enable.idempotence", GUARANTEE),
     ("enable.partition.eof", GUARANTEE),
     ("group.id", "the group of the subscription"),
-    ("group.protocol", GUARANTEE),
+    ("group.instance.id", "the field group_instance_id"),
+    ("group.protocol", "the field group_protocol"),
     ("heartbeat.interval.ms", "the field session_timeout"),
     ("isolation.level", GUARANTEE),
     ("max.in.flight", GUARANTEE),
@@ -233,6 +283,8 @@ impl fmt::Debug for Config {
             .field("prefetch", &self.prefetch)
             .field("max_metadata", &self.max_metadata)
             .field("replication", &self.replication)
+            .field("group_protocol", &self.group_protocol)
+            .field("group_instance_id", &self.group_instance_id)
             .field("properties", &self.properties.keys())
             .finish()
     }
@@ -278,6 +330,7 @@ mod tests {
         config.prefetch = 0;
         config.max_metadata = u64::MAX;
         config.replication = Some(0);
+        config.group_instance_id = Some(String::new());
         let error = config.check().expect_err("refused");
         let fields: Vec<_> = error.problems().iter().map(|p| p.field.as_str()).collect();
         let all = [
@@ -289,6 +342,7 @@ mod tests {
             "prefetch",
             "max_metadata",
             "replication",
+            "group_instance_id",
             "properties.acks",
         ];
         assert_eq!(fields, all);

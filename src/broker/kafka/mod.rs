@@ -63,6 +63,7 @@ mod counts;
 mod ends;
 mod error;
 mod leave;
+mod member;
 mod metadata;
 mod partitions;
 mod producer;
@@ -80,7 +81,7 @@ mod transactor;
 mod waves;
 mod window;
 
-pub use config::Config;
+pub use config::{Config, GroupProtocol};
 pub use publisher::Publisher;
 pub use subscriber::Subscriber;
 pub use topics::Topics;

@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
+use rdkafka::consumer::Consumer as _;
+
 use super::queue::{Found, Queue, Source, read};
 use super::subscriber::Driver;
 use crate::broker::{Assignment, TopicPartition};
@@ -80,7 +82,8 @@ impl Partitions {
             let first = self.turn % sources.len();
             sources.rotate_left(first);
         }
-        read(&mut driver.stream(), &mut sources, max.get()).await
+        let group = driver.context();
+        read(&mut driver.stream(), group, &mut sources, max.get()).await
     }
 
     /// Their names.

@@ -52,12 +52,14 @@ pub(super) struct Found {
     pub(super) failed: Option<KafkaError>,
 }
 
-/// Waits for at least one record, or an error, and takes at most `max` records. The common queue is
-/// served too: what happens to the group comes that way.
+/// Waits for at least one record, an error or a decision, and takes at most `max` records. The common
+/// queue is served too: what happens to the group comes that way, and before any record of what may
+/// be somebody else's by now.
 ///
 /// Cancel safe: a record is taken only by the poll that returns it.
 pub(super) async fn read(
     common: &mut MessageStream<'_, Rebalances>,
+    group: &Rebalances,
     sources: &mut [Source<'_>],
     max: usize,
 ) -> Found {
@@ -69,6 +71,9 @@ pub(super) async fn read(
                 found.failed = Some(error);
                 return Poll::Ready(found);
             }
+        }
+        if group.has_next() {
+            return Poll::Ready(found);
         }
         for source in &mut *sources {
             if !source.take(cx, &mut found, max) {

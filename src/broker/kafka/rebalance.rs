@@ -50,6 +50,10 @@ impl Rebalances {
         self.state().decisions.pop_front()
     }
 
+    pub(super) fn has_next(&self) -> bool {
+        !self.state().decisions.is_empty()
+    }
+
     /// From now on agrees to whatever comes; returns what was to be begun, and what was to be given
     /// up.
     pub(super) fn close(&self) -> (Vec<Vec<TopicPartition>>, Vec<Vec<TopicPartition>>) {

@@ -13,15 +13,16 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
-use super::Config;
 use super::begin::{Begun, begin};
 use super::commit;
 use super::ends::ends;
 use super::error::{BACKEND, config, error, interrupted};
 use super::leave::leave;
+use super::member;
 use super::metadata::{self, ASK};
 use super::partitions::Partitions;
 use super::rebalance::{Decision, Rebalances, give_up, list, number, set, take};
+use super::{Config, GroupProtocol};
 use crate::broker::membership::{check, check_metadata};
 use crate::broker::{self, Assigned, Assignment, Commit, Polled, Position, Start, TopicPartition};
 use crate::error::{Error, Kind};
@@ -36,8 +37,11 @@ pub struct Subscriber {
     settings: Config,
     /// `Some` from subscribing on.
     driver: Option<Arc<Driver>>,
+    group: String,
     topics: Vec<Arc<str>>,
     start: Start,
+    /// The client that was ours before, until it has left the group.
+    leaving: Option<oneshot::Receiver<Infallible>>,
     ours: Partitions,
     /// Partitions that are to be given back, and those of them that are not released yet.
     revoking: Option<(Vec<TopicPartition>, HashSet<TopicPartition>)>,
@@ -64,44 +68,15 @@ impl Subscriber {
         Ok(Self {
             settings: settings.clone(),
             driver: None,
+            group: String::new(),
             topics: Vec::new(),
             start: Start::Earliest,
+            leaving: None,
             ours: Partitions::default(),
             revoking: None,
             beginning: None,
             failed: None,
         })
-    }
-
-    fn create(&self, group: &str) -> Result<Driver, Error> {
-        let session = self.settings.session_timeout.as_millis();
-        let mut client = self.settings.client();
-        client
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("enable.partition.eof", "false")
-            .set("auto.offset.reset", "earliest")
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", session.to_string())
-            .set("heartbeat.interval.ms", (session / 3).to_string())
-            // Signs of life come from a thread of librdkafka's: polling has a limit of its own. It is
-            // also how long a member may drain what it is to give back.
-            .set("max.poll.interval.ms", (2 * session).to_string())
-            .set("isolation.level", "read_committed")
-            // In KiB, of each partition, as each has a queue of its own.
-            .set(
-                "queued.max.messages.kbytes",
-                self.settings.prefetch.div_ceil(1024).to_string(),
-            )
-            // How soon to look again when so much was read ahead; a whole second otherwise, in which a
-            // fast handler would run dry.
-            .set("fetch.queue.backoff.ms", "5")
-            .set("fetch.wait.max.ms", "100");
-        self.settings
-            .finish(client)
-            .create_with_context(Rebalances::default())
-            .map_err(error("subscribe"))
     }
 
     fn driver(&self, operation: &'static str) -> Result<&Arc<Driver>, Error> {
@@ -175,6 +150,9 @@ impl Subscriber {
     fn join_again(&mut self) -> Result<Option<Polled>, Error> {
         let driver = Arc::clone(self.driver("poll")?);
         drop(driver.context().polling());
+        if self.settings.group_protocol == GroupProtocol::Consumer {
+            return Ok(self.start_over(driver));
+        }
         let lost = self.ours.clear();
         if lost.is_empty() {
             return Ok(None);
@@ -183,10 +161,38 @@ impl Subscriber {
             left.clear();
         }
         self.finish_revoking()?;
-        let names: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
         driver.unsubscribe();
-        driver.subscribe(&names).map_err(error("poll"))?;
+        self.ask_to_join(&driver)?;
         Ok(Some(Polled::Lost(lost)))
+    }
+
+    /// Gives up everything, the client too: where the broker leads the group, it does not take one back
+    /// that it has given up.
+    fn start_over(&mut self, driver: Arc<Driver>) -> Option<Polled> {
+        let lost = self.ours.clear();
+        self.driver = None;
+        self.leaving = Some(self.leave(driver));
+        some(lost, Polled::Lost)
+    }
+
+    /// Joins with another client, once the one before has left. Cancel safe: a later call goes on.
+    async fn follow_up(&mut self) -> Result<(), Error> {
+        if let Some(leaving) = &mut self.leaving {
+            let left = timeout(ASK, leaving).await;
+            tracing::debug!(in_time = left.is_ok(), "the member joins again");
+            self.leaving = None;
+        }
+        if self.driver.is_none() && !self.group.is_empty() {
+            let driver = Arc::new(member::join(&self.settings, &self.group)?);
+            self.ask_to_join(&driver)?;
+            self.driver = Some(driver);
+        }
+        Ok(())
+    }
+
+    fn ask_to_join(&self, driver: &Driver) -> Result<(), Error> {
+        let names: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
+        driver.subscribe(&names).map_err(error("poll"))
     }
 
     /// Forgets partitions that were taken away before they were begun. librdkafka gives up only what
@@ -273,8 +279,8 @@ impl broker::Subscriber for Subscriber {
         topics: &[Arc<str>],
         start: Start,
     ) -> Result<(), Error> {
-        check(self.driver.is_some(), BACKEND, group, topics)?;
-        let driver = Arc::new(self.create(group)?);
+        check(!self.group.is_empty(), BACKEND, group, topics)?;
+        let driver = Arc::new(member::join(&self.settings, group)?);
         let (asking, wanted) = (Arc::clone(&driver), topics.to_vec());
         let found = spawn_blocking(move || {
             let client = asking.client();
@@ -288,6 +294,7 @@ impl broker::Subscriber for Subscriber {
         }
         let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
         driver.subscribe(&names).map_err(error("subscribe"))?;
+        group.clone_into(&mut self.group);
         self.topics = topics.to_vec();
         self.start = start;
         self.driver = Some(driver);
@@ -298,12 +305,14 @@ impl broker::Subscriber for Subscriber {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let driver = Arc::clone(self.driver("poll")?);
-        if driver.context().silence() > self.settings.session_timeout
+        let silent = |driver: &Arc<Driver>| driver.context().silence();
+        if self.driver.as_ref().map_or(Duration::ZERO, silent) > self.settings.session_timeout
             && let Some(polled) = self.join_again()?
         {
             return Ok(polled);
         }
+        self.follow_up().await?;
+        let driver = Arc::clone(self.driver("poll")?);
         let _polling = driver.context().polling();
         loop {
             // What was taken away meanwhile need not be begun.
@@ -332,7 +341,7 @@ impl broker::Subscriber for Subscriber {
             self.failed = found
                 .failed
                 .filter(|failed| !is_silence(failed))
-                .map(error("poll"));
+                .map(|failed| member::ended(&driver, failed));
             if !found.records.is_empty() {
                 return Ok(Polled::Records(found.records));
             }

@@ -69,22 +69,31 @@ fn hand_over(
     let (mut sent, mut again) = (Vec::with_capacity(left.len()), Vec::new());
     let mut keys = Keys::default();
     let mut opening = HashSet::new();
+    let mut waiting = HashSet::new();
     let mut full = false;
     for index in left {
         let Some(partition) = batch.admit(index) else {
             continue;
         };
         let record = &batch.records[index];
-        if let Some(key) = &record.key {
-            let partition = TopicPartition::new(Arc::clone(&record.topic), partition);
-            let waits = full
-                || !keys.follow(key, &partition)
-                || (!session.is_open(&partition) && !opening.insert(partition));
-            if waits {
-                keys.wait(&record.topic, key);
-                again.push(index);
-                continue;
+        let waits = match &record.key {
+            Some(key) => {
+                let partition = TopicPartition::new(Arc::clone(&record.topic), partition);
+                let waits = full
+                    || !keys.follow(key, &partition)
+                    || (!session.is_open(&partition) && !opening.insert(partition));
+                if waits {
+                    keys.wait(&record.topic, key);
+                }
+                waits
             }
+            // It need not wait, but may be in one partition with those before it.
+            None => waiting.contains(&record.topic),
+        };
+        if waits {
+            waiting.insert(Arc::clone(&record.topic));
+            again.push(index);
+            continue;
         }
         match send(&session.producer, record) {
             Some(Ok(answer)) => sent.push((index, answer)),
