@@ -84,6 +84,7 @@
 //! | what | level | fields |
 //! |---|---|---|
 //! | the driver's log | error, warn, debug | `facility` |
+//! | headers of a record have names that are not UTF-8 | warn | `topic`, `offset`, `count` |
 //! | an error of the driver | debug | `error`, `reason` |
 //! | the group could not be rebalanced | warn | `code` |
 //! | a producer has ended, another takes its place | warn | `error` |
@@ -174,6 +175,7 @@ pub use publisher::{Appended, Publisher};
 pub use record::{Position, Record, TopicPartition};
 pub use redrive::{
     REDRIVE_COUNT, REDRIVE_GROUP, REDRIVE_ORIGIN, RETRY_ATTEMPT, RETRY_DUE, RETRY_ORIGIN,
+    UNREADABLE_HEADERS,
 };
 pub use service::{PublishFuture, PublishService};
 #[cfg(feature = "sqlite")]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::error::Error;
+use super::UNREADABLE_HEADERS;
+use crate::error::{Error, Kind};
 use crate::message::{HeaderName, Headers, Message, cloudevents};
 
 /// One entry of a topic, as raw as a broker keeps it. Cloning copies no payload.
@@ -92,13 +93,19 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`Kind::Corrupt`](crate::error::Kind::Corrupt), as [`cloudevents::from_headers`] says.
+    /// [`Kind::Corrupt`](crate::error::Kind::Corrupt), as [`cloudevents::from_headers`] says, and of a
+    /// record with [`UNREADABLE_HEADERS`].
     pub fn to_message(&self) -> Result<Message, Error> {
         self.to_message_of(None)
     }
 
     /// As [`to_message`](Self::to_message); a message without a time has that of its record.
     pub(super) fn to_message_of(&self, timestamp: Option<DateTime<Utc>>) -> Result<Message, Error> {
+        // It must not pass for one that never had them.
+        if let Some(count) = self.headers.text(UNREADABLE_HEADERS) {
+            return Err(Error::new(Kind::Corrupt, "broker", "read message")
+                .with_detail(format!("{count} header names are not UTF-8")));
+        }
         let (key, payload) = (self.key.clone(), self.payload.clone());
         cloudevents::from_record(&self.headers, key, payload, timestamp)
     }

@@ -16,3 +16,7 @@ pub const RETRY_DUE: &str = "bowline-retry-due";
 
 /// Header of a record in a retry topic: where it stood first, as `topic/partition@offset`.
 pub const RETRY_ORIGIN: &str = "bowline-retry-origin";
+
+/// Header of a record that has headers whose names are not UTF-8: how many, as a decimal number. They
+/// cannot be shown; such a record is no message.
+pub const UNREADABLE_HEADERS: &str = "bowline-unreadable-headers";

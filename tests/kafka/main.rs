@@ -8,10 +8,12 @@
     reason = "a test reports by panicking"
 )]
 
+mod bad_input;
 mod consuming;
 mod ends;
 mod interop;
 mod outages;
+mod raw;
 mod refusals;
 mod static_members;
 mod transactions;

@@ -24,8 +24,8 @@ async fn shared_config(protocol: GroupProtocol) -> Config {
 async fn joined(config: &Config, name: &str, topic: &Arc<str>) -> Subscriber {
     let config = config.clone().with_group_instance_id(name);
     let mut subscriber = Subscriber::new(&config).unwrap();
-    let topics = [Arc::clone(topic)];
-    let subscribed = subscriber.subscribe("group", &topics, Start::Earliest);
+    let (group, topics) = (format!("group-of-{topic}"), [Arc::clone(topic)]);
+    let subscribed = subscriber.subscribe(&group, &topics, Start::Earliest);
     subscribed.await.unwrap();
     subscriber
 }
@@ -37,7 +37,7 @@ struct Changes {
     count: usize,
 }
 
-/// Polls, and writes down what changes; ends with the first error.
+/// Polls, and writes down what changes; ends with the first error that does not pass.
 async fn follow(subscriber: &mut Subscriber, changes: &Mutex<Changes>) -> Kind {
     let one = NonZeroUsize::MIN;
     loop {
@@ -52,6 +52,7 @@ async fn follow(subscriber: &mut Subscriber, changes: &Mutex<Changes>) -> Kind {
             }
             Ok(Polled::Lost(gone)) => (Vec::new(), gone),
             Ok(_) => continue,
+            Err(failed) if failed.is_transient() => continue,
             Err(failed) => return failed.kind(),
         };
         let mut changes = changes.lock().unwrap();

@@ -17,6 +17,8 @@ impl Reports {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::error!(facility, "{message}");
             }
+            // What we set is set on purpose.
+            _ if facility == "CONFWARN" => tracing::debug!(facility, "{message}"),
             // A lost connection is an error to librdkafka; it reconnects by itself.
             RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
                 tracing::warn!(facility, "{message}")

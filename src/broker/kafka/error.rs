@@ -219,11 +219,12 @@ const fn placed(code: Code) -> Option<Kind> {
         | Code::MessageTimedOut
         | Code::TimedOutQueue => Kind::Timeout,
         Code::BrokerDestroy
-        | Code::DestroyBroker
         | Code::PurgeQueue
         | Code::PurgeInflight
         | Code::Interrupted => Kind::Closed,
         Code::BrokerTransportFailure
+        // One that has left the cluster; there are others.
+        | Code::DestroyBroker
         | Code::AllBrokersDown
         | Code::Resolve
         | Code::NodeUpdate
@@ -317,6 +318,8 @@ mod tests {
             (Code::RebalanceInProgress, Kind::Contention),
             (Code::MessageTimedOut, Kind::Timeout),
             (Code::AllBrokersDown, Kind::Unavailable),
+            (Code::DestroyBroker, Kind::Unavailable),
+            (Code::BrokerDestroy, Kind::Closed),
             (Code::UnsupportedVersion, Kind::Other),
         ] {
             assert_eq!(

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use futures_util::Stream as _;
 use rdkafka::consumer::stream_consumer::{MessageStream, StreamPartitionQueue};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::error::BACKEND;
 use super::rebalance::{Rebalances, number};
@@ -67,12 +67,13 @@ pub(super) async fn read(
         let mut found = Found::default();
         while let Poll::Ready(Some(news)) = Pin::new(&mut *common).poll_next(cx) {
             // Its records are those of partitions that are not ours.
-            if let Err(error) = news {
+            if let Err(error) = news
+                && found.failed.as_ref().is_none_or(is_passing)
+            {
                 found.failed = Some(error);
-                return Poll::Ready(found);
             }
         }
-        if group.has_next() {
+        if found.failed.is_some() || group.has_next() {
             return Poll::Ready(found);
         }
         for source in &mut *sources {
@@ -86,6 +87,16 @@ pub(super) async fn read(
         }
     })
     .await
+}
+
+/// Whether librdkafka goes on by itself. It says so again and again during an outage: said once, it
+/// does not keep who comes late from working.
+fn is_passing(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(
+        code,
+        Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::Resolve)
+    )
 }
 
 impl Source<'_> {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use chrono::DateTime;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
-use crate::broker::{Position, Received, Record, TopicPartition};
+use crate::broker::{Position, Received, Record, TopicPartition, UNREADABLE_HEADERS};
 use crate::message::Headers;
 
 /// `message` as a record of `partition`, read in `epoch`.
@@ -31,21 +31,21 @@ pub(super) fn received(
     })
 }
 
-/// The headers; none when a name is not UTF-8, at which the driver panics. Such a record can only be
-/// kept as a dead letter, and must not end the consumer.
+/// The headers. At a name that is not UTF-8 the driver panics: those are counted, and the others kept.
 fn headers(message: &BorrowedMessage<'_>) -> Headers {
-    let read = || read_headers(message);
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_panic| {
-        let (topic, offset) = (message.topic(), message.offset());
-        tracing::warn!(topic, offset, "the headers of a record cannot be read");
-        Headers::new()
-    })
-}
-
-fn read_headers(message: &BorrowedMessage<'_>) -> Headers {
     let Some(headers) = message.headers() else {
         return Headers::new();
     };
-    let headers = headers.iter();
-    Headers::copied(headers.map(|header| (header.key, header.value.unwrap_or_default())))
+    let value = |value: Option<_>| value.unwrap_or_default();
+    let all = || Headers::copied(headers.iter().map(|one| (one.key, value(one.value))));
+    catch_unwind(AssertUnwindSafe(all)).unwrap_or_else(|_panic| {
+        let read = |index| catch_unwind(AssertUnwindSafe(|| headers.get(index))).ok();
+        let readable: Vec<_> = (0..headers.count()).filter_map(read).collect();
+        let count = headers.count() - readable.len();
+        let (topic, offset) = (message.topic(), message.offset());
+        tracing::warn!(topic, offset, count, "header names are not UTF-8");
+        let mut headers = Headers::copied(readable.iter().map(|one| (one.key, value(one.value))));
+        headers.push(UNREADABLE_HEADERS, count.to_string());
+        headers
+    })
 }

@@ -39,7 +39,7 @@ pub(super) fn send<C: ClientContext>(
 pub(super) fn answered<E>(
     answer: Result<OwnedDeliveryResult, E>,
 ) -> Result<(i32, i64), KafkaError> {
-    let canceled = KafkaError::MessageProduction(RDKafkaErrorCode::DestroyBroker);
+    let canceled = KafkaError::MessageProduction(RDKafkaErrorCode::BrokerDestroy);
     match answer.map_err(|_canceled| canceled)? {
         Ok(delivered) => Ok((delivered.partition, delivered.offset)),
         Err((error, _)) => Err(error),
