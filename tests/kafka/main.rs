@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod cluster;
 mod consuming;
 mod ends;
 mod interop;

@@ -16,10 +16,10 @@ const KEYS: u32 = 5;
 const TURN: usize = 200;
 /// So slowly that an outage comes in the middle.
 const PAUSE: Duration = Duration::from_millis(60);
-const COUNT: u32 = 10_000;
+pub(crate) const COUNT: u32 = 10_000;
 
 /// Publishes each record again until it is acknowledged; a key never passes a failed record.
-async fn publish_all(config: Config, topic: Arc<str>, count: u32) -> u32 {
+pub(crate) async fn publish_all(config: Config, topic: Arc<str>, count: u32) -> u32 {
     let publisher = publisher(&config);
     let mut left: Vec<u32> = (0..count).collect();
     let mut failures = 0;
@@ -51,7 +51,7 @@ async fn publish_all(config: Config, topic: Arc<str>, count: u32) -> u32 {
 }
 
 /// Reads until every number up to `count` was seen, and checks the order of each key.
-async fn expect_all(subscriber: &mut Subscriber, count: u32) {
+pub(crate) async fn expect_all(subscriber: &mut Subscriber, count: u32) {
     let mut seen: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     let all = async {
         while seen.values().map(Vec::len).sum::<usize>() < count as usize {

@@ -1,3 +1,4 @@
+mod cluster;
 mod wire;
 
 use std::ffi::OsString;
@@ -41,6 +42,16 @@ impl Kafka {
         with_new_port(|| Ok(Self(Owned::server(start()?))))
     }
 
+    /// Starts three brokers that are one cluster: a topic has three replicas, and a record is
+    /// acknowledged by two of them at least.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start). Not in containers.
+    pub fn cluster() -> Result<[Self; 3], Error> {
+        cluster::start().map(|servers| servers.map(|server| Self(Owned::server(server))))
+    }
+
     /// Its address, as `bootstrap.servers` takes it.
     #[must_use]
     pub fn url(&self) -> String {
@@ -58,7 +69,7 @@ fn start() -> Result<Server, Error> {
     let (address, controller) = (port::free()?, port::free()?);
     let dir = folder(NAME)?;
     let recipe = match artifacts::java_and_kafka()? {
-        Ok(java) => Recipe::Process(local(&java, address, controller, dir.path())?),
+        Ok(java) => Recipe::Process(local(&java, address, controller, dir.path(), |text| text)?),
         Err(_) if container::is_available() => {
             Recipe::Container(in_container(address, controller, dir.path())?)
         }
@@ -79,14 +90,13 @@ fn local(
     address: SocketAddr,
     controller: SocketAddr,
     dir: &Path,
+    change: impl FnOnce(String) -> String,
 ) -> Result<process::Recipe, Error> {
     let data = dir.join("data");
     let properties = dir.join("server.properties");
     let logging = dir.join("log4j2.properties");
-    write(
-        &properties,
-        &render(address, controller, &data.to_string_lossy()),
-    )?;
+    let text = render(address, controller, &data.to_string_lossy());
+    write(&properties, &change(text))?;
     write(&logging, LOGGING)?;
     let mut logging_option = OsString::from("-Dlog4j2.configurationFile=");
     logging_option.push(&logging);
