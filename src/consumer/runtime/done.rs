@@ -47,6 +47,25 @@ impl DoneSet {
             .sum()
     }
 
+    /// Whether nothing from `next` on is in it.
+    pub(super) fn is_empty_from(&self, next: u64) -> bool {
+        self.ranges.back().is_none_or(|(_, end)| *end <= next)
+    }
+
+    /// What is in it from `next` on, as [`encode`](Self::encode) takes it: of each range the first and the
+    /// last, and after it one that is not done.
+    pub(super) fn from(&self, next: u64) -> impl Iterator<Item = (u64, bool)> {
+        let ranges = self.ranges.iter().filter(move |(_, end)| *end > next);
+        let begins_later = !self
+            .ranges
+            .iter()
+            .any(|(start, end)| *start <= next && next < *end);
+        let gap = begins_later.then_some((next, false));
+        gap.into_iter().chain(ranges.flat_map(move |(start, end)| {
+            [(next.max(*start), true), (*end - 1, true), (*end, false)]
+        }))
+    }
+
     /// The done ones of `records`, pairs of offset and done from the watermark on, in at most `max`
     /// bytes; `None` when there are none, or none fits.
     pub(super) fn encode(records: impl Iterator<Item = (u64, bool)>, max: usize) -> Option<String> {

@@ -109,22 +109,25 @@ impl Offsets {
         self.records.len()
     }
 
-    /// Whether there are done records beyond the watermark.
-    pub(super) fn is_ragged(&self) -> bool {
-        self.done > 0
+    /// Whether there are done records beyond the watermark, read or not yet.
+    fn is_ragged(&self, next: u64) -> bool {
+        self.done > 0 || !self.before.is_empty_from(next)
     }
 
-    /// What to commit: the watermark, and what is done beyond it in at most `max` bytes of metadata.
+    /// What to commit: the watermark, and what is done beyond it in at most `max` bytes of metadata. What
+    /// an earlier assignment has done and nobody has read since is still to be known to the next one.
     pub(super) fn committed(&self, max: usize) -> Option<Committed> {
         let committed = Committed::new(self.watermark()?);
-        if !self.is_ragged() {
+        let next = self.next?;
+        if !self.is_ragged(next) {
             return Some(committed);
         }
         let records = self
             .records
             .iter()
             .map(|record| (record.offset, record.done));
-        Some(match DoneSet::encode(records, max) {
+        let unread = self.before.from(next);
+        Some(match DoneSet::encode(records.chain(unread), max) {
             Some(metadata) => committed.with_metadata(metadata),
             None => committed,
         })
@@ -217,6 +220,30 @@ mod tests {
         assert_eq!(again.begin(2), None);
         assert_eq!(again.watermark(), Some(3));
         assert_eq!(again.ahead(), 0);
+    }
+
+    #[test]
+    fn a_commit_before_all_was_read_again_forgets_nothing_that_was_done() {
+        let mut offsets = Offsets::new(None);
+        let numbers = begun(&mut offsets, 0..10);
+        for index in [2, 3, 6, 8] {
+            offsets.done(numbers[index]);
+        }
+        let first = offsets.committed(MAX);
+        for read in 1..10 {
+            let mut second = Offsets::new(first.as_ref());
+            let mut numbers = (0..read).filter_map(|offset| second.begin(offset));
+            let number = numbers.next().expect("the first is not done");
+            numbers.for_each(drop);
+            second.done(number);
+            let committed = second.committed(MAX).expect("something was read");
+            assert_eq!(committed.next, 1);
+            let mut third = Offsets::new(Some(&committed));
+            let came: Vec<_> = (1..12)
+                .filter(|offset| third.begin(*offset).is_some())
+                .collect();
+            assert_eq!(came, [1, 4, 5, 7, 9, 10, 11], "{read} were read");
+        }
     }
 
     proptest! {
