@@ -102,12 +102,16 @@ where
         .await;
     }
 
-    /// Hands a job to the service, if that is `ready` for it.
+    /// Hands a job to the service, if that is `ready` for it, and the assignment has not ended meanwhile.
     fn begin(
         &mut self,
         ready: Result<(), BoxError>,
         job: Job,
     ) -> Result<impl Future<Output = Ended> + use<H>, Ended> {
+        if job.handling.is_stopped() {
+            let how = How::Cancelled;
+            return Err(Ended { job, how });
+        }
         let span = span::open(self.system, &job.delivery);
         let called = ready.and_then(|()| self.call(&job.delivery, &span));
         match called {
