@@ -67,6 +67,17 @@ async fn every_record_is_handled_in_the_order_of_its_key_while_members_come_and_
     assert!(last.values().all(|last| *last == 10), "{last:?}");
 }
 
+/// Which of two things that are ready goes first is left to chance, so it is tried many times.
+#[tokio::test(start_paused = true)]
+async fn a_consumer_that_is_stopped_while_it_joins_ends_well() {
+    let broker = broker().await;
+    for _ in 0..50 {
+        let member = run(broker.subscriber(), collect(&Handled::default()));
+        member.shutdown.trigger();
+        member.ended.await.unwrap().unwrap();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stopped_consumer_leaves_nothing_to_repeat() {
     let broker = broker().await;

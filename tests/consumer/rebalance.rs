@@ -1,10 +1,12 @@
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline::consumer::Order;
 use tokio::sync::Semaphore;
 use tokio::time;
 
-use crate::script::{Attempts, Call, Script, run, secs, soon};
+use crate::script::{Attempts, Call, Script, run, run_with, secs, soon};
 
 #[tokio::test(start_paused = true)]
 async fn revoking_waits_for_the_running_record_then_commits_then_releases() {
@@ -60,6 +62,50 @@ async fn revoking_waits_no_longer_than_the_drain_timeout_and_ignores_what_comes_
     secs(60).await;
     assert_eq!(script.calls().len(), 2);
     assert_eq!(opened.available_permits(), 1, "the handler was cancelled");
+}
+
+/// Given back before the commit is made, it would be refused, and all of it handled again.
+#[tokio::test(start_paused = true)]
+async fn what_was_done_by_the_end_of_the_drain_timeout_is_committed_before_the_release() {
+    let script = Script::default();
+    let handler = Attempts::default().handler(|_, offset, _| async move {
+        if offset == 1 {
+            pending::<()>().await;
+        }
+        time::sleep(Duration::from_millis(9_990)).await;
+        Ok(())
+    });
+    let _running = run_with(&script, handler, |builder| builder.with_order(Order::None));
+    script.one_at_a_time(Duration::from_millis(5));
+    script.assign(&[(0, 1)]);
+    script.records(0, 1, 0..2);
+    soon().await;
+    script.revoke(&[(0, 1)]);
+    secs(11).await;
+    let (committed, released) = (vec![(0, 1, 1)], vec![(0, 1)]);
+    assert_eq!(
+        script.calls(),
+        [Call::Commit(committed), Call::Release(released)]
+    );
+}
+
+/// A back-end with one connection for all that it writes does them one after the other.
+#[tokio::test(start_paused = true)]
+async fn a_release_lets_a_commit_go_on_that_it_waits_for() {
+    let script = Script::default();
+    let handler = Attempts::default().handler(|_, _, _| async { Ok(()) });
+    let _running = run(&script, handler);
+    script.one_at_a_time(Duration::from_millis(200));
+    script.assign(&[(0, 1), (1, 1)]);
+    script.records(0, 1, 0..1);
+    time::sleep(Duration::from_millis(200)).await;
+    script.revoke(&[(1, 1)]);
+    secs(1).await;
+    let (committed, released) = (vec![(0, 1, 1)], vec![(1, 1)]);
+    assert_eq!(
+        script.calls(),
+        [Call::Commit(committed), Call::Release(released)]
+    );
 }
 
 #[tokio::test(start_paused = true)]

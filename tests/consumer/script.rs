@@ -42,6 +42,8 @@ struct State {
     commit_errors: VecDeque<Error>,
     /// Commits wait for it, if there is one.
     commits_held: Option<Arc<Notify>>,
+    /// Commits and releases are made one after the other, if there is one.
+    writer: Option<Arc<Writer>>,
     subscribe_errors: VecDeque<Error>,
     ends: BTreeMap<u32, u64>,
     /// Ends wait for it, if there is one.
@@ -51,6 +53,9 @@ struct State {
     calls: Vec<Call>,
     polls: usize,
 }
+
+/// The one connection of a back-end, and how long a commit takes on it.
+type Writer = (tokio::sync::Mutex<()>, Duration);
 
 /// The test's side: what the broker does next, and what the consumer did.
 #[derive(Debug, Clone, Default)]
@@ -134,6 +139,11 @@ impl Script {
         let held = Arc::new(Notify::new());
         self.state().commits_held = Some(Arc::clone(&held));
         held
+    }
+
+    /// From now on the broker does one thing at a time, and a commit takes as long as this.
+    pub(crate) fn one_at_a_time(&self, commit: Duration) {
+        self.state().writer = Some(Arc::new((tokio::sync::Mutex::default(), commit)));
     }
 
     pub(crate) fn fail_commit(&self, kind: Kind) {
@@ -280,12 +290,19 @@ impl Subscriber for Scripted {
         commits: &[Commit],
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         let answered = self.0.state().commits_held.clone();
-        let committed = self.committed(commits);
+        let writer = self.0.state().writer.clone();
+        let committed = writer.is_none().then(|| self.committed(commits));
+        let (later, commits) = (Self(self.0.clone()), commits.to_vec());
         async move {
+            if let Some(writer) = writer {
+                let _held = writer.0.lock().await;
+                time::sleep(writer.1).await;
+                return later.committed(&commits);
+            }
             if let Some(answered) = answered {
                 answered.notified().await;
             }
-            committed
+            committed.unwrap_or(Ok(()))
         }
     }
 
@@ -320,6 +337,11 @@ impl Subscriber for Scripted {
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {
+        let writer = self.0.state().writer.clone();
+        let _held = match &writer {
+            Some(writer) => Some(writer.0.lock().await),
+            None => None,
+        };
         let mut state = self.0.state();
         for one in partitions {
             state.owned.remove(&one.partition);

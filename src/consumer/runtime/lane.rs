@@ -37,6 +37,8 @@ pub(super) struct Lane {
     cancel: Shutdown,
     /// Set once no more of it is to begin: when what runs is cancelled.
     deadline: Option<Instant>,
+    /// What runs has had all its time. From then on the deadline is that of the commit.
+    abandoned: bool,
 }
 
 /// What a lane shares with those who handle its records.
@@ -86,6 +88,7 @@ impl Lane {
             committed_version: 0,
             cancel,
             deadline: None,
+            abandoned: false,
         }
     }
 
@@ -214,7 +217,19 @@ impl Lane {
         self.handling.stopped.store(true, Ordering::Release);
     }
 
-    /// When what runs is cancelled, if it was stopped.
+    /// Cancels what runs. What was done before may still be committed until `deadline`, and what comes
+    /// later does not count.
+    pub(super) fn abandon(&mut self, deadline: Instant) {
+        self.cancel.trigger();
+        self.deadline = Some(deadline);
+        self.abandoned = true;
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned
+    }
+
+    /// When what runs is cancelled, or the commit given up, if it was stopped.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
@@ -231,7 +246,7 @@ impl Lane {
 
     /// Whether nothing runs or it has had all its time.
     pub(super) fn is_drained(&self, now: Instant) -> bool {
-        self.is_idle() || self.is_overdue(now)
+        self.is_idle() || self.abandoned || self.is_overdue(now)
     }
 
     pub(super) fn is_overdue(&self, now: Instant) -> bool {

@@ -69,6 +69,8 @@ struct Owed {
 struct Flight {
     owed: Vec<Owed>,
     answer: Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>,
+    /// The answer, when it came while nobody could act upon it.
+    answered: Option<Result<(), Error>>,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,16 @@ enum Wake {
     /// What was done changes how partitions are to flow.
     Flows(Flows),
     Broken(Error),
+}
+
+impl Flight {
+    /// Waits for the answer. Cancel safe; to be asked for once it has come no more.
+    async fn answer(&mut self) -> Result<(), Error> {
+        match self.answered.take() {
+            Some(answer) => answer,
+            None => self.answer.as_mut().await,
+        }
+    }
 }
 
 impl<S: Subscriber> Runtime<S> {
@@ -129,12 +141,14 @@ impl<S: Subscriber> Runtime<S> {
         start: Start,
         token: Token,
     ) -> Result<(), Error> {
-        let result = tokio::select! {
-            result = self.subscribe(&topics, start) => result,
-            () = token.stopped() => Ok(()),
+        let joined = tokio::select! {
+            joined = self.subscribe(&topics, start) => joined.map(Some),
+            () = token.stopped() => Ok(None),
         };
-        let result = match result {
-            Ok(()) => self.consume(&token).await,
+        let result = match joined {
+            Ok(Some(())) => self.consume(&token).await,
+            // It is no member, which polling would only say.
+            Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         self.drain().await;
@@ -267,7 +281,12 @@ impl<S: Subscriber> Runtime<S> {
                 None => future::pending().await,
             }
         };
-        let answer = answered(flight.as_mut().map(|flight| &mut flight.answer));
+        let answer = async {
+            match flight {
+                Some(flight) => flight.answer().await,
+                None => future::pending().await,
+            }
+        };
         let ends = answered(asked.as_mut());
         let (mut poll, mut timer) = (pin!(poll), pin!(timer));
         let (mut stopped, mut answer) = (pin!(stopped), pin!(answer));

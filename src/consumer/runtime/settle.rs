@@ -1,8 +1,15 @@
+use std::pin::pin;
+use std::time::Duration;
+
 use tokio::time::{Instant, sleep_until};
 
 use super::{Flight, Lane, Owed, Runtime};
 use crate::broker::{Assignment, Commit, Subscriber};
 use crate::error::{Chain, Error, Kind};
+
+/// How long a partition whose handlers have had all their time is kept for the last commit: some round
+/// trips. Given back at once, its commit would come too late.
+const COMMIT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What is owed to the broker: commits, and partitions to give back.
 impl<S: Subscriber> Runtime<S> {
@@ -12,6 +19,7 @@ impl<S: Subscriber> Runtime<S> {
         self.set_flows(flows);
         let now = Instant::now();
         let drained = self.drained(now);
+        self.abandon(&drained, now);
         let commits = &self.work.commits;
         let is_due = commits.due().is_some_and(|due| due <= now);
         if is_due || (!drained.is_empty() && !commits.is_waiting(now)) {
@@ -33,7 +41,11 @@ impl<S: Subscriber> Runtime<S> {
         if !owed.is_empty() {
             let commits: Vec<_> = owed.iter().map(|owed| owed.commit.clone()).collect();
             let answer = Box::pin(self.subscriber.commit(&commits));
-            self.flight = Some(Flight { owed, answer });
+            self.flight = Some(Flight {
+                owed,
+                answer,
+                answered: None,
+            });
         }
     }
 
@@ -110,7 +122,7 @@ impl<S: Subscriber> Runtime<S> {
     pub(super) async fn commit_all(&mut self) -> Result<(), Error> {
         loop {
             if let Some(flight) = &mut self.flight {
-                let answer = flight.answer.as_mut().await;
+                let answer = flight.answer().await;
                 self.commit_answered(answer)?;
             } else if !self.owes_a_commit() {
                 return Ok(());
@@ -155,7 +167,18 @@ impl<S: Subscriber> Runtime<S> {
         self.revoked.iter().filter(is_drained).cloned().collect()
     }
 
-    /// Gives back those of `drained` that owe no commit, or have had all their time.
+    /// Ends what runs of those that have had all their time.
+    fn abandon(&mut self, drained: &[Assignment], now: Instant) {
+        for assignment in drained {
+            let lane = self.work.find(assignment);
+            let lane = lane.and_then(|lane| self.work.lanes.get_mut(&lane));
+            if let Some(lane) = lane.filter(|lane| lane.is_overdue(now) && !lane.is_abandoned()) {
+                lane.abandon(now + COMMIT_PATIENCE);
+            }
+        }
+    }
+
+    /// Gives back those of `drained` that owe no commit, or have waited for it long enough.
     async fn release(&mut self, mut drained: Vec<Assignment>, now: Instant) {
         drained.retain(|assignment| {
             let lane = self.work.lane(assignment);
@@ -171,8 +194,23 @@ impl<S: Subscriber> Runtime<S> {
         }
         self.revoked.retain(|revoked| !drained.contains(revoked));
         // They are given up in any case; a broker that is gone for good says so at the next poll.
-        if let Err(error) = self.subscriber.release(&drained).await {
+        let release = self.subscriber.release(&drained);
+        if let Err(error) = along(&mut self.flight, release).await {
             tracing::warn!(group = %self.group, error = %Chain(&error), "cannot release partitions");
         }
     }
+}
+
+/// Waits for `call`, and lets a commit that is on its way go on: the back-end may hold in it what the call
+/// waits for.
+async fn along<T>(flight: &mut Option<Flight>, call: impl Future<Output = T>) -> T {
+    let mut call = pin!(call);
+    if let Some(flight) = flight {
+        tokio::select! {
+            biased;
+            done = &mut call => return done,
+            answer = flight.answer() => flight.answered = Some(answer),
+        }
+    }
+    call.await
 }

@@ -127,7 +127,7 @@ impl Work {
                 touched.push(job.lane);
             }
             match (how, lane) {
-                (How::Done, Some(lane)) => {
+                (How::Done, Some(lane)) if !lane.is_abandoned() => {
                     lane.done(job.number);
                     let failures = job.retry.as_ref().map_or(0, |retry| retry.failures);
                     self.status.record_done(&lane.handling.gauge, failures);
