@@ -1,0 +1,55 @@
+use std::ops::Range;
+use std::time::Duration;
+
+use bowline::broker::{Memory, MemorySubscriber};
+use bowline_test_history::Verdict;
+use tokio::runtime;
+
+use crate::plan::Plan;
+use crate::run::{World, run};
+use crate::seeds::{report, seeds};
+
+const SEEDS: Range<u64> = 0..300;
+const SESSION: Duration = Duration::from_secs(6);
+
+struct InMemory(Memory);
+
+impl World for InMemory {
+    type Broker = Memory;
+    type Subscriber = MemorySubscriber;
+
+    fn broker(&self) -> &Memory {
+        &self.0
+    }
+
+    fn subscriber(&self) -> MemorySubscriber {
+        self.0.subscriber()
+    }
+
+    /// It would forget everything.
+    async fn restart(&mut self) {}
+
+    fn is_virtual(&self) -> bool {
+        true
+    }
+}
+
+/// Runs one seed in time that passes only when everybody waits.
+fn in_virtual_time(seed: u64) -> Verdict {
+    // What the consumers draw for their delays.
+    fastrand::seed(seed);
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let world = InMemory(Memory::new().with_session_timeout(SESSION));
+    runtime.block_on(run(world, Plan::new(seed, SESSION)))
+}
+
+#[test]
+fn a_group_in_memory_keeps_its_promises() {
+    let verdicts = seeds(SEEDS).map(|seed| (seed, in_virtual_time(seed)));
+    let all = report("a_group_in_memory", verdicts.collect());
+    assert!(all.lost > 0 && all.repeated > 0 && all.fenced > 0, "{all}");
+}

@@ -1,0 +1,120 @@
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bowline::Error;
+use bowline::broker::{Assignment, Commit, Polled, Start, Subscriber, TopicPartition};
+use bowline::error::Kind;
+use fastrand::Rng;
+
+/// Whether the broker answers; clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Weather(Arc<AtomicBool>);
+
+/// A subscriber whose calls fail now and then, and always while the broker is down. A commit that fails
+/// may have been made.
+#[derive(Debug)]
+pub(crate) struct Unreliable<S> {
+    inner: S,
+    weather: Weather,
+    /// How many of 1,000 calls fail.
+    faults: u32,
+    random: Rng,
+}
+
+impl Weather {
+    pub(crate) fn set_down(&self, is_down: bool) {
+        self.0.store(is_down, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl<S> Unreliable<S> {
+    pub(crate) fn new(inner: S, weather: Weather, faults: u32, random: Rng) -> Self {
+        Self {
+            inner,
+            weather,
+            faults,
+            random,
+        }
+    }
+
+    fn fails(&mut self) -> bool {
+        self.random.u32(0..1_000) < self.faults || self.weather.is_down()
+    }
+
+    fn check(&mut self, operation: &'static str) -> Result<(), Error> {
+        if self.fails() {
+            return Err(error(operation));
+        }
+        Ok(())
+    }
+}
+
+impl<S: Subscriber> Subscriber for Unreliable<S> {
+    async fn subscribe(
+        &mut self,
+        group: &str,
+        topics: &[Arc<str>],
+        start: Start,
+    ) -> Result<(), Error> {
+        self.check("subscribe")?;
+        self.inner.subscribe(group, topics, start).await
+    }
+
+    async fn poll(&mut self, max: NonZeroUsize) -> Result<Polled, Error> {
+        self.check("poll")?;
+        self.inner.poll(max).await
+    }
+
+    fn commit(
+        &mut self,
+        commits: &[Commit],
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<S> {
+        let fails = self.fails();
+        let begun = (!fails || self.random.bool()).then(|| self.inner.commit(commits));
+        async move {
+            let answer = match begun {
+                Some(begun) => begun.await,
+                None => Ok(()),
+            };
+            if fails { Err(error("commit")) } else { answer }
+        }
+    }
+
+    fn max_metadata(&self) -> usize {
+        self.inner.max_metadata()
+    }
+
+    async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {
+        // They are given up in any case.
+        self.inner.release(partitions).await?;
+        self.check("release")
+    }
+
+    fn pause(&mut self, partition: &TopicPartition) {
+        self.inner.pause(partition);
+    }
+
+    fn resume(&mut self, partition: &TopicPartition) {
+        self.inner.resume(partition);
+    }
+
+    async fn seek(&mut self, assignment: &Assignment, offset: u64) -> Result<(), Error> {
+        self.check("seek")?;
+        self.inner.seek(assignment, offset).await
+    }
+
+    async fn close(mut self) -> Result<(), Error> {
+        self.check("close")?;
+        self.inner.close().await
+    }
+}
+
+fn error(operation: &'static str) -> Error {
+    Error::new(Kind::Unavailable, "weather", operation)
+}

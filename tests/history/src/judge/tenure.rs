@@ -1,0 +1,92 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use bowline::broker::Assignment;
+
+/// One assignment, from when a life was told of it until it has ended.
+#[derive(Debug)]
+pub(super) struct Tenure {
+    pub(super) life: u32,
+    pub(super) assignment: Assignment,
+    /// The offset where it begins to read.
+    pub(super) from: u64,
+    /// What is with the handler, with its key.
+    pub(super) running: BTreeMap<u64, String>,
+    pub(super) done: BTreeSet<u64>,
+    /// Those that were done after it was asked to end, which may have been too late.
+    late: BTreeSet<u64>,
+    /// It is to be given back soon.
+    pub(super) asked: bool,
+    /// The last offset that was begun of each key.
+    pub(super) last: BTreeMap<String, u64>,
+    pub(super) commit: LastCommit,
+    pub(super) end: Option<End>,
+    /// It may end at any time without a word: its life was stopped or killed, or its broker was down.
+    pub(super) excused: bool,
+    /// Somebody else was told that the partition is his, at this event.
+    pub(super) succeeded: Option<usize>,
+}
+
+/// What became of the last commit of a tenure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LastCommit {
+    None,
+    Open(u64),
+    Made,
+    /// It failed, or nobody knows.
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Given back with nothing running.
+    Calm,
+    /// Given back while something ran, which had all the time that it may have.
+    Overdue,
+    Lost,
+}
+
+impl Tenure {
+    pub(super) fn new(life: u32, assignment: Assignment, from: u64) -> Self {
+        Self {
+            life,
+            assignment,
+            from,
+            running: BTreeMap::new(),
+            done: BTreeSet::new(),
+            late: BTreeSet::new(),
+            asked: false,
+            last: BTreeMap::new(),
+            commit: LastCommit::None,
+            end: None,
+            excused: false,
+            succeeded: None,
+        }
+    }
+
+    /// A record is done; says its key.
+    pub(super) fn done(&mut self, offset: u64, is_hasty: bool) -> Option<String> {
+        self.done.insert(offset);
+        if is_hasty && self.asked {
+            self.late.insert(offset);
+        }
+        self.running.remove(&offset)
+    }
+
+    /// It is given back.
+    pub(super) fn give_back(&mut self) {
+        let end = if self.running.is_empty() {
+            End::Calm
+        } else {
+            End::Overdue
+        };
+        self.end.get_or_insert(end);
+    }
+
+    /// Whether a record was done in it and is committed, by what was promised: it was given back calmly,
+    /// and no commit failed.
+    pub(super) fn has_settled(&self, offset: u64) -> bool {
+        let is_calm = self.end == Some(End::Calm) && !self.excused;
+        let in_time = self.done.contains(&offset) && !self.late.contains(&offset);
+        is_calm && in_time && self.commit != LastCommit::Failed
+    }
+}
