@@ -77,6 +77,8 @@ struct Judge<'a> {
     calls: HashMap<(u32, u64), Vec<Call>>,
     is_down: bool,
     hasty: BTreeSet<u32>,
+    /// Lives whose last commit failed; the next one has to wait.
+    failing: BTreeSet<u32>,
     verdict: Verdict,
 }
 
@@ -115,6 +117,7 @@ impl<'a> Judge<'a> {
             calls: HashMap::new(),
             is_down: false,
             hasty: BTreeSet::new(),
+            failing: BTreeSet::new(),
             verdict: Verdict::default(),
         }
     }

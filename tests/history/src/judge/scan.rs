@@ -28,17 +28,24 @@ impl Judge<'_> {
             What::Releasing(one) => {
                 if let Some(tenure) = self.of(life, one) {
                     self.verdict.released += 1;
-                    self.tenures[tenure].give_back();
+                    let is_failing = self.failing.contains(&life);
+                    self.tenures[tenure].give_back(is_failing);
                 }
             }
-            What::Closing => self.each_of(life, Tenure::give_back),
+            What::Closing => {
+                let is_failing = self.failing.contains(&life);
+                self.each_of(life, |tenure| tenure.give_back(is_failing));
+            }
             What::Committing(call, one, next) => self.committing(life, *call, one, *next),
             What::Committed(call) => self.committed(life, *call),
             What::Fenced(call) => {
                 self.verdict.fenced += 1;
                 self.failed_commit(life, *call);
             }
-            What::Unknown(call) => self.failed_commit(life, *call),
+            What::Unknown(call) => {
+                self.failing.insert(life);
+                self.failed_commit(life, *call);
+            }
             What::Began(one, offset, key) => self.began(life, one, *offset, key),
             What::Done(one, offset) => {
                 let is_hasty = self.hasty.contains(&life);
@@ -146,6 +153,7 @@ impl Judge<'_> {
     }
 
     fn committed(&mut self, life: u32, call: u64) {
+        self.failing.remove(&life);
         for call_of in self.calls.remove(&(life, call)).unwrap_or_default() {
             let Call {
                 tenure,

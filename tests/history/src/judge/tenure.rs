@@ -40,7 +40,7 @@ pub(super) enum LastCommit {
 pub(super) enum End {
     /// Given back with nothing running.
     Calm,
-    /// Given back while something ran, which had all the time that it may have.
+    /// Given back with something running, or without the last commit, after all the time there may be.
     Overdue,
     Lost,
 }
@@ -72,9 +72,9 @@ impl Tenure {
         self.running.remove(&offset)
     }
 
-    /// It is given back.
-    pub(super) fn give_back(&mut self) {
-        let end = if self.running.is_empty() {
+    /// It is given back by somebody whose commits may fail just now.
+    pub(super) fn give_back(&mut self, is_failing: bool) {
+        let end = if self.running.is_empty() && !is_failing {
             End::Calm
         } else {
             End::Overdue
