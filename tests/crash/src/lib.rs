@@ -8,6 +8,7 @@
 use std::num::NonZeroUsize;
 
 mod check;
+pub mod consume;
 pub mod work;
 
 pub use check::{Seen, drain};

@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+use bowline_crash_tests::consume::{self, Place};
 use bowline_crash_tests::work;
 
 #[tokio::main]
@@ -18,6 +19,11 @@ async fn main() {
         ["publish", file, n] => work::publish(Path::new(file), seed(n)).await,
         ["relay", url, folder] => work::relay_from_postgres(url, Path::new(folder)).await,
         ["write-and-relay", folder, n] => work::write_and_relay(Path::new(folder), seed(n)).await,
+        ["consume", kind, at, topic, life, n] => {
+            let place = Place::new(kind, at).expect("a kind of broker");
+            let life = life.parse().expect("a number");
+            consume::consume(place, topic, life, seed(n)).await;
+        }
         _ => panic!("unknown arguments {arguments:?}"),
     }
 }

@@ -204,10 +204,9 @@ impl Judge<'_> {
             self.verdict.repeated += 1;
             // One that does not know yet that he has lost it repeats what he likes.
             let is_late = self.tenures[index].succeeded.is_some();
-            let calm = ledger
-                .tenures
-                .iter()
-                .find(|tenure| self.tenures[**tenure].has_settled(offset));
+            let calm = ledger.tenures.iter().find(|tenure| {
+                self.tenures[**tenure].has_settled(offset, self.rules.sessions_last)
+            });
             if let Some(calm) = calm.filter(|_| !is_late) {
                 let life = self.tenures[*calm].life;
                 problems.push(format!("repeated though life {life} gave it back calmly"));

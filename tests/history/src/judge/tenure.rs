@@ -83,10 +83,15 @@ impl Tenure {
     }
 
     /// Whether a record was done in it and is committed, by what was promised: it was given back calmly,
-    /// and no commit failed.
-    pub(super) fn has_settled(&self, offset: u64) -> bool {
+    /// and no commit failed. Where brokers answer late, none was on its way either.
+    pub(super) fn has_settled(&self, offset: u64, brokers_answer: bool) -> bool {
         let is_calm = self.end == Some(End::Calm) && !self.excused;
         let in_time = self.done.contains(&offset) && !self.late.contains(&offset);
-        is_calm && in_time && self.commit != LastCommit::Failed
+        let is_made = match self.commit {
+            LastCommit::None | LastCommit::Made => true,
+            LastCommit::Open(_) => brokers_answer,
+            LastCommit::Failed => false,
+        };
+        is_calm && in_time && is_made
     }
 }
