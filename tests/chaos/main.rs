@@ -16,7 +16,7 @@ mod member;
 mod memory;
 mod plan;
 mod run;
-mod seeds;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod steps;
 mod unreliable;

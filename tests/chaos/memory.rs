@@ -2,12 +2,11 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bowline::broker::{Memory, MemorySubscriber};
-use bowline_test_history::Verdict;
+use bowline_test_history::{Verdict, all_fine, seeds};
 use tokio::runtime;
 
 use crate::plan::Plan;
 use crate::run::{World, run};
-use crate::seeds::{report, seeds};
 
 const SEEDS: Range<u64> = 0..300;
 const SESSION: Duration = Duration::from_secs(6);
@@ -50,6 +49,6 @@ fn in_virtual_time(seed: u64) -> Verdict {
 #[test]
 fn a_group_in_memory_keeps_its_promises() {
     let verdicts = seeds(SEEDS).map(|seed| (seed, in_virtual_time(seed)));
-    let all = report("a_group_in_memory", verdicts.collect());
+    let all = all_fine("cargo test --test chaos a_group_in_memory", verdicts);
     assert!(all.lost > 0 && all.repeated > 0 && all.fenced > 0, "{all}");
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline::broker::{Sqlite, SqliteSubscriber};
+use bowline_test_history::{all_fine, seeds};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::plan::Plan;
 use crate::run::{World, run};
-use crate::seeds::{report, seeds};
 
 const SEEDS: Range<u64> = 0..50;
 /// How many at once: they wait most of the time.
@@ -72,6 +72,7 @@ async fn a_group_on_disk_keeps_its_promises() {
             (seed, run(world, Plan::new(seed, SESSION)).await)
         });
     }
-    let all = report("a_group_on_disk", running.join_all().await);
+    let command = "cargo test --features sqlite --test chaos a_group_on_disk";
+    let all = all_fine(command, running.join_all().await);
     assert!(all.lost > 0 && all.repeated > 0, "{all}");
 }

@@ -18,23 +18,12 @@ use std::time::Duration;
 
 use bowline::broker::kafka;
 use bowline_crash_tests::consume::{self, Place};
-use bowline_test_history::{Log, Verdict, What};
+use bowline_test_history::{Log, Verdict, What, all_fine, seeds};
 use bowline_test_services::{Error, Kafka, Redis};
 use group::Group;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::sleep;
-
-fn seeds(usual: Range<u64>) -> Range<u64> {
-    let Ok(text) = std::env::var("BOWLINE_SEEDS") else {
-        return usual;
-    };
-    let range = text.split_once("..").and_then(|(from, to)| {
-        let range = from.parse().ok()?..to.parse().ok()?;
-        (!range.is_empty()).then_some(range)
-    });
-    range.expect("BOWLINE_SEEDS is from..to")
-}
 
 /// Runs a group for each seed, some at once, and fails if one found something.
 async fn all<F>(test: &str, seeds: Range<u64>, at_once: usize, run: impl Fn(u64) -> F)
@@ -50,23 +39,8 @@ where
             (seed, run.await)
         });
     }
-    let (mut all, mut failed) = (Verdict::default(), Vec::new());
-    for (seed, verdict) in running.join_all().await {
-        if !verdict.is_fine() {
-            let next = seed + 1;
-            eprintln!(
-                "seed {seed}: {verdict}\nagain: BOWLINE_SEEDS={seed}..{next} cargo test \
-                 -p bowline-crash-tests --test consumers {test}\n"
-            );
-            failed.push(seed);
-        }
-        all.add(verdict);
-    }
-    println!(
-        "{test}: {} done, {} repeated, {} lost, {} released, {} fenced",
-        all.done, all.repeated, all.lost, all.released, all.fenced
-    );
-    assert!(failed.is_empty(), "seeds {failed:?} failed");
+    let command = format!("cargo test -p bowline-crash-tests --test consumers {test}");
+    let all = all_fine(&command, running.join_all().await);
     assert!(all.done > 0 && all.repeated > 0, "{all}");
 }
 

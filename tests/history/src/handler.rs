@@ -24,6 +24,7 @@ pub struct Effort {
 }
 
 /// A handler that notes when it begins with a record and when it is done.
+#[must_use]
 pub fn handler(
     log: Log,
     life: u32,

@@ -1,0 +1,58 @@
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Faulty;
+use crate::error::Error;
+use crate::outbox::{EntryId, Lease, Parked, Settled, Status, Store, Window};
+
+/// Only what a relay does is counted; what an operator asks goes through.
+impl<S: Store> Store for Faulty<S> {
+    async fn lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
+        self.around("lease", self.inner.lease(owner, ttl)).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), Error> {
+        self.around("release", self.inner.release(lease)).await
+    }
+
+    async fn read(
+        &self,
+        lease: &Lease,
+        limit: NonZeroUsize,
+        held: &[Arc<str>],
+    ) -> Result<Window, Error> {
+        self.around("read", self.inner.read(lease, limit, held))
+            .await
+    }
+
+    async fn settle(
+        &self,
+        lease: &Lease,
+        window: &Window,
+        settled: &[Settled],
+    ) -> Result<(), Error> {
+        self.around("settle", self.inner.settle(lease, window, settled))
+            .await
+    }
+
+    async fn committed(&self) {
+        self.inner.committed().await;
+    }
+
+    async fn status(&self) -> Result<Status, Error> {
+        self.inner.status().await
+    }
+
+    async fn parked(&self, limit: NonZeroUsize) -> Result<Vec<Parked>, Error> {
+        self.inner.parked(limit).await
+    }
+
+    async fn retry(&self, id: EntryId) -> Result<(), Error> {
+        self.inner.retry(id).await
+    }
+
+    async fn discard(&self, id: EntryId) -> Result<(), Error> {
+        self.inner.discard(id).await
+    }
+}
