@@ -1,4 +1,5 @@
 use std::ops::Range;
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 use bowline::broker::{Memory, MemorySubscriber};
@@ -48,7 +49,13 @@ fn in_virtual_time(seed: u64) -> Verdict {
 
 #[test]
 fn a_group_in_memory_keeps_its_promises() {
-    let verdicts = seeds(SEEDS).map(|seed| (seed, in_virtual_time(seed)));
+    let verdicts = seeds(SEEDS).map(|seed| {
+        let verdict = catch_unwind(|| in_virtual_time(seed));
+        (
+            seed,
+            verdict.unwrap_or_else(|_| Verdict::panicked("see above")),
+        )
+    });
     let all = all_fine("cargo test --test chaos a_group_in_memory", verdicts);
     assert!(all.lost > 0 && all.repeated > 0 && all.fenced > 0, "{all}");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline::broker::{Sqlite, SqliteSubscriber};
-use bowline_test_history::{all_fine, seeds};
+use bowline_test_history::{Verdict, all_fine, seeds};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -69,7 +69,8 @@ async fn a_group_on_disk_keeps_its_promises() {
         running.spawn(async move {
             let _place = places.acquire().await;
             let world = OnDisk::new().await;
-            (seed, run(world, Plan::new(seed, SESSION)).await)
+            let run = tokio::spawn(run(world, Plan::new(seed, SESSION)));
+            (seed, run.await.unwrap_or_else(Verdict::panicked))
         });
     }
     let command = "cargo test --features sqlite --test chaos a_group_on_disk";

@@ -56,7 +56,8 @@ mod tests {
     /// How many records there are.
     async fn count(broker: &Memory) -> usize {
         let mut subscriber = broker.subscriber();
-        let joined = subscriber.subscribe("g", &["t".into()], Start::Earliest);
+        let topics = ["t".into()];
+        let joined = subscriber.subscribe("g", &topics, Start::Earliest);
         joined.await.expect("the topic exists");
         let max = NonZeroUsize::new(10).expect("not zero");
         let polls = async {

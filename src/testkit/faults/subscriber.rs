@@ -134,7 +134,8 @@ mod tests {
     /// How far the group has come, as the next member is told.
     async fn committed(broker: &Memory) -> Option<u64> {
         let mut next = broker.subscriber();
-        let joined = next.subscribe("g", &["t".into()], Start::Earliest);
+        let topics = ["t".into()];
+        let joined = next.subscribe("g", &topics, Start::Earliest);
         joined.await.expect("the topic exists");
         let Ok(Polled::Assigned(mine)) = next.poll(MAX).await else {
             panic!("it is alone")

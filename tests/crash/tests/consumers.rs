@@ -30,13 +30,15 @@ async fn all<F>(test: &str, seeds: Range<u64>, at_once: usize, run: impl Fn(u64)
 where
     F: Future<Output = Verdict> + Send + 'static,
 {
+    // A seed that panics is named too.
     let places = Arc::new(Semaphore::new(at_once));
     let mut running = JoinSet::new();
     for seed in seeds {
         let (places, run) = (Arc::clone(&places), run(seed));
         running.spawn(async move {
             let _place = places.acquire().await;
-            (seed, run.await)
+            let verdict = tokio::spawn(run).await;
+            (seed, verdict.unwrap_or_else(Verdict::panicked))
         });
     }
     let command = format!("cargo test -p bowline-crash-tests --test consumers {test}");

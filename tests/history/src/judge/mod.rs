@@ -170,6 +170,14 @@ impl Rules {
 }
 
 impl Verdict {
+    /// That of a run which did not come to its end.
+    pub fn panicked(how: impl fmt::Debug) -> Self {
+        Self {
+            problems: vec![format!("it panicked: {how:?}")],
+            ..Self::default()
+        }
+    }
+
     /// Whether everything was as promised, and is finished.
     #[must_use]
     pub fn is_fine(&self) -> bool {
