@@ -1,4 +1,5 @@
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline::backoff::Backoff;
@@ -16,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) order: Order,
     /// How many of 1,000 calls of the broker fail.
     pub(crate) faults: u32,
+    /// How long the broker may take to answer.
+    pub(crate) latency: Duration,
     pub(crate) steps: Vec<(Duration, Step)>,
     random: Rng,
 }
@@ -45,7 +48,9 @@ impl Plan {
             _ => Order::Key,
         };
         let faults = random.choice([0, 0, 10, 100]).unwrap();
-        let count = random.usize(4..16);
+        let latency = [Duration::ZERO, Duration::ZERO, session / 50, session / 4];
+        let latency = random.choice(latency).unwrap();
+        let count = random.usize(4..20);
         let steps = (0..count).map(|_| step(&mut random, session)).collect();
         Self {
             session,
@@ -54,6 +59,7 @@ impl Plan {
             keys: random.u32(1..30),
             order,
             faults,
+            latency,
             steps,
             random,
         }
@@ -64,7 +70,14 @@ impl Plan {
         Rules {
             order: self.order,
             sessions_last: is_virtual && self.faults == 0,
+            brokers_answer: is_virtual && self.latency.is_zero(),
         }
+    }
+
+    /// Some of the topics, at least one.
+    pub(crate) fn some(&mut self, topics: &[Arc<str>]) -> Vec<Arc<str>> {
+        let some = self.random.usize(1..=topics.len());
+        self.random.choose_multiple(topics.iter().cloned(), some)
     }
 
     pub(crate) fn random(&mut self) -> Rng {
@@ -112,7 +125,8 @@ fn step(random: &mut Rng, session: Duration) -> (Duration, Step) {
         10 => Step::Outage(session * random.u32(5..150) / 100),
         _ => Step::Restart,
     };
-    (session * random.u32(1..60) / 100, step)
+    let pause = random.choice([0, 5, 30, 60]).unwrap();
+    (session * random.u32(0..=pause) / 100, step)
 }
 
 fn of(number: usize) -> NonZeroUsize {

@@ -86,7 +86,8 @@ impl<W: World> Chaos<W> {
         }
         // A publish that nobody waits for any more may still be made.
         self.publishing.take().unwrap().abort();
-        self.join();
+        // The others need not read all topics.
+        self.join_with(&self.topics.clone());
         self.complete().await;
         for member in std::mem::take(&mut self.members) {
             self.leaving.push(tokio::spawn(member.leave()));
@@ -119,18 +120,23 @@ impl<W: World> Chaos<W> {
     }
 
     fn join(&mut self) {
-        if self.members.len() >= Plan::MEMBERS {
-            return;
+        if self.members.len() < Plan::MEMBERS {
+            let topics = self.plan.some(&self.topics);
+            self.join_with(&topics);
         }
+    }
+
+    /// Adds a member that reads these topics.
+    fn join_with(&mut self, topics: &[Arc<str>]) {
         self.lives += 1;
         let subscriber = Unreliable::new(
             self.world.subscriber(),
             self.weather.clone(),
-            self.plan.faults,
+            (self.plan.faults, self.plan.latency),
             self.plan.random(),
         );
         let how = self.plan.member();
-        let (log, topics, session) = (&self.log, &self.topics, self.plan.session);
+        let (log, session) = (&self.log, self.plan.session);
         let member = Member::start(subscriber, self.lives, log, topics, session, how);
         self.members.push(member);
     }

@@ -68,6 +68,7 @@ async fn run(faults: &Faults, case: Option<(u64, Fault)>) {
     let rules = Rules {
         order: Order::Key,
         sessions_last: false,
+        brokers_answer: false,
     };
     let done = async {
         while !judge(&log.events(), rules).unfinished.is_empty() {

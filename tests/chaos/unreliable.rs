@@ -2,11 +2,13 @@ use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bowline::Error;
 use bowline::broker::{Assignment, Commit, Polled, Start, Subscriber, TopicPartition};
 use bowline::error::Kind;
 use fastrand::Rng;
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// Whether the broker answers; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +22,10 @@ pub(crate) struct Unreliable<S> {
     weather: Weather,
     /// How many of 1,000 calls fail.
     faults: u32,
+    /// How long a call may take.
+    latency: Duration,
+    /// When the answer of a poll comes. A poll that is dropped has asked all the same.
+    answers: Option<Instant>,
     random: Rng,
 }
 
@@ -34,17 +40,37 @@ impl Weather {
 }
 
 impl<S> Unreliable<S> {
-    pub(crate) fn new(inner: S, weather: Weather, faults: u32, random: Rng) -> Self {
+    /// With so many faults among 1,000 calls, and answers that take up to so long.
+    pub(crate) fn new(
+        inner: S,
+        weather: Weather,
+        (faults, latency): (u32, Duration),
+        random: Rng,
+    ) -> Self {
         Self {
             inner,
             weather,
             faults,
+            latency,
+            answers: None,
             random,
         }
     }
 
     fn fails(&mut self) -> bool {
         self.random.u32(0..1_000) < self.faults || self.weather.is_down()
+    }
+
+    /// How long the next call takes, or its answer.
+    fn delay(&mut self) -> Duration {
+        self.latency * self.random.u32(0..100) / 100
+    }
+
+    async fn wait(&mut self) {
+        let delay = self.delay();
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
     }
 
     fn check(&mut self, operation: &'static str) -> Result<(), Error> {
@@ -62,11 +88,16 @@ impl<S: Subscriber> Subscriber for Unreliable<S> {
         topics: &[Arc<str>],
         start: Start,
     ) -> Result<(), Error> {
+        self.wait().await;
         self.check("subscribe")?;
         self.inner.subscribe(group, topics, start).await
     }
 
     async fn poll(&mut self, max: NonZeroUsize) -> Result<Polled, Error> {
+        let delay = self.delay();
+        let answers = self.answers.get_or_insert_with(|| Instant::now() + delay);
+        sleep_until(*answers).await;
+        self.answers = None;
         self.check("poll")?;
         self.inner.poll(max).await
     }
@@ -77,7 +108,11 @@ impl<S: Subscriber> Subscriber for Unreliable<S> {
     ) -> impl Future<Output = Result<(), Error>> + Send + use<S> {
         let fails = self.fails();
         let begun = (!fails || self.random.bool()).then(|| self.inner.commit(commits));
+        let delay = self.delay();
         async move {
+            if !delay.is_zero() {
+                sleep(delay).await;
+            }
             let answer = match begun {
                 Some(begun) => begun.await,
                 None => Ok(()),
@@ -91,6 +126,7 @@ impl<S: Subscriber> Subscriber for Unreliable<S> {
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {
+        self.wait().await;
         // They are given up in any case.
         self.inner.release(partitions).await?;
         self.check("release")

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
+use bowline::backoff::Backoff;
 use bowline::error::Kind;
 
-use crate::script::{Attempts, Call, Script, run, secs, soon};
+use crate::script::{Attempts, Call, Script, run, run_with, secs, soon};
 
 #[tokio::test(start_paused = true)]
 async fn a_permanent_poll_error_ends_the_run_after_committing_what_is_done() {
@@ -77,6 +80,22 @@ async fn a_commit_without_an_answer_holds_nobody_up() {
     answered.notify_one();
     secs(1).await;
     assert!(!running.ended.is_finished());
+}
+
+/// A member that never hears the end of a poll loses its partitions.
+#[tokio::test(start_paused = true)]
+async fn records_that_fail_again_and_again_let_a_slow_poll_come_to_its_end() {
+    let script = Script::default();
+    let handler = Attempts::default().handler(|_, _, _| async { Err("always".into()) });
+    let often = Backoff::constant(Duration::from_millis(7));
+    let _running = run_with(&script, handler, |builder| builder.with_backoff(often));
+    script.assign(&[(0, 1)]);
+    script.records(0, 1, 0..5);
+    soon().await;
+    script.poll_slowly(Duration::from_millis(50));
+    script.records(0, 1, 5..8);
+    secs(1).await;
+    assert_eq!(script.left(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,6 +42,8 @@ struct State {
     commit_errors: VecDeque<Error>,
     /// Commits wait for it, if there is one.
     commits_held: Option<Arc<Notify>>,
+    /// How long a poll takes; one that is dropped begins anew.
+    poll_takes: Duration,
     /// Commits and releases are made one after the other, if there is one.
     writer: Option<Arc<Writer>>,
     subscribe_errors: VecDeque<Error>,
@@ -139,6 +141,11 @@ impl Script {
         let held = Arc::new(Notify::new());
         self.state().commits_held = Some(Arc::clone(&held));
         held
+    }
+
+    /// From now on a poll takes as long as this.
+    pub(crate) fn poll_slowly(&self, takes: Duration) {
+        self.state().poll_takes = takes;
     }
 
     /// From now on the broker does one thing at a time, and a commit takes as long as this.
@@ -277,6 +284,10 @@ impl Subscriber for Scripted {
     }
 
     async fn poll(&mut self, _: NonZeroUsize) -> Result<Polled, Error> {
+        let takes = self.0.state().poll_takes;
+        if !takes.is_zero() {
+            time::sleep(takes).await;
+        }
         loop {
             if let Some(step) = self.0.state().next() {
                 return step;

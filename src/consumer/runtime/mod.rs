@@ -257,7 +257,11 @@ impl<S: Subscriber> Runtime<S> {
 
     /// Waits for the next thing to act upon. A poll is given up only for something that needs the
     /// subscriber: one that was begun anew with every record that is done might never come to its end.
-    async fn wait(&mut self, stopped: impl Future<Output = ()>, until: Option<Instant>) -> Wake {
+    async fn wait(
+        &mut self,
+        stopped: impl Future<Output = ()>,
+        mut until: Option<Instant>,
+    ) -> Wake {
         let Self {
             subscriber,
             polling,
@@ -275,12 +279,6 @@ impl<S: Subscriber> Runtime<S> {
             }
             subscriber.poll(queue).await
         };
-        let timer = async {
-            match until {
-                Some(until) => time::sleep_until(until).await,
-                None => future::pending().await,
-            }
-        };
         let answer = async {
             match flight {
                 Some(flight) => flight.answer().await,
@@ -288,13 +286,22 @@ impl<S: Subscriber> Runtime<S> {
             }
         };
         let ends = answered(asked.as_mut());
-        let (mut poll, mut timer) = (pin!(poll), pin!(timer));
+        let (mut poll, mut timer) = (pin!(poll), pin!(sleep_until(until)));
         let (mut stopped, mut answer) = (pin!(stopped), pin!(answer));
         let mut ends = pin!(ends);
         loop {
             tokio::select! {
                 () = &mut stopped => return Wake::Stopped,
-                () = &mut timer => return Wake::Time,
+                () = &mut timer => {
+                    let now = Instant::now();
+                    if work.broker_due().is_some_and(|due| due <= now) {
+                        return Wake::Time;
+                    }
+                    // What is tried again needs no broker.
+                    work.wake(now);
+                    until = work.next_due();
+                    timer.set(sleep_until(until));
+                }
                 polled = &mut poll => return Wake::Polled(polled),
                 answer = &mut answer => return Wake::Committed(answer),
                 answer = &mut ends => return Wake::Looked(answer),
@@ -306,10 +313,14 @@ impl<S: Subscriber> Runtime<S> {
                     if !flows.is_empty() {
                         return Wake::Flows(flows);
                     }
-                    if work.next_due() != until || work.has_drained() {
+                    if work.has_drained() {
                         return Wake::Time;
                     }
                 }
+            }
+            if work.next_due() != until {
+                until = work.next_due();
+                timer.set(sleep_until(until));
             }
         }
     }
@@ -319,6 +330,13 @@ impl<S: Subscriber> Runtime<S> {
 async fn answered<F: Future + Unpin>(asked: Option<&mut F>) -> F::Output {
     match asked {
         Some(asked) => asked.await,
+        None => future::pending().await,
+    }
+}
+
+async fn sleep_until(until: Option<Instant>) {
+    match until {
+        Some(until) => time::sleep_until(until).await,
         None => future::pending().await,
     }
 }

@@ -181,11 +181,18 @@ impl Work {
 
     /// When something is to be done without any news.
     pub(super) fn next_due(&self) -> Option<Instant> {
+        let broker = self.broker_due().into_iter();
+        broker
+            .chain(self.queue.with(|scheduler| scheduler.next_due()))
+            .min()
+    }
+
+    /// When the broker is to be told something without any news.
+    pub(super) fn broker_due(&self) -> Option<Instant> {
         let lanes = self.lanes.values().filter_map(Lane::deadline);
         lanes
             .chain(self.commits.due())
             .chain(self.looks.due())
-            .chain(self.queue.with(|scheduler| scheduler.next_due()))
             .min()
     }
 

@@ -116,7 +116,7 @@ async fn groups_of_processes_on_kafka_keep_their_promises() {
         groups.push(Group::new(place.clone(), topic, history, &topics, seed).await);
     }
     logs.lock().unwrap().extend(groups.iter().map(Group::log));
-    let pause = Duration::from_secs(20);
+    let pause = Duration::from_secs(6);
     let outages = outages(server, pause, logs, Kafka::kill, Kafka::restart);
     let groups = Mutex::new(groups.into_iter().map(Some).collect::<Vec<_>>());
     let first = seeds.start;

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 const RULES: Rules = Rules {
     order: Order::Key,
     sessions_last: false,
+    brokers_answer: false,
 };
 const MEMBERS: usize = 3;
 /// How long anything may take when nothing happens any more.

@@ -24,6 +24,8 @@ pub struct Rules {
     /// Whether a session lasts while its life has time and its broker is up. Not so where time is
     /// real: a busy machine keeps anybody waiting.
     pub sessions_last: bool,
+    /// Whether a commit is answered before anybody may give it up.
+    pub brokers_answer: bool,
 }
 
 /// What was found.

@@ -204,8 +204,10 @@ impl Judge<'_> {
             self.verdict.repeated += 1;
             // One that does not know yet that he has lost it repeats what he likes.
             let is_late = self.tenures[index].succeeded.is_some();
+            let answers = self.rules.brokers_answer;
             let calm = ledger.tenures.iter().find(|tenure| {
-                self.tenures[**tenure].has_settled(offset, self.rules.sessions_last)
+                let tenure = &self.tenures[**tenure];
+                tenure.has_settled(offset, answers, self.hasty.contains(&tenure.life))
             });
             if let Some(calm) = calm.filter(|_| !is_late) {
                 let life = self.tenures[*calm].life;

@@ -83,12 +83,13 @@ impl Tenure {
     }
 
     /// Whether a record was done in it and is committed, by what was promised: it was given back calmly,
-    /// and no commit failed. Where brokers answer late, none was on its way either.
-    pub(super) fn has_settled(&self, offset: u64, brokers_answer: bool) -> bool {
+    /// and no commit failed. Where brokers answer late, none was on its way either, and there was time for
+    /// another.
+    pub(super) fn has_settled(&self, offset: u64, brokers_answer: bool, is_hasty: bool) -> bool {
         let is_calm = self.end == Some(End::Calm) && !self.excused;
         let in_time = self.done.contains(&offset) && !self.late.contains(&offset);
         let is_made = match self.commit {
-            LastCommit::None | LastCommit::Made => true,
+            LastCommit::None | LastCommit::Made => brokers_answer || !is_hasty,
             LastCommit::Open(_) => brokers_answer,
             LastCommit::Failed => false,
         };

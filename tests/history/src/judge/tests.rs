@@ -5,6 +5,7 @@ use super::*;
 const STRICT: Rules = Rules {
     order: Order::Key,
     sessions_last: true,
+    brokers_answer: true,
 };
 
 fn verdict(rules: Rules, history: &[&str]) -> Verdict {
