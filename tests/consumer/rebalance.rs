@@ -151,6 +151,19 @@ async fn what_is_lost_is_cancelled_and_never_committed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_lost_before_it_has_begun_is_not_begun() {
+    let script = Script::default();
+    let attempts = Attempts::default();
+    script.assign(&[(0, 1), (1, 1)]);
+    script.records(0, 1, 0..1);
+    script.lose(&[(0, 1)]);
+    script.records(1, 1, 0..1);
+    let _running = run(&script, attempts.handler(|_, _, _| async { Ok(()) }));
+    soon().await;
+    assert_eq!(attempts.list(), [(1, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_lost_while_it_is_revoked_is_not_released() {
     let script = Script::default();
     let attempts = Attempts::default();
