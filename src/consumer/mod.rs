@@ -36,8 +36,8 @@
 //!    have come after the oldest that is not done, and goes on at half of that. Polling goes on, so the
 //!    membership is kept however long a handler takes.
 //! 9. When partitions are revoked no record of them is begun; the running ones may finish within
-//!    [`Config::drain_timeout`], then what is done is committed and the partitions are released.
-//!    What comes later is ignored.
+//!    [`Config::drain_timeout`], then what is done is committed and the partitions are released. That
+//!    last commit has half a second more when the time is up. What comes later is ignored.
 //! 10. When partitions are lost their handlers are cancelled and nothing is committed for them.
 //! 11. When the token is stopped every partition is treated as in 9, and then the group is left.
 //! 12. Every [`Config::lag_interval`], and when a partition was assigned, the broker is asked where the

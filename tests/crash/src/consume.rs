@@ -9,9 +9,6 @@ use bowline::consumer::{Config, Consumer};
 use bowline::shutdown::Shutdown;
 use bowline_test_history::{Effort, Log, Watched, What, handler};
 
-/// The group of all members of one topic.
-pub const GROUP: &str = "group";
-
 /// Which broker, and where.
 #[derive(Debug, Clone)]
 #[expect(clippy::exhaustive_enums, reason = "a plain value of the tests")]
@@ -83,7 +80,7 @@ pub fn kafka(servers: &str, session: Duration) -> kafka::Config {
         .with_message_timeout(Duration::from_secs(5))
 }
 
-/// Reads `topic` until SIGTERM, and writes its history to the standard output.
+/// Reads `topic`, in the group of its name, until SIGTERM, and writes its history to the standard output.
 pub async fn consume(place: Place, topic: &str, life: u32, seed: u64) {
     let session = place.session();
     let how = how(session, seed);
@@ -120,7 +117,7 @@ async fn run<S: Subscriber>(
         Watched::new(subscriber, life, log.clone()),
         handler(log.clone(), life, effort),
     )
-    .group(GROUP)
+    .group(topic)
     .topics([topic])
     .config(config)
     .build()

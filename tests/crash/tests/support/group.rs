@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bowline::broker::{Polled, Publisher, Record, Start, Subscriber, Topics};
 use bowline::consumer::Order;
-use bowline_crash_tests::consume::{GROUP, Place};
+use bowline_crash_tests::consume::Place;
 use bowline_test_history::{Event, Log, Rules, Verdict, Watched, What, judge};
 use fastrand::Rng;
 use tokio::process::{Child, Command};
@@ -174,7 +174,10 @@ impl Group {
         let mut subscriber = Watched::new(subscriber, self.lives, self.log());
         let topics = [Arc::clone(&self.topic)];
         let look = async {
-            while let Err(error) = subscriber.subscribe(GROUP, &topics, Start::Earliest).await {
+            while let Err(error) = subscriber
+                .subscribe(&self.topic, &topics, Start::Earliest)
+                .await
+            {
                 assert!(error.is_transient(), "{error:?}");
                 sleep(Duration::from_millis(100)).await;
             }
