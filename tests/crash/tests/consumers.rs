@@ -70,7 +70,7 @@ async fn groups_of_processes_on_a_file_keep_their_promises() {
 type Logs = Arc<Mutex<Vec<Log>>>;
 
 /// How often a server is killed: what is left to do at the end needs one that stays.
-const OUTAGES: usize = 8;
+const OUTAGES: usize = 5;
 
 /// Kills a server and starts it again, time after time, until it is aborted.
 fn outages<T: Send + Sync + 'static>(
@@ -119,7 +119,7 @@ async fn groups_of_processes_on_kafka_keep_their_promises() {
         groups.push(Group::new(place.clone(), topic, history, &topics, seed).await);
     }
     logs.lock().unwrap().extend(groups.iter().map(Group::log));
-    let pause = Duration::from_secs(15);
+    let pause = Duration::from_secs(20);
     let outages = outages(server, pause, logs, Kafka::kill, Kafka::restart);
     let groups = Mutex::new(groups.into_iter().map(Some).collect::<Vec<_>>());
     let first = seeds.start;

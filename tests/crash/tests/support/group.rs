@@ -22,8 +22,8 @@ const RULES: Rules = Rules {
     brokers_answer: false,
 };
 const MEMBERS: usize = 3;
-/// How long anything may take when nothing happens any more.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long anything may take when nothing happens any more, but for outages of the broker.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// One group on one topic. Its history is a file that all its processes append to.
 pub(crate) struct Group {
