@@ -105,6 +105,7 @@ fn outages<T: Send + Sync + 'static>(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "not yet shown to end in time on a busy machine"]
 async fn groups_of_processes_on_kafka_keep_their_promises() {
     on_kafka(0).await;
 }
