@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bowline::Error;
-use bowline::broker::{Assignment, Commit, Polled, Start, Subscriber, TopicPartition};
+use bowline::broker::{Assignment, Commit, Polled, Position, Start, Subscriber, TopicPartition};
 use bowline::error::Kind;
 use fastrand::Rng;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -123,6 +123,17 @@ impl<S: Subscriber> Subscriber for Unreliable<S> {
 
     fn max_metadata(&self) -> usize {
         self.inner.max_metadata()
+    }
+
+    fn ends(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> impl Future<Output = Result<Vec<Position>, Error>> + Send + use<S> {
+        self.inner.ends(partitions)
+    }
+
+    fn system(&self) -> &'static str {
+        self.inner.system()
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {

@@ -3,7 +3,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use bowline::Error;
-use bowline::broker::{Assignment, Commit, Polled, Start, Subscriber, TopicPartition};
+use bowline::broker::{Assignment, Commit, Polled, Position, Start, Subscriber, TopicPartition};
 use bowline::error::Kind;
 
 use crate::{Log, What};
@@ -105,6 +105,17 @@ impl<S: Subscriber> Subscriber for Watched<S> {
 
     fn max_metadata(&self) -> usize {
         self.inner.max_metadata()
+    }
+
+    fn ends(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> impl Future<Output = Result<Vec<Position>, Error>> + Send + use<S> {
+        self.inner.ends(partitions)
+    }
+
+    fn system(&self) -> &'static str {
+        self.inner.system()
     }
 
     async fn release(&mut self, partitions: &[Assignment]) -> Result<(), Error> {
