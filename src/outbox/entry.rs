@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::broker::Record;
@@ -15,9 +16,15 @@ pub struct Entry {
     pub record: Record,
     /// When the row was written.
     pub created_at: DateTime<Utc>,
-    /// How often it was read to be published, by any relay; this time is counted.
-    pub attempts: u32,
+    /// Whether an earlier row of its key was set aside, so that it has to follow it there.
+    pub behind: bool,
+    /// Why it cannot be published at all, if it cannot even be read; its record is what could be made
+    /// of it.
+    pub unreadable: Option<String>,
 }
+
+/// Topic and key.
+pub type OrderingKey = (Arc<str>, Bytes);
 
 /// The place of an entry in the order of its outbox; grows, may skip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,21 +38,29 @@ impl Entry {
             id,
             record,
             created_at,
-            attempts: 0,
+            behind: false,
+            unreadable: None,
         }
     }
 
-    /// Sets how often it was read.
+    /// Says that an earlier row of its key was set aside.
     #[must_use]
-    pub fn with_attempts(mut self, attempts: u32) -> Self {
-        self.attempts = attempts;
+    pub fn with_behind(mut self, behind: bool) -> Self {
+        self.behind = behind;
+        self
+    }
+
+    /// Says why it cannot be read.
+    #[must_use]
+    pub fn with_unreadable(mut self, reason: impl Into<String>) -> Self {
+        self.unreadable = Some(reason.into());
         self
     }
 
     /// What entries must share to keep their order: topic and key. `None` when the entry has no key
     /// and so no order.
     #[must_use]
-    pub fn ordering_key(&self) -> Option<(Arc<str>, bytes::Bytes)> {
+    pub fn ordering_key(&self) -> Option<OrderingKey> {
         Some((Arc::clone(&self.record.topic), self.record.key.clone()?))
     }
 }

@@ -1,6 +1,6 @@
 //! The outbox in memory: for tests, and for what need not survive the process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Entry, EntryId, Lease, Parked, Routing, Settled, Status, Store, Window};
+use super::{Entry, EntryId, Lease, Parked, Position, Routing, Settled, Status, Store, Window};
 use crate::broker::Record;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Kind};
@@ -30,7 +30,7 @@ pub struct Memory {
 #[must_use = "a transaction that is dropped is rolled back"]
 pub struct Transaction {
     shared: Arc<Shared>,
-    records: Vec<(EntryId, Record)>,
+    records: Vec<Record>,
 }
 
 #[derive(Debug, Default)]
@@ -41,14 +41,19 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    last_id: i64,
-    rows: BTreeMap<EntryId, Row>,
+    /// The newest row.
+    last: i64,
+    /// Up to which row all is settled.
+    settled: i64,
+    log: VecDeque<Entry>,
+    aside: BTreeMap<EntryId, Aside>,
     owner: Option<(Arc<str>, Instant)>,
     epoch: u64,
 }
 
+/// A row that was set aside.
 #[derive(Debug)]
-struct Row {
+struct Aside {
     entry: Entry,
     parked: Option<(String, DateTime<Utc>)>,
 }
@@ -81,20 +86,15 @@ impl Memory {
         }
     }
 
-    /// Adds `message` to `tx`, and returns its place in the order.
+    /// Adds `message` to `tx`.
     ///
     /// # Errors
     ///
     /// [`Kind::Invalid`] when no topic is set for it, or it fails [`Message::check`].
-    pub fn enqueue(&self, tx: &mut Transaction, message: &Message) -> Result<EntryId, Error> {
+    pub fn enqueue(&self, tx: &mut Transaction, message: &Message) -> Result<(), Error> {
         let topic = self.routing.topic(BACKEND, message)?;
-        let record = Record::from_message(topic, message)?;
-        let mut state = self.shared.lock();
-        // As a database does it: the place is drawn now, whether or not the transaction commits.
-        state.last_id += 1;
-        let id = EntryId::new(state.last_id);
-        tx.records.push((id, record));
-        Ok(id)
+        tx.records.push(Record::from_message(topic, message)?);
+        Ok(())
     }
 }
 
@@ -103,14 +103,10 @@ impl Transaction {
     pub fn commit(self) {
         let now = SystemClock.now();
         let mut state = self.shared.lock();
-        for (id, record) in self.records {
-            state.rows.insert(
-                id,
-                Row {
-                    entry: Entry::new(id, record, now),
-                    parked: None,
-                },
-            );
+        for record in self.records {
+            state.last += 1;
+            let id = EntryId::new(state.last);
+            state.log.push_back(Entry::new(id, record, now));
         }
         drop(state);
         self.shared.committed.notify_one();
@@ -141,9 +137,11 @@ impl Shared {
         }
     }
 
+    /// Changes a row that is parked.
     fn parked_row<T>(&self, id: EntryId, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
         let mut state = self.lock();
-        if state.rows.get(&id).is_none_or(|row| row.parked.is_none()) {
+        let row = state.aside.get(&id);
+        if row.is_none_or(|row| row.parked.is_none()) {
             return Err(Error::new(Kind::NotFound, BACKEND, "change parked row")
                 .with_detail(format!("row {id} is not parked")));
         }
@@ -152,14 +150,39 @@ impl Shared {
 }
 
 impl State {
-    /// Whether an earlier row of the same key is parked.
-    fn is_held(&self, entry: &Entry) -> bool {
-        let Some(key) = entry.ordering_key() else {
-            return false;
+    /// Whether a row of the key of `entry` was set aside.
+    fn is_behind(&self, entry: &Entry) -> bool {
+        entry.ordering_key().is_some_and(|key| {
+            let mut aside = self.aside.values();
+            aside.any(|row| row.entry.ordering_key().as_ref() == Some(&key))
+        })
+    }
+
+    /// The rows that wait aside and not for a parked one, in order.
+    fn waiting(&self) -> impl Iterator<Item = &Entry> {
+        let mut stopped = HashSet::new();
+        self.aside.values().filter_map(move |row| {
+            let key = row.entry.ordering_key();
+            if row.parked.is_some() {
+                stopped.extend(key);
+                return None;
+            }
+            let waits = key.is_none_or(|key| !stopped.contains(&key));
+            waits.then_some(&row.entry)
+        })
+    }
+
+    fn settle(&mut self, entry: &Entry, settled: &Settled) {
+        let parked = match settled {
+            Settled::Published => {
+                self.aside.remove(&entry.id);
+                return;
+            }
+            Settled::Aside => None,
+            Settled::Parked(reason) => Some((reason.clone(), SystemClock.now())),
         };
-        self.rows
-            .range(..entry.id)
-            .any(|(_, row)| row.parked.is_some() && row.entry.ordering_key().as_ref() == Some(&key))
+        let entry = entry.clone().with_behind(false);
+        self.aside.insert(entry.id, Aside { entry, parked });
     }
 }
 
@@ -191,46 +214,52 @@ impl Store for Memory {
     async fn read(
         &self,
         lease: &Lease,
+        from: Option<&Position>,
         limit: NonZeroUsize,
-        held: &[Arc<str>],
     ) -> Result<Window, Error> {
-        let mut state = self.shared.fenced(lease, "read")?;
-        let ids: Vec<_> = state
-            .rows
-            .values()
-            .filter(|row| row.parked.is_none() && !held.contains(&row.entry.record.topic))
-            .filter(|row| !state.is_held(&row.entry))
-            .map(|row| row.entry.id)
-            .take(limit.get())
+        let state = self.shared.fenced(lease, "read")?;
+        let from = match from {
+            Some(position) => position.number(BACKEND)?,
+            None => state.settled,
+        };
+        let rows = state.log.iter().filter(|entry| entry.id.value() > from);
+        let rows = rows.take(limit.get());
+        let entries: Vec<_> = rows
+            .map(|entry| entry.clone().with_behind(state.is_behind(entry)))
             .collect();
-        let mut entries = Vec::with_capacity(ids.len());
-        for id in ids {
-            if let Some(row) = state.rows.get_mut(&id) {
-                row.entry.attempts += 1;
-                entries.push(row.entry.clone());
-            }
-        }
-        Ok(Window::new(entries))
+        let next = entries.last().map_or(from, |entry| entry.id.value());
+        Ok(Window::new(entries, Some(Position::at(next)))
+            .with_aside(state.waiting().next().is_some()))
+    }
+
+    async fn set_aside(
+        &self,
+        lease: &Lease,
+        held: &[Arc<str>],
+        limit: NonZeroUsize,
+    ) -> Result<Window, Error> {
+        let state = self.shared.fenced(lease, "read")?;
+        let rows = state.waiting();
+        let rows = rows.filter(|entry| !held.contains(&entry.record.topic));
+        let entries: Vec<_> = rows.take(limit.get()).cloned().collect();
+        Ok(Window::new(entries, None).with_aside(true))
     }
 
     async fn settle(
         &self,
         lease: &Lease,
-        _window: &Window,
+        window: &Window,
         settled: &[Settled],
     ) -> Result<(), Error> {
+        window.check(settled, BACKEND)?;
         let mut state = self.shared.fenced(lease, "settle")?;
-        for settled in settled {
-            match settled {
-                Settled::Published(id) => {
-                    state.rows.remove(id);
-                }
-                Settled::Parked(id, reason) => {
-                    if let Some(row) = state.rows.get_mut(id) {
-                        row.parked = Some((reason.clone(), SystemClock.now()));
-                    }
-                }
-            }
+        for (entry, settled) in window.entries.iter().zip(settled) {
+            state.settle(entry, settled);
+        }
+        if let (Some(_), Some(last)) = (&window.next, window.entries.last()) {
+            state.settled = last.id.value();
+            let left = state.log.partition_point(|entry| entry.id <= last.id);
+            state.log.drain(..left);
         }
         Ok(())
     }
@@ -242,13 +271,15 @@ impl Store for Memory {
     async fn status(&self) -> Result<Status, Error> {
         let state = self.shared.lock();
         let now = Instant::now();
-        let waiting = || state.rows.values().filter(|row| row.parked.is_none());
-        let pending = u64::try_from(waiting().count()).unwrap_or(u64::MAX);
-        let all = u64::try_from(state.rows.len()).unwrap_or(u64::MAX);
+        let aside = state.aside.values();
+        let held = aside.filter(|row| row.parked.is_none());
+        let held: Vec<_> = held.map(|row| &row.entry).collect();
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let waiting = state.log.iter().chain(held.iter().copied());
         Ok(Status {
-            pending,
-            oldest: waiting().map(|row| row.entry.created_at).min(),
-            parked: all - pending,
+            pending: count(state.log.len() + held.len()),
+            oldest: waiting.map(|entry| entry.created_at).min(),
+            parked: count(state.aside.len() - held.len()),
             owner: state
                 .owner
                 .as_ref()
@@ -260,7 +291,7 @@ impl Store for Memory {
 
     async fn parked(&self, limit: NonZeroUsize) -> Result<Vec<Parked>, Error> {
         let state = self.shared.lock();
-        let parked = state.rows.values().filter_map(|row| {
+        let parked = state.aside.values().filter_map(|row| {
             let (reason, at) = row.parked.as_ref()?;
             Some(Parked::new(row.entry.clone(), reason.clone(), *at))
         });
@@ -269,9 +300,8 @@ impl Store for Memory {
 
     async fn retry(&self, id: EntryId) -> Result<(), Error> {
         self.shared.parked_row(id, |state| {
-            if let Some(row) = state.rows.get_mut(&id) {
+            if let Some(row) = state.aside.get_mut(&id) {
                 row.parked = None;
-                row.entry.attempts = 0;
             }
         })?;
         self.shared.committed.notify_one();
@@ -280,7 +310,7 @@ impl Store for Memory {
 
     async fn discard(&self, id: EntryId) -> Result<(), Error> {
         self.shared
-            .parked_row(id, |state| drop(state.rows.remove(&id)))?;
+            .parked_row(id, |state| drop(state.aside.remove(&id)))?;
         self.shared.committed.notify_one();
         Ok(())
     }

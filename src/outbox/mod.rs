@@ -11,16 +11,21 @@
 //! 2. One relay at a time holds the lease of an outbox, and renews it at a third of its time. Every
 //!    change it makes is checked against the lease's epoch in the same transaction, so one that lost
 //!    the lease and does not know it yet changes nothing. The others ask at a third of the lease.
-//! 3. The relay reads a window of committed rows in order, publishes them as one batch, and settles
-//!    those that were acknowledged. Rows with the same topic and key are published in the order in
-//!    which they were enqueued. It looks again when it is woken, and when it polls.
-//! 4. A failure is tried again after growing, jittered delays, in order. A topic that is missing, or
-//!    not ours to write, is left alone for such a delay, so that what waits for it holds up no other
-//!    topic; once it is mended everything goes on.
-//! 5. A record that the broker will never take, because it is too large or not acceptable, parks its
-//!    key: its later rows wait, in order, until an operator retries or discards the row. So does a row
-//!    that cannot be read. Other keys go on.
-//! 6. A transient error of the store is waited out; a permanent one ends the relay with it.
+//! 3. The outbox is a log. The relay reads a window of committed rows in order, publishes them as one
+//!    batch, and settles them, which moves the log's position over them; the next window is read
+//!    meanwhile. Rows with the same topic and key are published in the order in which they were
+//!    enqueued. It looks again when it is woken, and when it polls.
+//! 4. A transient failure is tried again after growing, jittered delays, with what has not been
+//!    published of the window. A topic that is missing, or not ours to write, or fails four times while
+//!    the broker takes others, is left alone for such a delay. Its rows are set aside, where they wait
+//!    and hold up nobody else; once it is mended they go on in order.
+//! 5. A record that the broker will never take, because it is too large or not acceptable, is parked. So
+//!    is a row that cannot be read. Its key's later rows are set aside behind it, in order, until an
+//!    operator retries or discards the row. Other keys go on.
+//! 6. In PostgreSQL a window is what a snapshot of the database sees and the one before did not, in the
+//!    order of the ids: nothing is passed over whose transaction ended late, a transaction that stays
+//!    open keeps nobody else's rows back, and nothing is written but the position.
+//! 7. A transient error of the store is waited out; a permanent one ends the relay with it.
 //!
 //! # When not to use it
 //!
@@ -37,6 +42,7 @@
 //! | two transactions that are open at the same time | have no order between them, unless one waits for the other, e.g. because both change the same row |
 //! | after a crash of the relay | at most one window is published again; consumers drop the copies by id |
 //! | a relay that was stopped past its lease | may publish what it has in hand once more; it cannot settle |
+//! | a relay that is told to stop | publishes nothing twice: what the broker did not take is set aside |
 //!
 //! Clones of an outbox share its rows; any number of relays may run for it, in any processes.
 //!
@@ -45,6 +51,9 @@
 //! | [`Memory`] | its own [`memory::Transaction`] | commit |
 //! | `Sqlite` | `sqlx::Transaction<Sqlite>` | a look at the file every 10 ms, and polling |
 //! | `Postgres` | `sqlx::Transaction<Postgres>` | `NOTIFY`, and polling |
+//!
+//! In PostgreSQL what is settled stays in the table until a part of it, 262,144 rows, can be emptied as a
+//! whole: a row costs no second write and leaves no dead tuple.
 //!
 //! The transaction may be any of the pool's. In PostgreSQL it had better be `Postgres::begin`'s: the
 //! `PgPool::begin` of sqlx 0.9.0, given up at the wrong moment, leaves a connection in the pool whose
@@ -64,7 +73,8 @@
 //! | event | level | fields |
 //! |---|---|---|
 //! | `bowline.outbox.lease`: the lease was taken | debug | `owner`, `epoch` |
-//! | `bowline.outbox.publish`: a row was not acknowledged | warn | `id`, `topic`, `attempts`, `error` |
+//! | `bowline.outbox.publish`: a row was not acknowledged, or cannot be read | warn | `id`, `topic`, `error` |
+//! | the room of what is settled could not be given back | warn | `error` |
 //! | the lease could not be renewed, and is tried again | warn | `error` |
 //! | the store failed, and is asked again | warn | `error` |
 //! | another relay has taken over | info | `owner` |
@@ -104,7 +114,7 @@ mod row;
 mod sqlite;
 mod store;
 
-pub use entry::{Entry, EntryId};
+pub use entry::{Entry, EntryId, OrderingKey};
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
@@ -112,4 +122,4 @@ pub use relay::Relay;
 pub use routing::Routing;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
-pub use store::{Lease, Parked, Settled, Status, Store, Window};
+pub use store::{Lease, Parked, Position, Settled, Status, Store, Window};

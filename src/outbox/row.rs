@@ -1,12 +1,11 @@
 //! Between messages and the columns that both databases have.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::{Entry, EntryId, Routing, Window};
+use super::{Entry, EntryId, Routing};
 use crate::broker::Record;
 use crate::error::Error;
 use crate::message::{Message, blob};
@@ -33,7 +32,7 @@ pub(super) struct StoredRow {
     pub(super) headers: Vec<u8>,
     pub(super) payload: Option<Vec<u8>>,
     pub(super) created_at: DateTime<Utc>,
-    pub(super) attempts: i64,
+    pub(super) behind: bool,
 }
 
 impl<'a> NewRow<'a> {
@@ -62,79 +61,39 @@ impl<'a> NewRow<'a> {
     }
 }
 
-impl StoredRow {
-    /// The entry, and whether its headers could be read; without headers it is only good for
-    /// parking.
-    pub(super) fn into_entry(self) -> (Entry, Result<(), Error>) {
-        let mut record = Record::new(self.topic, Bytes::new());
-        record.payload = self.payload.map(Bytes::from);
-        record.key = self.key.map(Bytes::from);
-        let readable =
-            blob::decode(Bytes::from(self.headers)).map(|headers| record.headers = headers);
-        let attempts = u32::try_from(self.attempts).unwrap_or(u32::MAX);
-        let entry =
-            Entry::new(EntryId::new(self.id), record, self.created_at).with_attempts(attempts);
-        (entry, readable)
-    }
-}
-
-/// The rows that can be published, in order, and those that cannot be read, with the reason. A row
-/// that cannot be read holds back the later ones of its key.
-pub(super) fn split(rows: Vec<StoredRow>) -> (Window, Vec<(EntryId, String)>) {
-    let mut window = Window::default();
-    let mut unreadable = Vec::new();
-    let mut held = HashSet::new();
-    let mut rows: Vec<_> = rows.into_iter().map(StoredRow::into_entry).collect();
-    // RETURNING promises no order.
-    rows.sort_by_key(|(entry, _)| entry.id);
-    for (entry, readable) in rows {
-        let key = entry.ordering_key();
-        if key.as_ref().is_some_and(|key| held.contains(key)) {
-            continue;
-        }
-        match readable {
-            Ok(()) => window.entries.push(entry),
-            Err(error) => {
-                unreadable.push((entry.id, error.to_string()));
-                held.extend(key);
-            }
+impl From<StoredRow> for Entry {
+    fn from(row: StoredRow) -> Self {
+        let mut record = Record::new(row.topic, Bytes::new());
+        record.payload = row.payload.map(Bytes::from);
+        record.key = row.key.map(Bytes::from);
+        let headers = blob::decode(Bytes::from(row.headers));
+        let unreadable = headers.map(|headers| record.headers = headers).err();
+        let entry = Self::new(EntryId::new(row.id), record, row.created_at).with_behind(row.behind);
+        match unreadable {
+            Some(error) => entry.with_unreadable(error.to_string()),
+            None => entry,
         }
     }
-    (window, unreadable)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(id: i64, key: &str, headers: &[u8]) -> StoredRow {
-        StoredRow {
-            id,
+    #[test]
+    fn a_row_whose_headers_cannot_be_read_says_so() {
+        let row = |headers: &[u8]| StoredRow {
+            id: 1,
             topic: "t".to_owned(),
-            key: Some(key.into()),
+            key: Some(b"a".into()),
             headers: headers.into(),
             payload: None,
             created_at: DateTime::default(),
-            attempts: 0,
-        }
-    }
-
-    #[test]
-    fn an_unreadable_row_holds_its_key_and_no_other() {
-        let rows = vec![
-            row(3, "a", b""),
-            row(1, "a", b""),
-            row(2, "a", b"x"),
-            row(4, "b", b""),
-        ];
-        let (window, unreadable) = split(rows);
-        let ids: Vec<_> = window
-            .entries
-            .iter()
-            .map(|entry| entry.id.value())
-            .collect();
-        assert_eq!(ids, [1, 4]);
-        assert_eq!(unreadable.len(), 1);
-        assert_eq!(unreadable[0].0.value(), 2);
+            behind: true,
+        };
+        let (readable, not) = (Entry::from(row(b"")), Entry::from(row(b"x")));
+        assert_eq!(readable.unreadable, None);
+        assert!(not.unreadable.is_some() && not.behind);
+        assert_eq!(not.record, readable.record);
     }
 }

@@ -14,6 +14,10 @@ use crate::error::{Error, Kind};
 /// Writing is not part of the port: each back-end has `enqueue(&mut transaction, ..)`, which joins
 /// the caller's transaction.
 ///
+/// An outbox is a log that is read in windows, and what was set aside of it. The log has a position,
+/// up to which everything is settled; a row that cannot be published now is set aside, so that the
+/// position can move on.
+///
 /// # Contract
 ///
 /// 1. At most one lease is valid at a time. Taking it over raises the epoch; every call that carries
@@ -23,11 +27,14 @@ use crate::error::{Error, Kind};
 ///    when transactions commit in another order than they began. Within one ordering key (topic and
 ///    key) rows come in the order in which they were enqueued; those of transactions that were open
 ///    at the same time have no order between them, unless one waited for the other.
-/// 3. A row is returned again, with its attempts counted, until it is settled as
-///    [`Settled::Published`], or parked. While a row is parked, later rows of its ordering key are
-///    not returned.
-/// 4. A crash between publishing and [`settle`](Self::settle) publishes the window again: at least
-///    once, at most one window of duplicates per crash.
+/// 3. Reading changes nothing. Read again from the same position, the same rows come again, in the
+///    same order, and at most those besides that were committed since.
+/// 4. [`settle`](Self::settle) moves the position over a window and sets rows of it aside, all at once
+///    or not at all. A crash before it publishes the window again: at least once, at most one window
+///    of duplicates per crash.
+/// 5. A row of the log whose ordering key has a row set aside is read as [`Entry::behind`], and is to
+///    be set aside too. What waits aside comes by [`set_aside`](Self::set_aside), in order, and no row
+///    of a key while an earlier one is parked.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Takes the lease for `ttl` if it is free, expired or already `owner`'s; `None` while somebody
     /// else holds it. `owner` is unique to one running relay.
@@ -59,26 +66,41 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// When dropped, the lease may be free; if it is not, it expires.
     fn release(&self, lease: &Lease) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// The next rows to publish, at most `limit` and none of a topic in `held`, and counts one attempt
-    /// for each.
+    /// The next rows of the log, at most `limit`: after `from`, or after what was settled last.
     ///
     /// # Errors
     ///
-    /// [`Kind::Fenced`] when the lease is no longer ours, and those of the back-end. A row that cannot
-    /// be read is parked by the store, not returned, and fails nothing else.
+    /// [`Kind::Fenced`] when the lease is no longer ours, and those of the back-end.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe, but for the attempts, which may be counted.
+    /// Cancel safe.
     fn read(
         &self,
         lease: &Lease,
+        from: Option<&Position>,
         limit: NonZeroUsize,
-        held: &[Arc<str>],
     ) -> impl Future<Output = Result<Window, Error>> + Send;
 
-    /// Notes what became of the rows of `window`, all in one transaction. Rows that `settled` does
-    /// not mention are returned by a later read.
+    /// The rows that wait aside, at most `limit`, without those of the topics in `held` and those behind
+    /// a parked row of their key.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    fn set_aside(
+        &self,
+        lease: &Lease,
+        held: &[Arc<str>],
+        limit: NonZeroUsize,
+    ) -> impl Future<Output = Result<Window, Error>> + Send;
+
+    /// Notes what became of `window`, all in one transaction: `settled` has one answer for each of its
+    /// rows, in order.
     ///
     /// # Errors
     ///
@@ -87,13 +109,28 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// When dropped, all of `settled` is noted or nothing; what is not is published again.
+    /// When dropped, all is noted or nothing; what is not is published again.
     fn settle(
         &self,
         lease: &Lease,
         window: &Window,
         settled: &[Settled],
     ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Gives back the room of what is settled. A relay calls it now and then; nothing depends on it but
+    /// the size of the store.
+    ///
+    /// # Errors
+    ///
+    /// Those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it is done later then.
+    fn tidy(&self, lease: &Lease) -> impl Future<Output = Result<(), Error>> + Send {
+        let _kept_small_by_settling = lease;
+        std::future::ready(Ok(()))
+    }
 
     /// Returns when rows may have been committed since the last read. It is a hint: it may come
     /// without new rows, and a relay polls besides. A store that cannot tell never returns.
@@ -181,19 +218,80 @@ impl Lease {
     }
 }
 
+/// A place in the log of one outbox, in the store's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position(Arc<str>);
+
+impl Position {
+    /// The position that the store writes as `text`.
+    #[must_use]
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// How the store writes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// That of the row with number `id`.
+    pub(super) fn at(id: i64) -> Self {
+        Self::new(id.to_string())
+    }
+
+    /// The number of the row that it is.
+    pub(super) fn number(&self, backend: &'static str) -> Result<i64, Error> {
+        self.0.parse().map_err(|source| {
+            Error::new(Kind::Invalid, backend, "read")
+                .with_detail(format!("{:?} is no position", self.0))
+                .with_source(source)
+        })
+    }
+}
+
 /// Rows to publish together.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Window {
     /// The rows in order.
     pub entries: Vec<Entry>,
+    /// Where the log goes on after them; `None` for rows that were set aside.
+    pub next: Option<Position>,
+    /// Whether rows wait aside that are not behind a parked one, as far as a look tells.
+    pub aside: bool,
 }
 
 impl Window {
-    /// A window of `entries`, in order.
+    /// A window of `entries`, in order, after which the log goes on at `next`.
     #[must_use]
-    pub fn new(entries: Vec<Entry>) -> Self {
-        Self { entries }
+    pub fn new(entries: Vec<Entry>, next: Option<Position>) -> Self {
+        Self {
+            entries,
+            next,
+            aside: false,
+        }
+    }
+
+    /// Whether `settled` has an answer for each row.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Invalid`] when it has not.
+    pub fn check(&self, settled: &[Settled], backend: &'static str) -> Result<(), Error> {
+        let (rows, answers) = (self.entries.len(), settled.len());
+        if rows == answers {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Invalid, backend, "settle")
+            .with_detail(format!("{answers} answers for a window of {rows} rows")))
+    }
+
+    /// Says whether rows wait aside.
+    #[must_use]
+    pub fn with_aside(mut self, aside: bool) -> Self {
+        self.aside = aside;
+        self
     }
 }
 
@@ -201,10 +299,12 @@ impl Window {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Settled {
-    /// Its key is stopped until an operator decides; why, in words.
-    Parked(EntryId, String),
     /// The broker has it.
-    Published(EntryId),
+    Published,
+    /// It waits aside, and its key with it.
+    Aside,
+    /// It is set aside until an operator decides, and its key waits with it; why, in words.
+    Parked(String),
 }
 
 /// A row that stops its key.

@@ -1,6 +1,6 @@
 use bowline::Error;
 use bowline::message::Message;
-use bowline::outbox::{EntryId, Memory, memory};
+use bowline::outbox::{Memory, memory};
 use bowline::testkit::outbox::{Harness, TOPIC, all};
 
 struct InMemory(Memory);
@@ -19,11 +19,7 @@ impl Harness for InMemory {
         self.0.begin()
     }
 
-    async fn enqueue(
-        &self,
-        tx: &mut memory::Transaction,
-        message: &Message,
-    ) -> Result<EntryId, Error> {
+    async fn enqueue(&self, tx: &mut memory::Transaction, message: &Message) -> Result<(), Error> {
         self.0.enqueue(tx, message)
     }
 
@@ -79,7 +75,7 @@ macro_rules! in_database {
                 &self,
                 tx: &mut Self::Transaction,
                 message: &Message,
-            ) -> Result<EntryId, Error> {
+            ) -> Result<(), Error> {
                 self.store.enqueue(tx, message).await
             }
 
@@ -109,7 +105,8 @@ in_database!(InPostgres, Postgres, "BEGIN", true);
 #[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres() {
-    all(async || InPostgres::new(crate::pools::postgres("outbox").await, None).await).await;
+    let fresh = async || InPostgres::new(crate::pools::postgres("outbox").await, None).await;
+    Box::pin(all(fresh)).await;
 }
 
 /// A relay beside its callers needs no connection of the pool for itself.

@@ -6,6 +6,9 @@
     reason = "a test reports by panicking"
 )]
 
+mod ill;
+#[cfg(feature = "postgres")]
+mod log;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod topics;

@@ -220,7 +220,7 @@ async fn a_step_that_is_given_up_leaves_no_transaction_open() {
     let lease = store.lease("first", ttl).await.unwrap().expect("is free");
     // Which poll it is that waits for the answer to `BEGIN` is up to the machine.
     for polls in (1..8).cycle().take(200) {
-        give_up(polls, store.read(&lease, NonZeroUsize::MIN, &[])).await;
+        give_up(polls, store.read(&lease, None, NonZeroUsize::MIN)).await;
         give_up(polls, store.begin()).await;
         sqlx::query("SELECT 1").execute(&pool).await.unwrap();
         // Outside a transaction this second statement begins one of its own.

@@ -14,7 +14,6 @@ const WINDOW: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_a_missing_topic_holds_nobody_else_up() {
-    let first_word = |message: &Message| message.kind().split('.').next().map(Arc::from);
     let routing = Routing::by(first_word);
     let outbox = Memory::new().with_routing(routing);
     let broker = broker::Memory::new();
@@ -44,7 +43,11 @@ async fn what_waits_for_a_missing_topic_holds_nobody_else_up() {
     assert_eq!(outbox.status().await.unwrap().pending, 0);
 }
 
-fn enqueue(outbox: &Memory, kind: &'static str, number: u32) {
+pub(crate) fn first_word(message: &Message) -> Option<Arc<str>> {
+    message.kind().split('.').next().map(Arc::from)
+}
+
+pub(crate) fn enqueue(outbox: &Memory, kind: &'static str, number: u32) {
     let mut tx = outbox.begin();
     let message = Message::new(kind, number.to_string()).with_key((number % 3).to_string());
     outbox.enqueue(&mut tx, &message).unwrap();
@@ -52,7 +55,7 @@ fn enqueue(outbox: &Memory, kind: &'static str, number: u32) {
 }
 
 /// The first `count` numbers in `topic`, sorted: only those of one key have an order.
-async fn numbers(broker: &broker::Memory, topic: &str, count: usize) -> Vec<u32> {
+pub(crate) async fn numbers(broker: &broker::Memory, topic: &str, count: usize) -> Vec<u32> {
     let mut subscriber = broker.subscriber();
     let topics = [Arc::from(topic)];
     let group = format!("{topic}-{count}");

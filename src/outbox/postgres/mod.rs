@@ -1,20 +1,23 @@
 //! The outbox in PostgreSQL.
 
+mod place;
 mod queries;
+mod store;
+mod tidy;
 mod wake;
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
-use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row, Transaction};
+use bytes::Bytes;
+use sqlx::{PgPool, Transaction};
 
-use super::row::{NewRow, StoredRow, split};
-use super::{Entry, EntryId, Lease, Parked, Routing, Settled, Status, Store, Window};
+use super::Routing;
+use super::row::NewRow;
 use crate::driver::Schema;
 use crate::driver::postgres::{self, BACKEND, error, migrate};
-use crate::error::{Error, Kind};
+use crate::error::Error;
+#[cfg(doc)]
+use crate::error::Kind;
 use crate::message::Message;
 use wake::Wake;
 
@@ -96,7 +99,7 @@ impl Postgres {
         postgres::begin(&self.pool).await.map_err(error("begin"))
     }
 
-    /// Writes `message` into the outbox as a part of `tx`, and returns its place.
+    /// Writes `message` into the outbox as a part of `tx`.
     ///
     /// # Errors
     ///
@@ -111,13 +114,11 @@ impl Postgres {
         &self,
         tx: &mut Transaction<'_, sqlx::Postgres>,
         message: &Message,
-    ) -> Result<EntryId, Error> {
-        let id = self.insert(tx, message).await?;
-        self.notify(tx).await?;
-        Ok(id)
+    ) -> Result<(), Error> {
+        self.enqueue_many(tx, std::slice::from_ref(message)).await
     }
 
-    /// Writes all of `messages`, in order; see [`enqueue`](Self::enqueue). The relay is woken once.
+    /// Writes all of `messages`, in order, with one statement; see [`enqueue`](Self::enqueue).
     ///
     /// # Errors
     ///
@@ -125,41 +126,42 @@ impl Postgres {
     ///
     /// # Cancel safety
     ///
-    /// When dropped, the transaction may hold some of the messages: roll it back.
+    /// As [`enqueue`](Self::enqueue).
     pub async fn enqueue_many(
         &self,
         tx: &mut Transaction<'_, sqlx::Postgres>,
         messages: &[Message],
-    ) -> Result<Vec<EntryId>, Error> {
-        let mut ids = Vec::with_capacity(messages.len());
+    ) -> Result<(), Error> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let mut columns = Columns::default();
         for message in messages {
-            ids.push(self.insert(tx, message).await?);
+            columns.push(NewRow::new(BACKEND, &self.routing, message)?);
         }
-        if !ids.is_empty() {
-            self.notify(tx).await?;
-        }
-        Ok(ids)
-    }
-
-    async fn insert(
-        &self,
-        tx: &mut Transaction<'_, sqlx::Postgres>,
-        message: &Message,
-    ) -> Result<EntryId, Error> {
-        let row = NewRow::new(BACKEND, &self.routing, message)?;
-        let id = sqlx::query_scalar(queries::ENQUEUE)
-            .bind(row.event_id)
-            .bind(row.aggregate_type)
-            .bind(row.aggregate_id)
-            .bind(row.kind)
-            .bind(&*row.topic)
-            .bind(row.key)
-            .bind(&*row.headers)
-            .bind(row.payload.as_deref())
-            .fetch_one(&mut **tx)
-            .await
-            .map_err(error("enqueue"))?;
-        Ok(EntryId::new(id))
+        let Columns {
+            event_id,
+            aggregate_type,
+            aggregate_id,
+            kind,
+            topic,
+            key,
+            headers,
+            payload,
+        } = &columns;
+        let written = sqlx::query(queries::ENQUEUE)
+            .bind(event_id)
+            .bind(aggregate_type)
+            .bind(aggregate_id)
+            .bind(kind)
+            .bind(topic.iter().map(|topic| &**topic).collect::<Vec<_>>())
+            .bind(key)
+            .bind(headers.iter().map(|headers| &**headers).collect::<Vec<_>>())
+            .bind(payload.iter().map(Option::as_deref).collect::<Vec<_>>())
+            .execute(&mut **tx)
+            .await;
+        written.map_err(error("enqueue"))?;
+        self.notify(tx).await
     }
 
     async fn notify(&self, tx: &mut Transaction<'_, sqlx::Postgres>) -> Result<(), Error> {
@@ -169,191 +171,30 @@ impl Postgres {
         let sent = sqlx::query(queries::NOTIFY).execute(&mut **tx).await;
         sent.map(drop).map_err(error("enqueue"))
     }
-
-    /// A transaction in which the lease is known to be ours until it ends.
-    async fn fenced(
-        &self,
-        lease: &Lease,
-        operation: &'static str,
-    ) -> Result<Transaction<'static, sqlx::Postgres>, Error> {
-        let mut tx = postgres::begin(&self.pool)
-            .await
-            .map_err(error(operation))?;
-        let ours: Option<i32> = sqlx::query_scalar(queries::FENCE)
-            .bind(&*lease.owner)
-            .bind(epoch(lease.epoch))
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(error(operation))?;
-        ours.map(|_| tx)
-            .ok_or_else(|| lease.fenced(BACKEND, operation))
-    }
-
-    async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
-        let done = sqlx::query(sql)
-            .bind(id.value())
-            .execute(&self.pool)
-            .await
-            .map_err(error("change parked row"))?;
-        if done.rows_affected() == 0 {
-            return Err(Error::new(Kind::NotFound, BACKEND, "change parked row")
-                .with_detail(format!("row {id} is not parked")));
-        }
-        Ok(())
-    }
 }
 
-impl Store for Postgres {
-    async fn lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
-        let epoch: Option<i64> = sqlx::query_scalar(queries::LEASE)
-            .bind(owner)
-            .bind(ttl.as_secs_f64())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(error("lease"))?;
-        Ok(epoch.map(|epoch| Lease::new(owner, epoch.unsigned_abs())))
-    }
-
-    async fn release(&self, lease: &Lease) -> Result<(), Error> {
-        let done = sqlx::query(queries::RELEASE)
-            .bind(&*lease.owner)
-            .bind(epoch(lease.epoch))
-            .execute(&self.pool)
-            .await
-            .map_err(error("release"))?;
-        if done.rows_affected() == 0 {
-            return Err(lease.fenced(BACKEND, "release"));
-        }
-        Ok(())
-    }
-
-    async fn read(
-        &self,
-        lease: &Lease,
-        limit: NonZeroUsize,
-        held: &[Arc<str>],
-    ) -> Result<Window, Error> {
-        let mut tx = self.fenced(lease, "read").await?;
-        let limit = i64::try_from(limit.get()).unwrap_or(i64::MAX);
-        let held: Vec<&str> = held.iter().map(|topic| &**topic).collect();
-        let rows = sqlx::query(queries::READ)
-            .bind(limit)
-            .bind(held)
-            .fetch_all(&mut *tx)
-            .await
-            .map_err(error("read"))?;
-        let (window, unreadable) = split(rows.iter().map(stored).collect::<Result<_, _>>()?);
-        for (id, reason) in &unreadable {
-            park(&mut tx, *id, reason).await?;
-        }
-        tx.commit().await.map_err(error("read"))?;
-        Ok(window)
-    }
-
-    async fn settle(
-        &self,
-        lease: &Lease,
-        _window: &Window,
-        settled: &[Settled],
-    ) -> Result<(), Error> {
-        let mut tx = self.fenced(lease, "settle").await?;
-        let mut published = Vec::with_capacity(settled.len());
-        for settled in settled {
-            match settled {
-                Settled::Published(id) => published.push(id.value()),
-                Settled::Parked(id, reason) => park(&mut tx, *id, reason).await?,
-            }
-        }
-        sqlx::query(queries::PUBLISHED)
-            .bind(published)
-            .execute(&mut *tx)
-            .await
-            .map_err(error("settle"))?;
-        tx.commit().await.map_err(error("settle"))
-    }
-
-    async fn committed(&self) {
-        self.wake.committed().await;
-    }
-
-    async fn status(&self) -> Result<Status, Error> {
-        let error = error("status");
-        let row = sqlx::query(queries::STATUS)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(&error)?;
-        let owner: Option<String> = row.try_get("owner").map_err(&error)?;
-        Ok(Status {
-            pending: row
-                .try_get::<i64, _>("pending")
-                .map_err(&error)?
-                .unsigned_abs(),
-            oldest: row.try_get("oldest").map_err(&error)?,
-            parked: row
-                .try_get::<i64, _>("parked")
-                .map_err(&error)?
-                .unsigned_abs(),
-            owner: owner.map(Into::into),
-            epoch: row
-                .try_get::<i64, _>("epoch")
-                .map_err(&error)?
-                .unsigned_abs(),
-        })
-    }
-
-    async fn parked(&self, limit: NonZeroUsize) -> Result<Vec<Parked>, Error> {
-        let error = error("parked");
-        let limit = i64::try_from(limit.get()).unwrap_or(i64::MAX);
-        let rows = sqlx::query(queries::PARKED)
-            .bind(limit)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(&error)?;
-        rows.iter()
-            .map(|row| {
-                let (entry, _): (Entry, _) = stored(row)?.into_entry();
-                let reason: String = row.try_get("parked_reason").map_err(&error)?;
-                let at = row.try_get("parked_at").map_err(&error)?;
-                Ok(Parked::new(entry, reason, at))
-            })
-            .collect()
-    }
-
-    async fn retry(&self, id: EntryId) -> Result<(), Error> {
-        self.change_parked(queries::RETRY, id).await
-    }
-
-    async fn discard(&self, id: EntryId) -> Result<(), Error> {
-        self.change_parked(queries::DISCARD, id).await
-    }
+/// New rows, by column.
+#[derive(Debug, Default)]
+struct Columns<'a> {
+    event_id: Vec<&'a str>,
+    aggregate_type: Vec<&'a str>,
+    aggregate_id: Vec<Option<&'a str>>,
+    kind: Vec<&'a str>,
+    topic: Vec<Arc<str>>,
+    key: Vec<Option<&'a [u8]>>,
+    headers: Vec<Bytes>,
+    payload: Vec<Option<Bytes>>,
 }
 
-async fn park(
-    tx: &mut Transaction<'static, sqlx::Postgres>,
-    id: EntryId,
-    reason: &str,
-) -> Result<(), Error> {
-    let query = sqlx::query(queries::PARK).bind(id.value()).bind(reason);
-    query
-        .execute(&mut **tx)
-        .await
-        .map_err(error("park"))
-        .map(drop)
-}
-
-fn stored(row: &PgRow) -> Result<StoredRow, Error> {
-    let error = error("read");
-    Ok(StoredRow {
-        id: row.try_get("id").map_err(&error)?,
-        topic: row.try_get("topic").map_err(&error)?,
-        key: row.try_get("key").map_err(&error)?,
-        headers: row.try_get("headers").map_err(&error)?,
-        payload: row.try_get("payload").map_err(&error)?,
-        created_at: row.try_get("created_at").map_err(&error)?,
-        attempts: row.try_get("attempts").map_err(&error)?,
-    })
-}
-
-fn epoch(epoch: u64) -> i64 {
-    i64::try_from(epoch).unwrap_or(i64::MAX)
+impl<'a> Columns<'a> {
+    fn push(&mut self, row: NewRow<'a>) {
+        self.event_id.push(row.event_id);
+        self.aggregate_type.push(row.aggregate_type);
+        self.aggregate_id.push(row.aggregate_id);
+        self.kind.push(row.kind);
+        self.topic.push(row.topic);
+        self.key.push(row.key);
+        self.headers.push(row.headers);
+        self.payload.push(row.payload);
+    }
 }

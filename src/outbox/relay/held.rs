@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -12,6 +12,8 @@ use crate::backoff::{Backoff, Delays};
 pub(super) struct Held {
     backoff: Backoff,
     topics: HashMap<Arc<str>, (Instant, Delays)>,
+    /// Those that the broker took something for last.
+    well: HashSet<Arc<str>>,
 }
 
 impl Held {
@@ -19,6 +21,7 @@ impl Held {
         Self {
             backoff,
             topics: HashMap::new(),
+            well: HashSet::new(),
         }
     }
 
@@ -27,6 +30,11 @@ impl Held {
         let now = Instant::now();
         let held = self.topics.iter().filter(|(_, (until, _))| now < *until);
         held.map(|(topic, _)| Arc::clone(topic)).collect()
+    }
+
+    /// When the first of them may be tried again.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.topics.values().map(|(until, _)| *until).min()
     }
 
     /// Whether `topic` is left alone now.
@@ -40,6 +48,7 @@ impl Held {
     /// Leaves `topic` alone, longer each time.
     pub(super) fn hold(&mut self, topic: &Arc<str>) {
         let now = Instant::now();
+        self.well.remove(topic);
         let (until, delays) = self
             .topics
             .entry(Arc::clone(topic))
@@ -52,5 +61,13 @@ impl Held {
     /// The broker has taken something for `topic`.
     pub(super) fn free(&mut self, topic: &Arc<str>) {
         self.topics.remove(topic);
+        if !self.well.contains(topic) {
+            self.well.insert(Arc::clone(topic));
+        }
+    }
+
+    /// The topics that the broker took something for last.
+    pub(super) fn well(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.well.iter()
     }
 }

@@ -5,6 +5,7 @@ mod config;
 mod held;
 mod report;
 mod tenure;
+mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +16,8 @@ use uuid::Uuid;
 use super::{Lease, Store};
 use crate::broker::Publisher;
 use crate::error::{Chain, Error, Kind};
-use crate::shutdown::Token;
-use held::Held;
-use tenure::{Pause, Tenure};
+use crate::shutdown::{Shutdown, Token};
+use tenure::Tenure;
 
 pub use builder::Builder;
 pub use config::Config;
@@ -102,12 +102,13 @@ impl<S: Store, P: Publisher> Relay<S, P> {
         let Some(mut tenure) = self.take_lease().await? else {
             return Ok(Report::default());
         };
-        let mut held = Held::new(self.config.backoff);
-        let window = tenure.window(&self.publisher, self.config.window, &mut held);
-        let window = window.await;
+        // One that is stopped already: what fails transiently is not waited for.
+        let stopped = Shutdown::new();
+        stopped.trigger();
+        let report = tenure.turn(&self.publisher, &stopped.token()).await;
         // What was published stands, whether the lease is given up now or ends by itself.
         self.give_up(tenure.lease()).await;
-        window.map(|(report, _pause)| report)
+        report
     }
 
     async fn take_lease(&self) -> Result<Option<Tenure<'_, S>>, Error> {
@@ -115,30 +116,19 @@ impl<S: Store, P: Publisher> Relay<S, P> {
         // good for its whole time.
         let asked = Instant::now();
         let lease = self.store.lease(&self.owner, self.config.lease).await?;
-        Ok(lease.map(|lease| Tenure::new(&self.store, lease, asked, self.config.lease)))
+        Ok(lease.map(|lease| Tenure::new(&self.store, lease, asked, self.config)))
     }
 
     /// Publishes window after window until it is time to stop or something fails.
     async fn work(&self, mut tenure: Tenure<'_, S>, token: &Token) -> Result<(), Error> {
         tracing::debug!(name: "bowline.outbox.lease", owner = %self.owner, epoch = tenure.lease().epoch);
-        let mut delays = self.config.backoff.delays();
-        let mut held = Held::new(self.config.backoff);
         while !token.is_stopped() {
-            let window = tenure.window(&self.publisher, self.config.window, &mut held);
-            let (report, pause) = window.await?;
-            let wait = match pause {
-                Pause::Backoff => delays.next().unwrap_or(self.config.poll),
-                Pause::None => {
-                    delays = self.config.backoff.delays();
-                    if report.published + report.parked + report.failed > 0 {
-                        continue;
-                    }
-                    Duration::ZERO
+            let report = tenure.turn(&self.publisher, token).await?;
+            if report.is_empty() {
+                tokio::select! {
+                    () = token.stopped() => {}
+                    idle = tenure.idle() => idle?,
                 }
-            };
-            tokio::select! {
-                () = token.stopped() => {}
-                done = tenure.idle(wait, self.config.poll) => done?,
             }
         }
         self.give_up(tenure.lease()).await;

@@ -1,15 +1,18 @@
+use std::collections::HashSet;
 use std::future::Future;
-use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::Report;
 use super::held::Held;
-use crate::broker::{Appended, PublishError, Publisher, Record, SendStatus};
-use crate::error::{Chain, Error, Kind};
-use crate::outbox::{Entry, Lease, Settled, Store, Window};
+use super::verdict::{Round, Verdicts};
+use super::{Config, Report};
+use crate::broker::Publisher;
+use crate::error::{Chain, Error};
+use crate::outbox::entry::OrderingKey;
+use crate::outbox::{Lease, Position, Settled, Store, Window};
+use crate::shutdown::Token;
 
 /// The time during which a relay holds the lease; whatever it waits for, it renews the lease
 /// meanwhile.
@@ -17,18 +20,39 @@ use crate::outbox::{Entry, Lease, Settled, Store, Window};
 pub(super) struct Tenure<'a, S> {
     store: &'a S,
     lease: Lease,
-    ttl: Duration,
     /// When the lease was asked for last.
     asked: Instant,
+    config: Config,
+    /// Topics that are left alone for a while.
+    held: Held,
+    /// Where the log goes on; `None` before the first window.
+    next: Option<Position>,
+    /// The window after the last one, if it was read while that was published.
+    ahead: Option<Window>,
+    /// The keys that were set aside since `ahead` was read.
+    stuck: HashSet<OrderingKey>,
+    /// Whether rows wait aside.
+    aside: bool,
+    /// When the store was tidied last.
+    tidied: Option<Instant>,
 }
 
+/// How often the room of what is settled is given back.
+const TIDY: Duration = Duration::from_secs(10);
+
 impl<'a, S: Store> Tenure<'a, S> {
-    pub(super) fn new(store: &'a S, lease: Lease, asked: Instant, ttl: Duration) -> Self {
+    pub(super) fn new(store: &'a S, lease: Lease, asked: Instant, config: Config) -> Self {
         Self {
             store,
             lease,
-            ttl,
             asked,
+            config,
+            held: Held::new(config.backoff),
+            next: None,
+            ahead: None,
+            stuck: HashSet::new(),
+            aside: false,
+            tidied: None,
         }
     }
 
@@ -36,46 +60,180 @@ impl<'a, S: Store> Tenure<'a, S> {
         &self.lease
     }
 
-    /// Reads, publishes and settles one window.
-    pub(super) async fn window<P: Publisher>(
+    /// Publishes and settles what waits aside and may be tried, and then the next rows of the log.
+    pub(super) async fn turn<P: Publisher>(
         &mut self,
         publisher: &P,
-        limit: NonZeroUsize,
-        held: &mut Held,
-    ) -> Result<(Report, Pause), Error> {
-        let store = self.store;
-        let lease = self.lease.clone();
-        let topics = held.topics();
-        let window = self.renewing(store.read(&lease, limit, &topics)).await??;
+        token: &Token,
+    ) -> Result<Report, Error> {
+        self.tidy().await?;
+        let mut report = self.retry_aside(publisher, token).await?;
+        let mut window = match self.ahead.take() {
+            Some(window) => window,
+            None => self.read().await?,
+        };
+        for entry in &mut window.entries {
+            entry.behind |= entry
+                .ordering_key()
+                .is_some_and(|key| self.stuck.contains(&key));
+        }
+        self.stuck.clear();
+        self.next.clone_from(&window.next);
+        self.aside |= window.aside;
         if window.entries.is_empty() {
-            return Ok((Report::default(), Pause::None));
+            return Ok(report);
         }
-        let batch: Vec<Record> = window
-            .entries
-            .iter()
-            .map(|entry| entry.record.clone())
-            .collect();
-        let results = self.renewing(publisher.publish(batch)).await?;
-        let pause = hold(&window, &results, held);
-        let (settled, report) = judge(&window, results);
-        if !settled.is_empty() {
-            self.renewing(store.settle(&lease, &window, &settled))
-                .await??;
-        }
-        Ok((report, pause))
+        let (verdicts, ahead) = self.publish(&window, publisher, token).await?;
+        let (settled, round) = verdicts.of_the_log();
+        self.settle(&window, &settled).await?;
+        self.ahead = ahead;
+        report += round;
+        Ok(report)
     }
 
-    /// Waits for `least`, then until rows may have been committed, at most `poll`.
-    pub(super) async fn idle(&mut self, least: Duration, poll: Duration) -> Result<(), Error> {
+    /// Tries what waits aside, but for the topics that are left alone.
+    async fn retry_aside<P: Publisher>(
+        &mut self,
+        publisher: &P,
+        token: &Token,
+    ) -> Result<Report, Error> {
+        let mut report = Report::default();
+        if !self.aside {
+            return Ok(report);
+        }
+        let (store, lease) = (self.store, self.lease.clone());
+        let held = self.held.topics();
+        let window = store.set_aside(&lease, &held, self.config.window);
+        let window = self.renewing(window).await??;
+        self.aside = !held.is_empty() || !window.entries.is_empty();
+        if window.entries.is_empty() {
+            return Ok(report);
+        }
+        let (verdicts, _) = self.publish(&window, publisher, token).await?;
+        // What still waits is where it was.
+        let (window, settled, round) = verdicts.of_what_changed(window);
+        if !settled.is_empty() {
+            self.settle(&window, &settled).await?;
+        }
+        report += round;
+        Ok(report)
+    }
+
+    async fn tidy(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        if self.tidied.is_some_and(|tidied| now - tidied < TIDY) {
+            return Ok(());
+        }
+        self.tidied = Some(now);
+        let (store, lease) = (self.store, self.lease.clone());
+        if let Err(error) = self.renewing(store.tidy(&lease)).await? {
+            // Publishing goes on; only room is lost.
+            tracing::warn!(error = %Chain(&error), "the outbox could not be tidied");
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<Window, Error> {
+        let (store, lease) = (self.store, self.lease.clone());
+        let from = self.next.clone();
+        let window = store.read(&lease, from.as_ref(), self.config.window);
+        self.renewing(window).await?
+    }
+
+    /// Publishes the rows of `window` until there is an answer for each, or `token` is stopped. Of the
+    /// log the next window is read meanwhile.
+    async fn publish<P: Publisher>(
+        &mut self,
+        window: &Window,
+        publisher: &P,
+        token: &Token,
+    ) -> Result<(Verdicts, Option<Window>), Error> {
+        let mut ahead = None;
+        let mut verdicts = Verdicts::new(window);
+        let mut delays = self.config.backoff.delays();
+        let mut round = Round::FIRST;
+        loop {
+            let batch = verdicts.batch(window, &self.held);
+            if batch.is_empty() {
+                break;
+            }
+            let is_full = window.entries.len() >= self.config.window.get();
+            // What comes next is read meanwhile, or to see whom a failure would keep waiting.
+            let look = ahead.is_none() && (is_full || round >= Round::LAST);
+            let next = window.next.as_ref().filter(|_| look);
+            let reading = self.read_ahead(next);
+            let both = async { tokio::join!(publisher.publish(batch), reading) };
+            let (results, read) = self.renewing(both).await?;
+            ahead = ahead.or(read);
+            verdicts.judge(window, results, round, &mut self.held);
+            if verdicts.is_complete() {
+                break;
+            }
+            // What waits aside is not worth waiting for.
+            if window.next.is_none()
+                || verdicts.keeps_others_waiting(window, round, ahead.as_ref(), &self.held)
+            {
+                verdicts.leave_topics(window, &mut self.held);
+                break;
+            }
+            round = round.next();
+            let wait = delays.next().unwrap_or(self.config.poll);
+            let pause = async {
+                tokio::select! {
+                    () = sleep(wait) => {}
+                    () = token.stopped() => {}
+                }
+            };
+            self.renewing(pause).await?;
+            if token.is_stopped() {
+                break;
+            }
+        }
+        Ok((verdicts, ahead))
+    }
+
+    /// The window at `next`. One that cannot be read is read again when its turn has come.
+    fn read_ahead(
+        &self,
+        next: Option<&Position>,
+    ) -> impl Future<Output = Option<Window>> + use<'a, S> {
+        let (store, lease) = (self.store, self.lease.clone());
+        let (next, limit) = (next.cloned(), self.config.window);
+        async move {
+            let next = next?;
+            let window = store.read(&lease, Some(&next), limit).await.ok()?;
+            Some(window).filter(|window| !window.entries.is_empty())
+        }
+    }
+
+    async fn settle(&mut self, window: &Window, settled: &[Settled]) -> Result<(), Error> {
+        let (store, lease) = (self.store, self.lease.clone());
+        self.renewing(store.settle(&lease, window, settled))
+            .await??;
+        for (entry, settled) in window.entries.iter().zip(settled) {
+            if *settled != Settled::Published {
+                self.stuck.extend(entry.ordering_key());
+                self.aside = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until rows may have been committed, or until those that wait aside may be tried, at most
+    /// for the time between polls.
+    pub(super) async fn idle(&mut self) -> Result<(), Error> {
         let store = self.store;
+        let poll = Instant::now() + self.config.poll;
+        let until = match self.held.next_due() {
+            Some(due) if self.aside => due.min(poll),
+            _ => poll,
+        };
         let hint = async {
-            sleep(least).await;
             tokio::select! {
                 () = store.committed() => {}
-                () = sleep(poll) => {}
+                () = sleep_until(until) => {}
             }
         };
-        // After a failure new rows are no reason to hurry.
         self.renewing(hint).await
     }
 
@@ -86,7 +244,7 @@ impl<'a, S: Store> Tenure<'a, S> {
     async fn renewing<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
         let mut work = pin!(work);
         loop {
-            let due = self.asked + self.ttl / 3;
+            let due = self.asked + self.config.lease / 3;
             let renewed = async {
                 sleep_until(due).await;
                 self.renew().await
@@ -101,95 +259,20 @@ impl<'a, S: Store> Tenure<'a, S> {
 
     async fn renew(&mut self) -> Result<(), Error> {
         let asked = Instant::now();
-        match self.store.lease(&self.lease.owner, self.ttl).await {
+        let ttl: Duration = self.config.lease;
+        match self.store.lease(&self.lease.owner, ttl).await {
             Ok(Some(lease)) if lease.epoch == self.lease.epoch => {
                 self.asked = asked;
                 Ok(())
             }
             Ok(_) => Err(self.lease.fenced("relay", "renew")),
             // While the lease is still good there is time for another try.
-            Err(error) if error.is_transient() && self.asked + self.ttl > Instant::now() => {
+            Err(error) if error.is_transient() && self.asked + ttl > Instant::now() => {
                 tracing::warn!(error = %Chain(&error), "the lease could not be renewed; trying again");
-                sleep(self.ttl / 10).await;
+                sleep(ttl / 10).await;
                 Ok(())
             }
             Err(error) => Err(error),
         }
     }
-}
-
-/// Whether to wait before the next window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pause {
-    Backoff,
-    None,
-}
-
-/// Holds the topics that the broker refuses, by the publisher's answers, and those for which it fails
-/// while it takes others. When it takes nothing at all, it needs a pause.
-fn hold(window: &Window, results: &[Result<Appended, PublishError>], held: &mut Held) -> Pause {
-    let mut pause = Pause::None;
-    let takes_others = results.iter().any(Result::is_ok);
-    for (Entry { record, .. }, result) in window.entries.iter().zip(results) {
-        match result {
-            Ok(_) => held.free(&record.topic),
-            Err(error) if is_final(error) => {}
-            Err(error) if is_of_topic(error) || takes_others => held.hold(&record.topic),
-            // Held back by a record before it.
-            Err(_) if held.holds(&record.topic) => {}
-            Err(_) => pause = Pause::Backoff,
-        }
-    }
-    pause
-}
-
-/// What to settle, by the publisher's answers.
-fn judge(window: &Window, results: Vec<Result<Appended, PublishError>>) -> (Vec<Settled>, Report) {
-    let mut settled = Vec::with_capacity(results.len());
-    let mut report = Report::default();
-    for (entry, result) in window.entries.iter().zip(results) {
-        match result {
-            Ok(_) => {
-                report.published += 1;
-                settled.push(Settled::Published(entry.id));
-            }
-            Err(error) if is_final(&error) => {
-                report.parked += 1;
-                settled.push(Settled::Parked(entry.id, Chain(error.error()).to_string()));
-                tell(entry, &error, "parked");
-            }
-            Err(error) => {
-                report.failed += 1;
-                tell(entry, &error, "will be tried again");
-            }
-        }
-    }
-    (settled, report)
-}
-
-/// Whether the topic is the trouble: it is missing, or not for us.
-fn is_of_topic(error: &PublishError) -> bool {
-    error.status() == SendStatus::NotSent
-        && matches!(error.error().kind(), Kind::NotFound | Kind::Unauthorized)
-}
-
-/// Whether the record itself is the trouble, so that the broker will never take it. A missing topic
-/// or a missing right is not: once it is mended, everything goes on in order.
-fn is_final(error: &PublishError) -> bool {
-    error.status() == SendStatus::NotSent
-        && matches!(
-            error.error().kind(),
-            Kind::Corrupt | Kind::Invalid | Kind::TooLarge
-        )
-}
-
-fn tell(entry: &Entry, error: &PublishError, what: &'static str) {
-    tracing::warn!(
-        name: "bowline.outbox.publish",
-        id = %entry.id,
-        topic = %entry.record.topic,
-        attempts = entry.attempts,
-        error = %Chain(error),
-        "{what}"
-    );
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, SqlitePool, Transaction};
 
-use super::row::{NewRow, StoredRow, split};
-use super::{Entry, EntryId, Lease, Parked, Routing, Settled, Status, Store, Window};
+use super::row::{NewRow, StoredRow};
+use super::{Entry, EntryId, Lease, Parked, Position, Routing, Settled, Status, Store, Window};
 use crate::driver::Schema;
 use crate::driver::sqlite::{BACKEND, BEGIN, error, migrate};
 use crate::error::{Error, Kind};
@@ -84,7 +84,7 @@ impl Sqlite {
         self.pool.begin_with(BEGIN).await.map_err(error("begin"))
     }
 
-    /// Writes `message` into the outbox as a part of `tx`, and returns its place.
+    /// Writes `message` into the outbox as a part of `tx`.
     ///
     /// # Errors
     ///
@@ -99,9 +99,9 @@ impl Sqlite {
         &self,
         tx: &mut Transaction<'_, sqlx::Sqlite>,
         message: &Message,
-    ) -> Result<EntryId, Error> {
+    ) -> Result<(), Error> {
         let row = NewRow::new(BACKEND, &self.routing, message)?;
-        let id = sqlx::query_scalar(queries::ENQUEUE)
+        sqlx::query(queries::ENQUEUE)
             .bind(row.event_id)
             .bind(row.aggregate_type)
             .bind(row.aggregate_id)
@@ -110,10 +110,10 @@ impl Sqlite {
             .bind(row.key)
             .bind(&*row.headers)
             .bind(row.payload.as_deref())
-            .fetch_one(&mut **tx)
+            .execute(&mut **tx)
             .await
-            .map_err(error("enqueue"))?;
-        Ok(EntryId::new(id))
+            .map_err(error("enqueue"))
+            .map(drop)
     }
 
     /// Writes all of `messages`, in order; see [`enqueue`](Self::enqueue).
@@ -129,57 +129,32 @@ impl Sqlite {
         &self,
         tx: &mut Transaction<'_, sqlx::Sqlite>,
         messages: &[Message],
-    ) -> Result<Vec<EntryId>, Error> {
-        let mut ids = Vec::with_capacity(messages.len());
+    ) -> Result<(), Error> {
         for message in messages {
-            ids.push(self.enqueue(tx, message).await?);
+            self.enqueue(tx, message).await?;
         }
-        Ok(ids)
+        Ok(())
     }
 
-    /// A transaction in which the lease is known to be ours until it ends.
-    async fn fenced(
-        &self,
-        lease: &Lease,
-        operation: &'static str,
-    ) -> Result<Transaction<'static, sqlx::Sqlite>, Error> {
-        let mut tx = self
-            .pool
-            .begin_with(BEGIN)
-            .await
-            .map_err(error(operation))?;
-        let ours: Option<i64> = sqlx::query_scalar(queries::FENCE)
-            .bind(&*lease.owner)
-            .bind(epoch(lease.epoch))
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(error(operation))?;
-        ours.map(|_| tx)
-            .ok_or_else(|| lease.fenced(BACKEND, operation))
-    }
-
-    /// Whether there is anything to read: asked first, so that an idle relay keeps no writer waiting.
-    async fn is_pending(&self, lease: &Lease) -> Result<bool, Error> {
-        let pending: Option<bool> = sqlx::query_scalar(queries::PENDING)
+    /// Where the log is settled, and whether rows wait aside.
+    async fn cursor(&self, lease: &Lease) -> Result<(i64, bool), Error> {
+        let cursor: Option<(i64, bool)> = sqlx::query_as(queries::CURSOR)
             .bind(&*lease.owner)
             .bind(epoch(lease.epoch))
             .fetch_optional(&self.pool)
             .await
             .map_err(error("read"))?;
-        pending.ok_or_else(|| lease.fenced(BACKEND, "read"))
+        cursor.ok_or_else(|| lease.fenced(BACKEND, "read"))
     }
 
     async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
-        let done = sqlx::query(sql)
-            .bind(id.value())
-            .execute(&self.pool)
-            .await
-            .map_err(error("change parked row"))?;
-        if done.rows_affected() == 0 {
+        let error = error("change parked row");
+        let mut tx = self.pool.begin_with(BEGIN).await.map_err(&error)?;
+        if !change_aside(&mut tx, sqlx::query_as(sql).bind(id.value())).await? {
             return Err(Error::new(Kind::NotFound, BACKEND, "change parked row")
                 .with_detail(format!("row {id} is not parked")));
         }
-        Ok(())
+        tx.commit().await.map_err(&error)
     }
 }
 
@@ -210,50 +185,78 @@ impl Store for Sqlite {
     async fn read(
         &self,
         lease: &Lease,
+        from: Option<&Position>,
         limit: NonZeroUsize,
-        held: &[Arc<str>],
     ) -> Result<Window, Error> {
-        if !self.is_pending(lease).await? {
-            return Ok(Window::default());
-        }
-        let mut tx = self.fenced(lease, "read").await?;
-        let limit = i64::try_from(limit.get()).unwrap_or(i64::MAX);
-        let held = serde_json::to_string(held)
-            .map_err(|source| Error::new(Kind::Invalid, BACKEND, "read").with_source(source))?;
+        let (settled, aside) = self.cursor(lease).await?;
+        let from = match from {
+            Some(position) => position.number(BACKEND)?,
+            None => settled,
+        };
         let rows = sqlx::query(queries::READ)
-            .bind(limit)
-            .bind(held)
-            .fetch_all(&mut *tx)
+            .bind(from)
+            .bind(rows(limit))
+            .fetch_all(&self.pool)
             .await
             .map_err(error("read"))?;
-        let (window, unreadable) = split(rows.iter().map(stored).collect::<Result<_, _>>()?);
-        for (id, reason) in &unreadable {
-            park(&mut tx, *id, reason).await?;
-        }
-        tx.commit().await.map_err(error("read"))?;
-        Ok(window)
+        let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let next = entries.last().map_or(from, |entry| entry.id.value());
+        Ok(Window::new(entries, Some(Position::at(next))).with_aside(aside))
+    }
+
+    async fn set_aside(
+        &self,
+        lease: &Lease,
+        held: &[Arc<str>],
+        limit: NonZeroUsize,
+    ) -> Result<Window, Error> {
+        let (_, aside) = self.cursor(lease).await?;
+        let held = serde_json::to_string(held)
+            .map_err(|source| Error::new(Kind::Invalid, BACKEND, "read").with_source(source))?;
+        let rows = sqlx::query(queries::SET_ASIDE)
+            .bind(held)
+            .bind(rows(limit))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(error("read"))?;
+        let entries = rows.iter().map(entry).collect::<Result<_, _>>()?;
+        Ok(Window::new(entries, None).with_aside(aside))
     }
 
     async fn settle(
         &self,
         lease: &Lease,
-        _window: &Window,
+        window: &Window,
         settled: &[Settled],
     ) -> Result<(), Error> {
-        let mut tx = self.fenced(lease, "settle").await?;
-        for settled in settled {
-            match settled {
-                Settled::Published(id) => {
-                    sqlx::query(queries::PUBLISHED)
-                        .bind(id.value())
-                        .execute(&mut *tx)
-                        .await
-                        .map_err(error("settle"))?;
-                }
-                Settled::Parked(id, reason) => park(&mut tx, *id, reason).await?,
+        window.check(settled, BACKEND)?;
+        let error = error("settle");
+        let mut tx = self.pool.begin_with(BEGIN).await.map_err(&error)?;
+        let position = match &window.next {
+            Some(next) => next.number(BACKEND)?,
+            None => 0,
+        };
+        let moved = sqlx::query(queries::ADVANCE)
+            .bind(&*lease.owner)
+            .bind(epoch(lease.epoch))
+            .bind(position)
+            .execute(&mut *tx)
+            .await
+            .map_err(&error)?;
+        if moved.rows_affected() == 0 {
+            return Err(lease.fenced(BACKEND, "settle"));
+        }
+        for (entry, settled) in window.entries.iter().zip(settled) {
+            match window.next {
+                Some(_) => leave(&mut tx, entry.id, settled).await?,
+                None => change(&mut tx, entry.id, settled).await?,
             }
         }
-        tx.commit().await.map_err(error("settle"))
+        if window.next.is_some() {
+            let trimmed = sqlx::query(queries::TRIM).bind(position);
+            trimmed.execute(&mut *tx).await.map_err(&error)?;
+        }
+        tx.commit().await.map_err(&error)
     }
 
     async fn committed(&self) {
@@ -298,7 +301,7 @@ impl Store for Sqlite {
             .map_err(&error)?;
         rows.iter()
             .map(|row| {
-                let (entry, _): (Entry, _) = stored(row)?.into_entry();
+                let entry = entry(row)?;
                 let reason: String = row.try_get("parked_reason").map_err(&error)?;
                 let at = time(row.try_get("parked_at").map_err(&error)?);
                 Ok(Parked::new(entry, reason, at))
@@ -315,30 +318,65 @@ impl Store for Sqlite {
     }
 }
 
-async fn park(
-    tx: &mut Transaction<'static, sqlx::Sqlite>,
-    id: EntryId,
-    reason: &str,
-) -> Result<(), Error> {
-    let query = sqlx::query(queries::PARK).bind(id.value()).bind(reason);
-    query
-        .execute(&mut **tx)
+type Tx = Transaction<'static, sqlx::Sqlite>;
+type Changed<'q> =
+    sqlx::query::QueryAs<'q, sqlx::Sqlite, (i64, String, Option<Vec<u8>>), SqliteArguments>;
+
+/// What becomes of a row of the log, which is trimmed afterwards.
+async fn leave(tx: &mut Tx, id: EntryId, settled: &Settled) -> Result<(), Error> {
+    let reason = match settled {
+        Settled::Published => return Ok(()),
+        Settled::Aside => None,
+        Settled::Parked(reason) => Some(reason),
+    };
+    let put = sqlx::query(queries::PUT_ASIDE)
+        .bind(id.value())
+        .bind(reason);
+    put.execute(&mut **tx)
         .await
-        .map_err(error("park"))
+        .map_err(error("settle"))
         .map(drop)
 }
 
-fn stored(row: &SqliteRow) -> Result<StoredRow, Error> {
+/// What becomes of a row that waited aside.
+async fn change(tx: &mut Tx, id: EntryId, settled: &Settled) -> Result<(), Error> {
+    match settled {
+        Settled::Published => {
+            let published = sqlx::query(queries::PUBLISHED_ASIDE).bind(id.value());
+            let published = published.execute(&mut **tx).await;
+            published.map_err(error("settle")).map(drop)
+        }
+        Settled::Aside => Ok(()),
+        Settled::Parked(reason) => {
+            let park = sqlx::query_as(queries::PARK).bind(id.value()).bind(reason);
+            change_aside(tx, park).await.map(drop)
+        }
+    }
+}
+
+/// Changes a row that is aside, and says of its key's which of them wait then; whether there was one.
+async fn change_aside(tx: &mut Tx, changed: Changed<'_>) -> Result<bool, Error> {
+    let changed = changed.fetch_optional(&mut **tx).await;
+    let Some((id, topic, key)) = changed.map_err(error("change aside"))? else {
+        return Ok(false);
+    };
+    let reckoned = sqlx::query(queries::RECKON).bind(id).bind(topic).bind(key);
+    let reckoned = reckoned.execute(&mut **tx).await;
+    reckoned.map_err(error("change aside")).map(|_| true)
+}
+
+/// By place, not by name: it is done for each row.
+fn entry(row: &SqliteRow) -> Result<Entry, Error> {
     let error = error("read");
-    Ok(StoredRow {
-        id: row.try_get("id").map_err(&error)?,
-        topic: row.try_get("topic").map_err(&error)?,
-        key: row.try_get("key").map_err(&error)?,
-        headers: row.try_get("headers").map_err(&error)?,
-        payload: row.try_get("payload").map_err(&error)?,
-        created_at: time(row.try_get("created_at").map_err(&error)?),
-        attempts: row.try_get("attempts").map_err(&error)?,
-    })
+    Ok(Entry::from(StoredRow {
+        id: row.try_get(0).map_err(&error)?,
+        topic: row.try_get(1).map_err(&error)?,
+        key: row.try_get(2).map_err(&error)?,
+        headers: row.try_get(3).map_err(&error)?,
+        payload: row.try_get(4).map_err(&error)?,
+        created_at: time(row.try_get(5).map_err(&error)?),
+        behind: row.try_get(6).map_err(&error)?,
+    }))
 }
 
 fn time(millis: i64) -> DateTime<Utc> {
@@ -347,4 +385,8 @@ fn time(millis: i64) -> DateTime<Utc> {
 
 fn epoch(epoch: u64) -> i64 {
     i64::try_from(epoch).unwrap_or(i64::MAX)
+}
+
+fn rows(limit: NonZeroUsize) -> i64 {
+    i64::try_from(limit.get()).unwrap_or(i64::MAX)
 }

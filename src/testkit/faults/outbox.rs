@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Faulty;
 use crate::error::Error;
-use crate::outbox::{EntryId, Lease, Parked, Settled, Status, Store, Window};
+use crate::outbox::{EntryId, Lease, Parked, Position, Settled, Status, Store, Window};
 
 /// Only what a relay does is counted; what an operator asks goes through.
 impl<S: Store> Store for Faulty<S> {
@@ -19,10 +19,20 @@ impl<S: Store> Store for Faulty<S> {
     async fn read(
         &self,
         lease: &Lease,
+        from: Option<&Position>,
         limit: NonZeroUsize,
-        held: &[Arc<str>],
     ) -> Result<Window, Error> {
-        self.around("read", self.inner.read(lease, limit, held))
+        self.around("read", self.inner.read(lease, from, limit))
+            .await
+    }
+
+    async fn set_aside(
+        &self,
+        lease: &Lease,
+        held: &[Arc<str>],
+        limit: NonZeroUsize,
+    ) -> Result<Window, Error> {
+        self.around("set aside", self.inner.set_aside(lease, held, limit))
             .await
     }
 
@@ -34,6 +44,10 @@ impl<S: Store> Store for Faulty<S> {
     ) -> Result<(), Error> {
         self.around("settle", self.inner.settle(lease, window, settled))
             .await
+    }
+
+    async fn tidy(&self, lease: &Lease) -> Result<(), Error> {
+        self.around("tidy", self.inner.tidy(lease)).await
     }
 
     async fn committed(&self) {

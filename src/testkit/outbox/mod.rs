@@ -29,7 +29,9 @@ pub const TOPIC: &str = "suite";
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(50);
+const ONE: NonZeroUsize = NonZeroUsize::MIN;
 const MANY: NonZeroUsize = NonZeroUsize::new(100).unwrap();
+const NONE: [&str; 0] = [];
 
 /// An outbox together with the transactions that it joins.
 pub trait Harness {
@@ -52,7 +54,7 @@ pub trait Harness {
         &self,
         tx: &mut Self::Transaction,
         message: &Message,
-    ) -> impl Future<Output = Result<EntryId, Error>> + Send;
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Commits `tx`.
     fn commit(&self, tx: Self::Transaction) -> impl Future<Output = ()> + Send;
@@ -62,6 +64,8 @@ pub trait Harness {
 pub async fn all<H: Harness>(fresh: impl AsyncFn() -> H) {
     only_committed_rows_are_read(&fresh().await).await;
     a_row_is_read_until_it_is_settled(&fresh().await).await;
+    reading_ahead_goes_on_after_a_window(&fresh().await).await;
+    an_answer_is_needed_for_each_row(&fresh().await).await;
     rows_of_a_key_keep_their_order(&fresh().await).await;
     a_late_commit_is_read(&fresh().await).await;
     one_of_many_gets_the_lease(&fresh().await).await;
@@ -70,6 +74,7 @@ pub async fn all<H: Harness>(fresh: impl AsyncFn() -> H) {
     a_parked_row_holds_its_key(&fresh().await).await;
     a_discarded_row_lets_its_key_go_on(&fresh().await).await;
     only_parked_rows_are_retried_and_discarded(&fresh().await).await;
+    what_waits_aside_keeps_the_order_of_its_key(&fresh().await).await;
     a_held_topic_is_left_out(&fresh().await).await;
     the_status_counts(&fresh().await).await;
     a_relay_loses_nothing_at_any_step(&fresh).await;
@@ -92,37 +97,70 @@ pub async fn only_committed_rows_are_read<H: Harness>(harness: &H) {
     let tombstone = message("kept", "1").without_payload();
     let messages = [&kept, &bare, &empty, &tombstone];
     let mut tx = harness.begin().await;
-    let mut ids = Vec::new();
     for message in messages {
-        ids.push(harness.enqueue(&mut tx, message).await.expect("enqueued"));
+        harness.enqueue(&mut tx, message).await.expect("enqueued");
     }
     harness.commit(tx).await;
     let entries = read(harness, &lease, MANY).await.entries;
-    let read: Vec<_> = entries.iter().map(|entry| entry.id).collect();
-    assert_eq!(read, ids);
+    assert_eq!(entries.len(), messages.len());
+    assert!(entries.is_sorted_by_key(|entry| entry.id));
     for (entry, message) in entries.iter().zip(messages) {
         let record = Record::from_message(TOPIC, message).expect("valid");
         assert_eq!(entry.record, record);
+        assert!(!entry.behind && entry.unreadable.is_none());
     }
 }
 
-/// A row comes again, counting attempts, until it is settled as published.
+/// A row comes again until it is settled as published, and no more then.
 pub async fn a_row_is_read_until_it_is_settled<H: Harness>(harness: &H) {
     let lease = lease(harness).await;
     enqueue(harness, &[("one", "1"), ("two", "2")]).await;
-    let first = read(harness, &lease, MANY).await;
-    let second = read(harness, &lease, MANY).await;
-    assert_eq!(payloads(&second), ["one", "two"]);
-    for (before, after) in first.entries.iter().zip(&second.entries) {
-        assert_eq!((after.id, after.attempts), (before.id, before.attempts + 1));
-    }
-    let published = [Settled::Published(second.entries[0].id)];
-    let settled = harness.store().settle(&lease, &second, &published).await;
-    settled.expect("ours");
+    let first = read(harness, &lease, ONE).await;
+    let second = read(harness, &lease, ONE).await;
+    assert_eq!(payloads(&second), ["one"]);
+    assert_eq!(first.entries, second.entries);
+    publish(harness, &lease, &second).await;
     let rest = read(harness, &lease, MANY).await;
     assert_eq!(payloads(&rest), ["two"]);
     publish(harness, &lease, &rest).await;
     assert_eq!(read(harness, &lease, MANY).await.entries, []);
+    enqueue(harness, &[("three", "1")]).await;
+    assert_eq!(payloads(&read(harness, &lease, MANY).await), ["three"]);
+}
+
+/// The next window may be read before the one before it is settled; settled, the log goes on there.
+pub async fn reading_ahead_goes_on_after_a_window<H: Harness>(harness: &H) {
+    let lease = lease(harness).await;
+    enqueue(harness, &[("one", "1"), ("two", "1"), ("three", "2")]).await;
+    enqueue(harness, &[("four", "1")]).await;
+    let first = read(harness, &lease, ONE).await;
+    let ahead = read_from(harness, &lease, &first, ONE).await;
+    assert_eq!(
+        (payloads(&first), payloads(&ahead)),
+        (vec!["one".to_owned()], vec!["two".to_owned()])
+    );
+    publish(harness, &lease, &first).await;
+    let rest = read_from(harness, &lease, &ahead, MANY).await;
+    assert_eq!(payloads(&rest), ["three", "four"]);
+    // Nothing of what was only read is settled.
+    assert_eq!(
+        payloads(&read(harness, &lease, MANY).await),
+        ["two", "three", "four"]
+    );
+    publish(harness, &lease, &ahead).await;
+    publish(harness, &lease, &rest).await;
+    assert_eq!(read(harness, &lease, MANY).await.entries, []);
+}
+
+/// A window is settled as a whole.
+pub async fn an_answer_is_needed_for_each_row<H: Harness>(harness: &H) {
+    let lease = lease(harness).await;
+    enqueue(harness, &[("one", "1"), ("two", "2")]).await;
+    let window = read(harness, &lease, MANY).await;
+    let store = harness.store();
+    let settled = store.settle(&lease, &window, &[Settled::Published]).await;
+    assert_eq!(settled.expect_err("too few").kind(), Kind::Invalid);
+    assert_eq!(payloads(&read(harness, &lease, MANY).await), ["one", "two"]);
 }
 
 /// Rows of a key come in the order in which they were enqueued, whatever the limit.
@@ -195,19 +233,18 @@ pub async fn a_lost_lease_changes_nothing<H: Harness>(harness: &H) {
     let newest = lease(harness).await;
     assert!(newest.epoch > lost.epoch);
 
-    let published = [Settled::Published(window.entries[0].id)];
-    let read_late = store.read(&lost, MANY, &[]).await.map(drop);
+    let published = [Settled::Published];
+    let read_late = store.read(&lost, None, MANY).await.map(drop);
+    let aside_late = store.set_aside(&lost, &[], MANY).await.map(drop);
     let settled_late = store.settle(&lost, &window, &published).await;
     let released_late = store.release(&lost).await;
-    for late in [read_late, settled_late, released_late] {
+    for late in [read_late, aside_late, settled_late, released_late] {
         assert_eq!(late.expect_err("fenced").kind(), Kind::Fenced);
     }
     let other = store.lease(&owner(), LONG).await.expect("an answer");
     assert_eq!(other, None);
     let again = read(harness, &newest, MANY).await;
     assert_eq!(payloads(&again), ["one"]);
-    let (before, after) = (window.entries[0].attempts, again.entries[0].attempts);
-    assert_eq!(after, before + 1, "the refused read counted no attempt");
 }
 
 /// A lease that was given up is somebody else's at once, in a new epoch.
@@ -225,9 +262,14 @@ pub async fn a_parked_row_holds_its_key<H: Harness>(harness: &H) {
     let lease = lease(harness).await;
     enqueue(harness, &[("bad", "1"), ("other", "2"), ("next", "1")]).await;
     let bad = park_first(harness, &lease).await;
+    enqueue(harness, &[("last", "1"), ("another", "2")]).await;
     let window = read(harness, &lease, MANY).await;
-    assert_eq!(payloads(&window), ["other"]);
-    publish(harness, &lease, &window).await;
+    assert_eq!(payloads(&window), ["last", "another"]);
+    let behind: Vec<_> = window.entries.iter().map(|entry| entry.behind).collect();
+    assert_eq!(behind, [true, false]);
+    let answers = [Settled::Aside, Settled::Published];
+    settle(harness, &lease, &window, &answers).await;
+    assert_eq!(payloads(&set_aside(harness, &lease).await), NONE);
     let parked = harness.store().parked(MANY).await.expect("parked");
     assert_eq!(parked.len(), 1);
     assert_eq!(parked[0].entry.id, bad);
@@ -235,28 +277,36 @@ pub async fn a_parked_row_holds_its_key<H: Harness>(harness: &H) {
     assert_eq!(parked[0].reason, "too large");
 
     harness.store().retry(bad).await.expect("parked");
-    let window = read(harness, &lease, MANY).await;
-    assert_eq!(payloads(&window), ["bad", "next"]);
     assert_eq!(harness.store().parked(MANY).await.expect("parked"), []);
+    let window = set_aside(harness, &lease).await;
+    assert_eq!(payloads(&window), ["bad", "next", "last"]);
+    publish(harness, &lease, &window).await;
+    assert_eq!(payloads(&set_aside(harness, &lease).await), NONE);
+    enqueue(harness, &[("after", "1")]).await;
+    let window = read(harness, &lease, MANY).await;
+    assert!(!window.entries[0].behind && !window.aside);
 }
 
 /// The key of a discarded row goes on with the next one.
 pub async fn a_discarded_row_lets_its_key_go_on<H: Harness>(harness: &H) {
     let lease = lease(harness).await;
-    enqueue(harness, &[("bad", "1"), ("next", "1")]).await;
+    enqueue(harness, &[("bad", "1"), ("other", "2"), ("next", "1")]).await;
     let bad = park_first(harness, &lease).await;
-    assert_eq!(read(harness, &lease, MANY).await.entries, []);
+    assert_eq!(payloads(&set_aside(harness, &lease).await), NONE);
     harness.store().discard(bad).await.expect("parked");
-    let window = read(harness, &lease, MANY).await;
+    let window = set_aside(harness, &lease).await;
     assert_eq!(payloads(&window), ["next"]);
 }
 
 /// A row that is not parked is not found by an operator.
 pub async fn only_parked_rows_are_retried_and_discarded<H: Harness>(harness: &H) {
     let lease = lease(harness).await;
-    enqueue(harness, &[("one", "1")]).await;
+    enqueue(harness, &[("one", "1"), ("two", "2")]).await;
     let window = read(harness, &lease, MANY).await;
-    for id in [window.entries[0].id, EntryId::new(i64::MAX)] {
+    let answers = [Settled::Aside, Settled::Published];
+    settle(harness, &lease, &window, &answers).await;
+    let ids = window.entries.iter().map(|entry| entry.id);
+    for id in ids.chain([EntryId::new(i64::MAX)]) {
         let (retried, discarded) = (
             harness.store().retry(id).await,
             harness.store().discard(id).await,
@@ -265,18 +315,44 @@ pub async fn only_parked_rows_are_retried_and_discarded<H: Harness>(harness: &H)
             assert_eq!(refused.expect_err("not parked").kind(), Kind::NotFound);
         }
     }
-    assert_eq!(payloads(&read(harness, &lease, MANY).await), ["one"]);
+    assert_eq!(payloads(&set_aside(harness, &lease).await), ["one"]);
+}
+
+/// What waits aside comes in the order of the log, and goes when it is published; a row that fails for
+/// good while it waits parks its key.
+pub async fn what_waits_aside_keeps_the_order_of_its_key<H: Harness>(harness: &H) {
+    let lease = lease(harness).await;
+    enqueue(harness, &[("one", "1"), ("two", "1"), ("three", "1")]).await;
+    let window = read(harness, &lease, MANY).await;
+    let aside = [Settled::Aside, Settled::Aside, Settled::Aside];
+    settle(harness, &lease, &window, &aside).await;
+    let mut waits = set_aside(harness, &lease).await;
+    assert_eq!(payloads(&waits), ["one", "two", "three"]);
+    assert!(waits.next.is_none() && read(harness, &lease, MANY).await.aside);
+    waits.entries.truncate(2);
+    let parked = [Settled::Published, Settled::Parked("why".to_owned())];
+    settle(harness, &lease, &waits, &parked).await;
+    assert_eq!(payloads(&set_aside(harness, &lease).await), NONE);
+    assert!(
+        !read(harness, &lease, MANY).await.aside,
+        "it waits for an operator"
+    );
+    let id = waits.entries[1].id;
+    harness.store().discard(id).await.expect("parked");
+    assert_eq!(payloads(&set_aside(harness, &lease).await), ["three"]);
 }
 
 /// Rows of a topic that is held are left out, whatever waits for it, and come later.
 pub async fn a_held_topic_is_left_out<H: Harness>(harness: &H) {
     let lease = lease(harness).await;
     enqueue(harness, &[("one", "1"), ("two", "2")]).await;
+    let window = read(harness, &lease, MANY).await;
+    settle(harness, &lease, &window, &[Settled::Aside, Settled::Aside]).await;
     let held = [TOPIC.into()];
-    let window = harness.store().read(&lease, MANY, &held).await;
+    let window = harness.store().set_aside(&lease, &held, MANY).await;
     assert_eq!(window.expect("a window").entries, []);
     let other = ["other's".into(), "'".into()];
-    let window = harness.store().read(&lease, MANY, &other).await;
+    let window = harness.store().set_aside(&lease, &other, MANY).await;
     assert_eq!(payloads(&window.expect("a window")), ["one", "two"]);
 }
 
@@ -289,6 +365,7 @@ pub async fn the_status_counts<H: Harness>(harness: &H) {
     let lease = lease(harness).await;
     enqueue(harness, &[("bad", "1"), ("next", "1"), ("other", "2")]).await;
     park_first(harness, &lease).await;
+    enqueue(harness, &[("more", "2")]).await;
     let status = harness.store().status().await.expect("a status");
     assert_eq!((status.pending, status.parked), (2, 1));
     assert!(status.oldest.is_some());
@@ -331,28 +408,52 @@ async fn enqueue<H: Harness>(harness: &H, messages: &[(&str, &str)]) {
 }
 
 async fn read<H: Harness>(harness: &H, lease: &Lease, limit: NonZeroUsize) -> Window {
-    harness
+    let window = harness.store().read(lease, None, limit).await;
+    window.expect("a window")
+}
+
+async fn read_from<H: Harness>(
+    harness: &H,
+    lease: &Lease,
+    after: &Window,
+    limit: NonZeroUsize,
+) -> Window {
+    let window = harness
         .store()
-        .read(lease, limit, &[])
-        .await
-        .expect("a window")
+        .read(lease, after.next.as_ref(), limit)
+        .await;
+    window.expect("a window")
+}
+
+async fn set_aside<H: Harness>(harness: &H, lease: &Lease) -> Window {
+    let window = harness.store().set_aside(lease, &[], MANY).await;
+    window.expect("a window")
+}
+
+async fn settle<H: Harness>(harness: &H, lease: &Lease, window: &Window, settled: &[Settled]) {
+    let settled = harness.store().settle(lease, window, settled).await;
+    settled.expect("ours");
 }
 
 async fn publish<H: Harness>(harness: &H, lease: &Lease, window: &Window) {
-    let published = window
-        .entries
-        .iter()
-        .map(|entry| Settled::Published(entry.id));
-    let published: Vec<_> = published.collect();
-    let settled = harness.store().settle(lease, window, &published).await;
-    settled.expect("ours");
+    let published = vec![Settled::Published; window.entries.len()];
+    settle(harness, lease, window, &published).await;
 }
 
+/// Parks the first row; what is behind it waits aside, the rest is published.
 async fn park_first<H: Harness>(harness: &H, lease: &Lease) -> EntryId {
     let window = read(harness, lease, MANY).await;
-    let id = window.entries[0].id;
-    let parked = [Settled::Parked(id, "too large".to_owned())];
-    let settled = harness.store().settle(lease, &window, &parked).await;
-    settled.expect("ours");
-    id
+    let first = &window.entries[0];
+    let answers = window.entries.iter().map(|entry| {
+        if entry.id == first.id {
+            Settled::Parked("too large".to_owned())
+        } else if entry.ordering_key() == first.ordering_key() {
+            Settled::Aside
+        } else {
+            Settled::Published
+        }
+    });
+    let answers: Vec<_> = answers.collect();
+    settle(harness, lease, &window, &answers).await;
+    first.id
 }

@@ -12,20 +12,36 @@ CREATE TABLE bowline_outbox (
     -- NULL is a tombstone.
     payload BLOB,
     -- Milliseconds since 1970.
-    created_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER)),
-    attempts INTEGER NOT NULL DEFAULT 0,
-    parked_at INTEGER,
-    parked_reason TEXT
+    created_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER))
 ) STRICT;
 
-CREATE INDEX bowline_outbox_parked ON bowline_outbox (topic, key, id) WHERE parked_at IS NOT NULL;
+-- Rows that could not be published when their turn came, and those behind them.
+CREATE TABLE bowline_outbox_aside (
+    -- As it was in the log.
+    id INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    key BLOB,
+    headers BLOB NOT NULL,
+    payload BLOB,
+    created_at INTEGER NOT NULL,
+    parked_at INTEGER,
+    parked_reason TEXT,
+    -- Whether neither it nor an earlier row of its key is parked.
+    waits INTEGER NOT NULL
+) STRICT;
 
-CREATE TABLE bowline_outbox_lease (
+CREATE INDEX bowline_outbox_aside_key ON bowline_outbox_aside (topic, key, id);
+CREATE INDEX bowline_outbox_aside_waits ON bowline_outbox_aside (id) WHERE waits;
+CREATE INDEX bowline_outbox_aside_parked ON bowline_outbox_aside (id) WHERE parked_at IS NOT NULL;
+
+CREATE TABLE bowline_outbox_cursor (
     id INTEGER PRIMARY KEY CHECK (id = 1),
+    -- All rows up to this one are published or aside.
+    position INTEGER NOT NULL,
     owner TEXT,
     epoch INTEGER NOT NULL,
     -- Seconds since 1970.
     lease_until REAL
 ) STRICT;
 
-INSERT INTO bowline_outbox_lease (id, epoch) VALUES (1, 0);
+INSERT INTO bowline_outbox_cursor (id, position, epoch) VALUES (1, 0, 0);

@@ -1,0 +1,57 @@
+use super::Postgres;
+use super::place::{Place, Snapshot};
+use super::queries::{self, Part};
+use crate::driver::postgres::{self, error};
+use crate::error::{Error, Kind};
+
+impl Postgres {
+    /// Empties the parts of the log in which all is settled, but for the one that is written to.
+    pub(super) async fn empty_parts(&self) -> Result<(), Error> {
+        let newest = sqlx::query_as(queries::NEWEST_PART).fetch_one(&self.pool);
+        let (newest, position): (i32, String) = newest.await.map_err(error("tidy"))?;
+        // Settled in any case, whoever relays now.
+        let (Place::After(seen) | Place::Within { seen, .. }) = Place::parse(&position)?;
+        for (number, part) in (0..).zip(&queries::PARTS) {
+            if number == newest || !self.is_settled(part, &seen).await? {
+                continue;
+            }
+            match self.empty(part, &seen).await {
+                // Somebody reads it; it is tried again.
+                Err(error) if error.kind() == Kind::Contention => {}
+                emptied => emptied?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_settled(&self, part: &Part, seen: &Snapshot) -> Result<bool, Error> {
+        sqlx::query_scalar(part.is_settled)
+            .bind(seen.xmax())
+            .bind(seen.running())
+            .fetch_one(&self.pool)
+            .await
+            .map_err(error("tidy"))
+    }
+
+    /// Empties `part`, unless something was written into it meanwhile. With the lock nobody is writing.
+    async fn empty(&self, part: &Part, seen: &Snapshot) -> Result<(), Error> {
+        let error = error("tidy");
+        let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
+        for step in [queries::LOCK_TIMEOUT, part.lock] {
+            sqlx::query(step).execute(&mut *tx).await.map_err(&error)?;
+        }
+        let is_settled: bool = sqlx::query_scalar(part.is_settled)
+            .bind(seen.xmax())
+            .bind(seen.running())
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(&error)?;
+        if is_settled {
+            sqlx::query(part.empty)
+                .execute(&mut *tx)
+                .await
+                .map_err(&error)?;
+        }
+        tx.commit().await.map_err(&error)
+    }
+}
