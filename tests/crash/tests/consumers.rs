@@ -105,18 +105,7 @@ fn outages<T: Send + Sync + 'static>(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not yet shown to end in time on a busy machine"]
 async fn groups_of_processes_on_kafka_keep_their_promises() {
-    on_kafka(0).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a member that joins while the broker is down may take minutes to connect again"]
-async fn groups_of_processes_keep_their_promises_while_kafka_is_killed() {
-    on_kafka(OUTAGES).await;
-}
-
-async fn on_kafka(times: usize) {
     let server = spawn_blocking(Kafka::start).await.unwrap();
     let server = Arc::new(server.expect("a broker"));
     let place = Place::Kafka(server.url());
@@ -131,11 +120,12 @@ async fn on_kafka(times: usize) {
         groups.push(Group::new(place.clone(), topic, history, &topics, seed).await);
     }
     logs.lock().unwrap().extend(groups.iter().map(Group::log));
-    let pause = Duration::from_secs(20);
-    let outages = outages(server, pause, times, logs, Kafka::kill, Kafka::restart);
+    let pause = Duration::from_secs(15);
+    let killed = Arc::clone(&server);
+    let outages = outages(killed, pause, OUTAGES, logs, Kafka::kill, Kafka::restart);
     let groups = Mutex::new(groups.into_iter().map(Some).collect::<Vec<_>>());
     let first = seeds.start;
-    all("groups_of_processes", seeds, 10, |seed| {
+    all("groups_of_processes_on_kafka", seeds, 10, |seed| {
         let index = usize::try_from(seed - first).unwrap();
         let group = groups.lock().unwrap()[index].take().unwrap();
         let publisher = kafka::Publisher::new(&config).unwrap();
@@ -162,7 +152,8 @@ async fn groups_of_processes_on_redis_keep_their_promises() {
     }
     logs.lock().unwrap().extend(groups.iter().map(Group::log));
     let pause = Duration::from_secs(3);
-    let outages = outages(server, pause, OUTAGES, logs, Redis::kill, Redis::restart);
+    let killed = Arc::clone(&server);
+    let outages = outages(killed, pause, OUTAGES, logs, Redis::kill, Redis::restart);
     let groups = Mutex::new(groups.into_iter().map(Some).collect::<Vec<_>>());
     let first = seeds.start;
     all("groups_of_processes_on_redis", seeds, 5, |seed| {
