@@ -93,6 +93,17 @@ enum Wake {
     Broken(Error),
 }
 
+impl Polling {
+    /// Waits until the broker may be asked.
+    async fn allowed(&self) {
+        match self {
+            Self::Ready => {}
+            Self::Failing(until, _) => time::sleep_until(*until).await,
+            Self::Ended => future::pending().await,
+        }
+    }
+}
+
 impl Flight {
     /// Waits for the answer. Cancel safe; to be asked for once it has come no more.
     async fn answer(&mut self) -> Result<(), Error> {
@@ -272,11 +283,7 @@ impl<S: Subscriber> Runtime<S> {
         } = self;
         let queue = work.config.queue;
         let poll = async {
-            match polling {
-                Polling::Ready => {}
-                Polling::Failing(until, _) => time::sleep_until(*until).await,
-                Polling::Ended => future::pending().await,
-            }
+            polling.allowed().await;
             subscriber.poll(queue).await
         };
         let answer = async {
