@@ -51,7 +51,8 @@
 //!
 //! To read a topic from a chosen offset, or by every instance rather than once per group: use the
 //! [`Subscriber`] itself. A handler that takes minutes holds up its key for minutes: let it
-//! note the work and do it elsewhere.
+//! note the work and do it elsewhere. One that blocks its thread also holds up what the thread has taken
+//! besides, at most 16 records: let it block a thread of its own.
 //!
 //! # Order in a stack
 //!

@@ -35,7 +35,7 @@ pub struct PartitionStatus {
     pub partition: TopicPartition,
     /// How many records wait or run.
     pub backlog: usize,
-    /// How many records are with the handler.
+    /// How many records are with the handler, or wait for it to be ready.
     pub running: usize,
     /// How many attempts have failed of records that are not done yet; above 0 some key waits.
     pub failed_attempts: u32,

@@ -9,9 +9,10 @@ use std::time::Duration;
 use bowline::broker::Delivery;
 use bowline::consumer::Order;
 use bowline::error::BoxError;
+use tokio::sync::Semaphore;
 use tokio::task::yield_now;
-use tokio::time::sleep;
-use tower::{Service, service_fn};
+use tokio::time::{sleep, timeout};
+use tower::{Service, ServiceBuilder, service_fn};
 
 use crate::script::{Script, run_with, secs};
 
@@ -98,4 +99,55 @@ async fn a_record_that_waits_for_the_service_holds_up_no_revocation_and_never_be
     secs(1).await;
     assert_eq!(service.calls.load(Ordering::SeqCst), 3);
     assert_eq!(running.status.snapshot().done, 3);
+}
+
+/// A service that waits for its turn holds a place in the queue for it, until it is called or dropped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_is_revoked_while_it_waits_for_the_service_gives_its_turn_to_others() {
+    for _ in 0..8 {
+        let (began, open) = (Arc::new(Mutex::new(None)), Arc::new(Semaphore::new(0)));
+        let handler = {
+            let (began, open) = (Arc::clone(&began), Arc::clone(&open));
+            service_fn(move |delivery: Delivery| {
+                let (began, open) = (Arc::clone(&began), Arc::clone(&open));
+                async move {
+                    let partition = delivery.position().partition.partition;
+                    began.lock().unwrap().get_or_insert(partition);
+                    open.acquire().await?.forget();
+                    Ok::<_, BoxError>(())
+                }
+            })
+        };
+        let handler = ServiceBuilder::new().concurrency_limit(1).service(handler);
+        let script = Script::default();
+        let consumer = run_with(&script, handler, |builder| {
+            builder.with_order(Order::Partition)
+        });
+        script.assign(&[(0, 1), (1, 1)]);
+        script.records(0, 1, 0..3);
+        script.records(1, 1, 0..3);
+        let running = until(|| *began.lock().unwrap()).await;
+        // The other one waits behind it by now.
+        sleep(Duration::from_millis(20)).await;
+        script.revoke(&[(1 - running, 1)]);
+        let partitions = || consumer.status.snapshot().partitions.len();
+        until(|| (partitions() == 1).then_some(())).await;
+        open.add_permits(10);
+        until(|| (consumer.status.snapshot().done == 3).then_some(())).await;
+    }
+}
+
+/// Waits until there is an answer.
+async fn until<T>(look: impl Fn() -> Option<T>) -> T {
+    let found = async {
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), found)
+        .await
+        .expect("it goes on")
 }

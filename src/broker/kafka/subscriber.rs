@@ -99,6 +99,10 @@ impl Subscriber {
                 self.abandon_beginning()?;
                 let ours = self.ours.among(&partitions);
                 let left = ours.iter().map(|ours| ours.partition.clone()).collect();
+                for assignment in &ours {
+                    // What it would still hand out comes again to the next owner.
+                    self.ours.set_paused(&assignment.partition, true);
+                }
                 self.revoking = Some((partitions, left));
                 if ours.is_empty() {
                     self.finish_revoking()?;

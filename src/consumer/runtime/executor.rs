@@ -48,6 +48,9 @@ pub(super) struct Executor<H> {
     pub(super) system: &'static str,
     pub(super) queue: Arc<Queue>,
     pub(super) ended: UnboundedSender<Vec<Ended>>,
+    /// Whether the service was asked if it is ready, and not called since: it may hold a place then that
+    /// others wait for.
+    pub(super) asked: bool,
 }
 
 /// After so many jobs others have their turn, and what is done is reported.
@@ -76,9 +79,13 @@ where
                         Err(failed) => ended.push(failed),
                     }
                 }
+                if self.asked && waiting.is_empty() {
+                    // For a record that is not to begin any more.
+                    self.replace_service();
+                }
                 while let Poll::Ready(Some(one)) = Pin::new(&mut running).poll_next(cx) {
                     if one.has_panicked() {
-                        self.service = self.handler.clone();
+                        self.replace_service();
                     }
                     ended.push(one);
                 }
@@ -115,11 +122,15 @@ where
         let span = span::open(self.system, &job.delivery);
         let called = ready.and_then(|()| self.call(&job.delivery, &span));
         match called {
-            Ok(call) => Ok(attempt(limited(call, self.limit).instrument(span), job)),
-            Err(error) => Err(Ended {
-                job,
-                how: How::Failed(error),
-            }),
+            Ok(call) => {
+                let call = limited(call, self.limit).instrument(span.clone());
+                Ok(attempt(call, span, job))
+            }
+            Err(error) => {
+                span::failed(&span, &error);
+                let how = How::Failed(error);
+                Err(Ended { job, how })
+            }
         }
     }
 
@@ -128,6 +139,7 @@ where
         if !wanted {
             return None;
         }
+        self.asked = true;
         let polled = catch_unwind(AssertUnwindSafe(|| self.service.poll_ready(cx)));
         let ready = match polled {
             Ok(Poll::Pending) => return None,
@@ -135,7 +147,7 @@ where
             Err(payload) => Err(Panicked::new(&*payload).into()),
         };
         if ready.is_err() {
-            self.service = self.handler.clone();
+            self.replace_service();
         }
         Some(ready)
     }
@@ -143,13 +155,18 @@ where
     /// Begins to handle `delivery`. A service that panics is replaced.
     fn call(&mut self, delivery: &Delivery, span: &Span) -> Result<H::Future, BoxError> {
         let _entered = span.enter();
+        self.asked = false;
         let called = catch_unwind(AssertUnwindSafe(|| self.service.call(delivery.clone())));
         called.map_err(|payload| {
-            self.service = self.handler.clone();
-            let panicked = Panicked::new(&*payload).into();
-            span::failed(span, &panicked);
-            panicked
+            self.replace_service();
+            Panicked::new(&*payload).into()
         })
+    }
+
+    /// With the service goes what it holds.
+    fn replace_service(&mut self) {
+        self.service = self.handler.clone();
+        self.asked = false;
     }
 }
 
@@ -181,18 +198,14 @@ where
     E: Into<BoxError>,
 {
     let call = async { call.await.map_err(Into::into) };
-    let answer = match limit {
+    match limit {
         Some(limit) => within(limit, call).await,
         None => call.await,
-    };
-    if let Err(error) = &answer {
-        span::failed(&Span::current(), error);
     }
-    answer
 }
 
 /// One attempt: ends with `call`, or when it is cancelled.
-async fn attempt(call: impl Future<Output = Result<(), BoxError>>, job: Job) -> Ended {
+async fn attempt(call: impl Future<Output = Result<(), BoxError>>, span: Span, job: Job) -> Ended {
     let how = tokio::select! {
         biased;
         answer = CatchPanic::new(call) => match answer {
@@ -202,5 +215,8 @@ async fn attempt(call: impl Future<Output = Result<(), BoxError>>, job: Job) -> 
         },
         () = job.handling.cancelled.stopped() => How::Cancelled,
     };
+    if let How::Failed(error) = &how {
+        span::failed(&span, error);
+    }
     Ended { job, how }
 }

@@ -178,11 +178,13 @@ impl<S: Subscriber> Runtime<S> {
         }
     }
 
-    /// Gives back those of `drained` that owe no commit, or have waited for it long enough.
+    /// Gives back those of `drained` of which nothing runs and no commit is owed, or that have waited for
+    /// it long enough.
     async fn release(&mut self, mut drained: Vec<Assignment>, now: Instant) {
         drained.retain(|assignment| {
             let lane = self.work.lane(assignment);
-            lane.is_none_or(|lane| !lane.is_dirty() || lane.is_overdue(now))
+            let is_clear = |lane: &Lane| lane.is_idle() && !lane.is_dirty();
+            lane.is_none_or(|lane| is_clear(lane) || lane.is_overdue(now))
         });
         if drained.is_empty() {
             return;

@@ -81,6 +81,7 @@ impl Work {
                 system,
                 queue: Arc::clone(&queue),
                 ended: report.clone(),
+                asked: false,
             };
             tasks.spawn(executor.run());
         }
@@ -104,6 +105,8 @@ impl Work {
         tokio::select! {
             Some(ended) = self.ended.recv() => Report::Ended(ended),
             Some(gone) = self.tasks.join_next() => Report::Broken(broken(gone)),
+            // Nobody is left to report.
+            else => std::future::pending().await,
         }
     }
 
