@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bowline::broker::{Delivery, Memory, Publisher as _, Record, Topics as _, Traced};
 use bowline::consumer::Consumer;
@@ -14,6 +16,7 @@ use bowline::message::{Message, TraceContext};
 use bowline::shutdown::Shutdown;
 use opentelemetry::trace::{SpanKind, Status, TracerProvider as _};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use tokio::task::yield_now;
 use tower::service_fn;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -139,6 +142,28 @@ async fn a_trace_goes_on_from_publisher_to_consumer_to_what_it_publishes() {
     );
     assert_eq!(attribute(&second, "error.type"), None);
     assert_eq!(second.status, Status::Unset);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_on_its_way_is_an_error_of_its_span() {
+    let seen = Seen::new();
+    let broker = topics(&["a"]).await;
+    let publisher = Traced::new(broker.clone());
+    assert!(publisher.publish(vec![record("a")]).await[0].is_ok());
+    let tried = Arc::new(AtomicBool::new(false));
+    consume_one(&broker, "a", move |_| {
+        let tried = Arc::clone(&tried);
+        async move {
+            yield_now().await;
+            assert!(tried.swap(true, Ordering::SeqCst), "the first time");
+            Ok(())
+        }
+    })
+    .await;
+    let spans = seen.named("process a");
+    let errors: Vec<_> = spans.iter().map(|s| attribute(s, "error.type")).collect();
+    assert_eq!(errors, [Some("panic".to_owned()), None]);
+    assert!(matches!(spans[0].status, Status::Error { .. }));
 }
 
 #[tokio::test(start_paused = true)]
