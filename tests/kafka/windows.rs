@@ -174,6 +174,40 @@ async fn records_that_are_too_large_only_together_are_all_appended() {
     }
 }
 
+/// What the user says of requests holds for the others, not for those that go one by one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_record_takes_no_other_with_it_whatever_a_request_may_hold() {
+    let config = shared_config().await;
+    let config = config.with_property("batch.num.messages", "1000");
+    // Long enough for a request to be filled.
+    let publisher = publisher(&config.clone().with_property("linger.ms", "100"));
+    let topic = narrow(&config, 1).await;
+    let mut batch: Vec<_> = (0..10).map(|n| numbered(&topic, n, 10)).collect();
+    batch[3] = large(&topic, "3");
+    let results = publisher.publish(batch).await;
+    for (n, result) in results.iter().enumerate() {
+        assert_eq!(result.is_err(), n == 3, "{n}: {result:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_whose_records_go_one_by_one_ends_when_its_time_is_up() {
+    let config = shared_config().await;
+    let publisher = publisher(&config.with_message_timeout(Duration::from_secs(1)));
+    let config = shared_config().await;
+    let topic = narrow(&config, 1).await;
+    let refused = publisher.publish(vec![large(&topic, "0")]).await;
+    assert_eq!(prefix(&refused), 0);
+    let batch = (0..50_000).map(|n| numbered(&topic, n, 1)).collect();
+    let publishing = timeout(Duration::from_secs(5), publisher.publish(batch));
+    let results = publishing.await.expect("within bounds");
+    let first = prefix(&results);
+    assert!(first > 0);
+    let late = results[first].as_ref().unwrap_err();
+    assert_eq!(late.error().kind(), Kind::Timeout, "{late:?}");
+    assert_eq!(late.status(), SendStatus::NotSent);
+}
+
 /// Its records would not stop together.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_is_sent_to_two_partitions_stops_in_both() {

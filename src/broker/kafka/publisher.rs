@@ -129,13 +129,13 @@ impl Shared {
             .partition(|index| refusing.contains_key(&batch.records[*index].topic))
     }
 
-    async fn send_careful(&self, batch: &mut Batch, mut left: Vec<usize>) {
+    async fn send_careful(&self, batch: &mut Batch, mut left: Vec<usize>, deadline: Instant) {
         if left.is_empty() {
             return;
         }
         left.sort_unstable();
         match self.careful() {
-            Ok(producer) => waves::send_all(&producer, batch, left).await,
+            Ok(producer) => waves::send_all(&producer, batch, left, deadline).await,
             Err(error) => batch.refuse(left, &Arc::new(error)),
         }
     }
@@ -157,7 +157,7 @@ impl Shared {
         while !left.is_empty() {
             left = self.turn(&mut batch, left, &mut careful, deadline).await;
         }
-        self.send_careful(&mut batch, careful).await;
+        self.send_careful(&mut batch, careful, deadline).await;
         for topic in batch.missing() {
             self.counts.forget(topic);
         }

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use rdkafka::producer::FutureProducer;
 use rdkafka::producer::future_producer::DeliveryFuture;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::Config;
 use super::batch::Batch;
 use super::context::{Context, Reports};
 use super::error::{error, publish};
 use super::producer;
-use super::send::{acknowledged, answered, send};
+use super::send::{acknowledged, answered, late, send};
+use crate::broker::PublishError;
 use crate::error::Error;
 
 /// How long a full queue is given to drain before it is tried again.
@@ -24,22 +25,27 @@ pub(super) fn connect(
     settings: &Config,
     reports: &Arc<Reports>,
 ) -> Result<FutureProducer<Context>, Error> {
-    let mut client = producer::config(settings);
-    client.set("batch.num.messages", "1");
-    settings
-        .finish(client)
+    let mut client = settings.finish(producer::config(settings));
+    // After what the user asked for: this one is what the producer is for.
+    client
+        .set("batch.num.messages", "1")
         .create_with_context(Context(Arc::clone(reports)))
         .map_err(error("configure"))
 }
 
 /// Sends `left`: the next record of a key when the one before it was acknowledged. So no failure, of
-/// whatever kind, can let a later record of a key pass an earlier one.
+/// whatever kind, can let a later record of a key pass an earlier one. Nothing is sent after `deadline`.
 pub(super) async fn send_all(
     producer: &FutureProducer<Context>,
     batch: &mut Batch,
     mut left: Vec<usize>,
+    deadline: Instant,
 ) {
     while !left.is_empty() {
+        if Instant::now() >= deadline {
+            batch.refuse(left, &Arc::new(late()));
+            return;
+        }
         let mut keys = HashSet::new();
         let mut sent = Vec::new();
         let (wave, rest) = left.into_iter().partition::<Vec<_>, _>(|index| {
@@ -51,7 +57,7 @@ pub(super) async fn send_all(
             if batch.admit(index).is_none() {
                 continue;
             }
-            if let Some(answer) = begin(producer, batch, index).await {
+            if let Some(answer) = begin(producer, batch, index, deadline).await {
                 sent.push((index, answer));
             }
         }
@@ -68,12 +74,17 @@ async fn begin(
     producer: &FutureProducer<Context>,
     batch: &mut Batch,
     index: usize,
+    deadline: Instant,
 ) -> Option<DeliveryFuture> {
     loop {
         match send(producer, &batch.records[index]) {
             Some(Ok(answer)) => return Some(answer),
             Some(Err(failed)) => {
                 batch.end(index, Err(publish(failed)));
+                return None;
+            }
+            None if Instant::now() >= deadline => {
+                batch.end(index, Err(PublishError::not_sent(late())));
                 return None;
             }
             None => sleep(QUEUE_FULL).await,
