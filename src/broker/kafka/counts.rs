@@ -61,6 +61,7 @@ impl Counts {
         let found = found.await.map_err(interrupted("publish"))?;
         match (found, reports.refusal()) {
             (Ok(count), _) => {
+                reports.let_in();
                 self.known().insert(Arc::clone(topic), count);
                 Ok(count)
             }
