@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::counts::Found;
@@ -65,6 +65,18 @@ impl Batch {
                 self.end(index, Err(refused(reason)));
             }
         }
+    }
+
+    /// Parts the records of `left` that have a key of one in `ahead`, and must not pass it, from the
+    /// others.
+    pub(super) fn behind(&self, ahead: &[usize], left: Vec<usize>) -> (Vec<usize>, Vec<usize>) {
+        let place = |index: &usize| {
+            let record = &self.records[*index];
+            record.key.as_ref().map(|key| (&record.topic, key))
+        };
+        let keys: HashSet<_> = ahead.iter().filter_map(place).collect();
+        left.into_iter()
+            .partition(|index| place(index).is_some_and(|place| keys.contains(&place)))
     }
 
     /// Topics that were there when they were asked for, and are not any more.

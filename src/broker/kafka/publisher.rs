@@ -3,13 +3,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rdkafka::producer::{FutureProducer, Producer as _};
+use rdkafka::producer::Producer as _;
 use tokio::time::Instant;
 
 use super::batch::Batch;
-use super::context::{Context, Reports};
+use super::context::Reports;
 use super::counts::Counts;
 use super::error::{BACKEND, config};
+use super::producer::Held;
 use super::send::{late, refused};
 use super::session::Session;
 use super::{Config, waves, window};
@@ -34,7 +35,7 @@ struct Shared {
     counts: Counts,
     session: Mutex<Arc<Session>>,
     /// Made when it is needed first.
-    careful: Mutex<Option<FutureProducer<Context>>>,
+    careful: Mutex<Option<Arc<Held>>>,
     /// Topics of which a record was refused, and when.
     refusing: Mutex<HashMap<Arc<str>, Instant>>,
 }
@@ -74,16 +75,16 @@ impl Shared {
 
     /// The producer for records that go one by one; a new one when the last is of no use any more, as
     /// an idempotent producer is after some errors.
-    fn careful(&self) -> Result<FutureProducer<Context>, Error> {
+    fn careful(&self) -> Result<Arc<Held>, Error> {
         let mut careful = lock(&self.careful);
         let usable = careful
             .take()
             .filter(|p| p.client().fatal_error().is_none());
         let producer = match usable {
             Some(producer) => producer,
-            None => waves::connect(&self.settings, &self.reports)?,
+            None => Arc::new(Held::new(waves::connect(&self.settings, &self.reports)?)),
         };
-        Ok(careful.insert(producer).clone())
+        Ok(Arc::clone(careful.insert(producer)))
     }
 
     /// Sends what it can of `left` with many records of a key on their way; returns what is left, and
@@ -95,9 +96,8 @@ impl Shared {
         careful: &mut Vec<usize>,
         deadline: Instant,
     ) -> Vec<usize> {
-        let now = Instant::now();
         let session = match self.session() {
-            Ok(session) if now < deadline => session,
+            Ok(session) if Instant::now() < deadline => session,
             Ok(_late) => {
                 batch.refuse(left, &Arc::new(late()));
                 return Vec::new();
@@ -110,11 +110,14 @@ impl Shared {
         let turn = window::turn(&session, batch, left, deadline).await;
         for index in turn.refused {
             let topic = Arc::clone(&batch.records[index].topic);
-            lock(&self.refusing).insert(topic, now);
+            // A turn may last longer than what is remembered.
+            lock(&self.refusing).insert(topic, Instant::now());
             careful.push(index);
         }
         let (more, left) = self.split(batch, turn.again);
         careful.extend(more);
+        let (behind, left) = batch.behind(careful, left);
+        careful.extend(behind);
         left
     }
 

@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{FutureProducer, Producer as _, PurgeConfig};
+use rdkafka::producer::{Producer as _, PurgeConfig};
 use tokio::time::Instant;
 
 use super::Config;
 use super::context::{Context, Reports};
 use super::error::error;
-use super::producer;
+use super::producer::{self, Held};
 use super::send::late;
 use crate::broker::TopicPartition;
 use crate::error::Error;
@@ -25,7 +25,7 @@ const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
 /// librdkafka calls this gapless. Its own time limit would leave gaps: it is only for records that
 /// nobody waits for any more, and the limit of those that somebody waits for ends the session too.
 pub(super) struct Session {
-    pub(super) producer: FutureProducer<Context>,
+    pub(super) producer: Held,
     /// Partitions whose broker knows this producer, and since when. One that does not takes whatever
     /// comes first, also what follows a refused record.
     opened: Mutex<HashMap<TopicPartition, Instant>>,
@@ -49,7 +49,7 @@ impl Session {
             .create_with_context(Context(Arc::clone(reports)))
             .map_err(error("configure"))?;
         Ok(Self {
-            producer,
+            producer: Held::new(producer),
             opened: Mutex::default(),
             given_up: AtomicBool::new(false),
         })
