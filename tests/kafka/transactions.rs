@@ -177,6 +177,11 @@ async fn a_transaction_with_a_refused_record_is_aborted_and_the_next_one_is_not(
     let failed = result.unwrap_err();
     assert_eq!(failed.error().kind(), Kind::TooLarge);
     assert_eq!(failed.status(), SendStatus::NotSent);
+    let after = transaction.publish(batch(&topic, 10..12)).await;
+    for failed in after.into_iter().map(Result::unwrap_err) {
+        assert_eq!(failed.error().kind(), Kind::Contention, "{failed:?}");
+        assert_eq!(failed.status(), SendStatus::NotSent);
+    }
     let failed = transaction.commit().await.unwrap_err();
     assert!(
         !matches!(failed.kind(), Kind::Fenced | Kind::Closed),

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::time::sleep;
 
@@ -66,10 +66,7 @@ impl<'a> Transaction<'a> {
             };
             match answer {
                 Ok(answer) => sent.push((index, answer)),
-                Err(failed) => {
-                    let failed = PublishError::not_sent(error("publish")(failed));
-                    batch.end(index, Err(failed));
-                }
+                Err(failed) => batch.end(index, Err(not_taken(failed))),
             }
         }
         for (index, answer) in sent {
@@ -172,6 +169,14 @@ impl<'a> Transaction<'a> {
     /// When dropped, the transaction is aborted nevertheless.
     pub async fn abort(self) -> Result<(), Error> {
         self.transactor.run("abort", Transactor::abort).await
+    }
+}
+
+/// A record that the driver does not take. It takes none when the transaction has failed.
+fn not_taken(failed: KafkaError) -> PublishError {
+    match failed.rdkafka_error_code() {
+        Some(Code::State) => not_seen(failed),
+        _ => PublishError::not_sent(error("publish")(failed)),
     }
 }
 
