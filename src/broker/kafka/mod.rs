@@ -12,6 +12,8 @@
 //! | an acknowledged record | is on all in-sync replicas |
 //! | order | per topic and key, in the topic too: what follows a record that failed is not there |
 //! | a record with an `Unknown` result | may be there; publishing it again may double it |
+//! | a record that waits to be sent again, as its connection was lost or replicas were too few | may be doubled, with an `Ok`, when a broker refuses another record of the publisher meanwhile |
+//! | a call whose time is up | may make records of other calls that wait in the publisher come back `Unknown` |
 //! | a transaction | its records and positions are seen together or not at all, by readers of what is committed, as ours are |
 //! | a producer whose transactional id somebody else has taken | is fenced: nothing more of it is seen |
 //! | a commit after a partition was lost | is refused, by us and by the broker |
@@ -34,7 +36,7 @@
 //! Exactly once into Kafka: the position of what was read moves with what was written.
 //!
 //! ```no_run
-//! # async fn example(read: impl Fn(u64) -> Vec<bowline::broker::Record>) -> Result<(), bowline::Error> {
+//! # async fn example(read: impl Fn(u64) -> (Vec<bowline::broker::Record>, u64)) -> Result<(), bowline::Error> {
 //! use bowline::broker::{Committed, TopicPartition, kafka};
 //!
 //! let config = kafka::Config::new("127.0.0.1:9092");
@@ -42,8 +44,9 @@
 //! let place = TopicPartition::new("tasks", 0);
 //! let position = producer.position("relay", &place).await?;
 //! let from = position.map_or(0, |position| position.next);
-//! let batch = read(from);
-//! let to = Committed::new(from + batch.len() as u64);
+//! // A source may have gaps, so it says itself where it goes on.
+//! let (batch, next) = read(from);
+//! let to = Committed::new(next);
 //!
 //! let mut transaction = producer.begin().await?;
 //! for result in transaction.publish(batch).await {
