@@ -18,6 +18,7 @@ mod raw;
 mod refusals;
 mod static_members;
 mod transactions;
+mod unfinished;
 mod windows;
 
 use std::num::NonZeroU32;

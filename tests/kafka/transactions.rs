@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline::broker::kafka::{Config, Subscriber, Transactional};
+use bowline::broker::kafka::{Config, Subscriber, Transaction, Transactional};
 use bowline::broker::{
     Assignment, Commit, Committed, Polled, Record, SendStatus, Start, Subscriber as _,
     TopicPartition,
@@ -18,12 +18,12 @@ use crate::{config, number, numbered, own_broker, steer, topic};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn shared_config() -> Config {
+pub(crate) async fn shared_config() -> Config {
     let broker = spawn_blocking(shared::kafka).await.unwrap();
     config(broker.expect("a broker"))
 }
 
-async fn connect(config: &Config, id: &str) -> Transactional {
+pub(crate) async fn connect(config: &Config, id: &str) -> Transactional {
     let connected = Transactional::connect(config, id);
     connected.await.expect("a producer")
 }
@@ -57,7 +57,7 @@ async fn seen(subscriber: &mut Subscriber, last: u32) -> (Vec<u32>, Assignment) 
     (numbers, assignment.expect("a partition"))
 }
 
-async fn seen_by_a_new_group(config: &Config, topic: &Arc<str>, last: u32) -> Vec<u32> {
+pub(crate) async fn seen_by_a_new_group(config: &Config, topic: &Arc<str>, last: u32) -> Vec<u32> {
     let group = format!("group-{}", uuid::Uuid::now_v7().simple());
     let mut subscriber = subscribed(config, &group, topic).await;
     let (numbers, _) = seen(&mut subscriber, last).await;
@@ -65,11 +65,11 @@ async fn seen_by_a_new_group(config: &Config, topic: &Arc<str>, last: u32) -> Ve
     numbers
 }
 
-fn batch(topic: &Arc<str>, numbers: std::ops::Range<u32>) -> Vec<Record> {
+pub(crate) fn batch(topic: &Arc<str>, numbers: std::ops::Range<u32>) -> Vec<Record> {
     numbers.map(|n| numbered(topic, n, 1)).collect()
 }
 
-async fn publish(transaction: &mut bowline::broker::kafka::Transaction<'_>, batch: Vec<Record>) {
+pub(crate) async fn publish(transaction: &mut Transaction<'_>, batch: Vec<Record>) {
     for result in transaction.publish(batch).await {
         result.expect("appended");
     }

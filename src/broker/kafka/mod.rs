@@ -59,6 +59,7 @@
 
 mod batch;
 mod begin;
+mod calls;
 mod commit;
 mod config;
 mod context;

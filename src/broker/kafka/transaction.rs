@@ -1,5 +1,4 @@
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -8,11 +7,12 @@ use tokio::time::sleep;
 
 use super::Subscriber;
 use super::batch::Batch;
+use super::calls::Calls;
 use super::counts::Counts;
 use super::error::{BACKEND, error};
 use super::rebalance::set;
 use super::send::{acknowledged, answered, send};
-use super::transactor::Transactor;
+use super::transactor::{State, Transactor};
 use super::window::is_taken_back;
 use crate::broker::{Appended, Commit, Committed, PublishError, Record, TopicPartition};
 use crate::error::{Error, Kind};
@@ -24,13 +24,22 @@ const QUEUE_FULL: Duration = Duration::from_millis(5);
 /// the `message_timeout`. What is behind it in its partitions is not seen by anybody until then.
 #[must_use = "it is aborted when it is dropped"]
 pub struct Transaction<'a> {
-    transactor: Arc<Transactor>,
+    transactor: &'a Transactor,
+    calls: &'a Calls,
     counts: &'a Counts,
 }
 
 impl<'a> Transaction<'a> {
-    pub(super) fn new(transactor: Arc<Transactor>, counts: &'a Counts) -> Self {
-        Self { transactor, counts }
+    pub(super) const fn new(
+        transactor: &'a Transactor,
+        calls: &'a Calls,
+        counts: &'a Counts,
+    ) -> Self {
+        Self {
+            transactor,
+            calls,
+            counts,
+        }
     }
 
     /// Appends `batch`, as [`Publisher::publish`](crate::broker::Publisher::publish) does: one result
@@ -49,7 +58,7 @@ impl<'a> Transaction<'a> {
             producer,
             reports,
             ..
-        } = &*self.transactor;
+        } = self.transactor;
         let topics = self.counts.look_up(producer, reports, &batch).await;
         let max_record = usize::try_from(settings.max_record).unwrap_or(usize::MAX);
         let mut batch = Batch::new(batch, topics, max_record);
@@ -110,11 +119,11 @@ impl<'a> Transaction<'a> {
         let mut offsets = TopicPartitionList::new();
         set(&mut offsets, partition, committed).map_err(error("commit position"))?;
         let group = group.to_owned();
-        let send = move |transactor: &Transactor| {
-            let group = transactor.speak_for(&group)?;
-            transactor.send_offsets(&offsets, &group)
+        let send = move |transactor: &Transactor, state: &mut State| {
+            let group = transactor.speak_for(state, &group)?;
+            transactor.send_offsets(state, &offsets, &group)
         };
-        self.transactor.run("commit position", send).await
+        self.calls.run("commit position", send).await
     }
 
     /// Makes what `subscriber` has handled part of the transaction, as its own
@@ -137,8 +146,10 @@ impl<'a> Transaction<'a> {
         let Some((offsets, group)) = subscriber.consumed(commits)? else {
             return Ok(());
         };
-        let send = move |transactor: &Transactor| transactor.send_offsets(&offsets, &group);
-        self.transactor.run("commit position", send).await
+        let send = move |transactor: &Transactor, state: &mut State| {
+            transactor.send_offsets(state, &offsets, &group)
+        };
+        self.calls.run("commit position", send).await
     }
 
     /// Makes everything in the transaction seen at once. While the broker does not answer it is asked
@@ -155,7 +166,7 @@ impl<'a> Transaction<'a> {
     /// When dropped, the transaction may be committed, or will be; the next one waits for that, and a
     /// position in it tells.
     pub async fn commit(self) -> Result<(), Error> {
-        self.transactor.run("commit", Transactor::commit).await
+        self.calls.run("commit", Transactor::commit).await
     }
 
     /// Drops everything in the transaction; nobody sees it.
@@ -168,7 +179,7 @@ impl<'a> Transaction<'a> {
     ///
     /// When dropped, the transaction is aborted nevertheless.
     pub async fn abort(self) -> Result<(), Error> {
-        self.transactor.run("abort", Transactor::abort).await
+        self.calls.run("abort", Transactor::abort).await
     }
 }
 

@@ -1,14 +1,12 @@
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
-
-use tokio::task::spawn_blocking;
 
 use super::Config;
+use super::calls::Calls;
 use super::counts::Counts;
-use super::error::{BACKEND, config, interrupted};
+use super::error::{BACKEND, config};
 use super::transaction::Transaction;
-use super::transactor::Transactor;
+use super::transactor::{State, Transactor};
 use crate::broker::{Committed, TopicPartition};
 use crate::error::{Error, Kind};
 
@@ -28,8 +26,11 @@ use crate::error::{Error, Kind};
 /// | `Closed` | the producer is of no use any more | if the work is still yours, [`connect`](Self::connect) again; whether the last transaction was committed is told by its [`position`](Self::position) |
 /// | a transient error | the broker does not answer | begin again later |
 pub struct Transactional {
-    pub(super) transactor: Option<Arc<Transactor>>,
-    pub(super) counts: Counts,
+    /// Above the calls, as fields are dropped from the top: the thread of the calls has the last one,
+    /// and waits there for those of the driver.
+    transactor: Arc<Transactor>,
+    calls: Calls,
+    counts: Counts,
 }
 
 impl Transactional {
@@ -51,10 +52,10 @@ impl Transactional {
             let empty = Error::new(Kind::Invalid, BACKEND, "connect");
             return Err(empty.with_detail("the transactional id is empty"));
         }
-        let connected = spawn_blocking(move || Transactor::connect(settings, &id));
-        let transactor = connected.await.map_err(interrupted("connect"))??;
+        let (transactor, calls) = Calls::connect(settings, id).await?;
         Ok(Self {
-            transactor: Some(Arc::new(transactor)),
+            transactor,
+            calls,
             counts: Counts::default(),
         })
     }
@@ -70,9 +71,12 @@ impl Transactional {
     ///
     /// Cancel safe: a transaction that was begun is aborted by the next call.
     pub async fn begin(&mut self) -> Result<Transaction<'_>, Error> {
-        let transactor = Arc::clone(self.transactor("begin")?);
-        transactor.run("begin", Transactor::begin).await?;
-        Ok(Transaction::new(transactor, &self.counts))
+        self.calls.run("begin", Transactor::begin).await?;
+        Ok(Transaction::new(
+            &self.transactor,
+            &self.calls,
+            &self.counts,
+        ))
     }
 
     /// How far `group` has come in `partition`; `None` when it has never committed there. As
@@ -91,26 +95,10 @@ impl Transactional {
         partition: &TopicPartition,
     ) -> Result<Option<Committed>, Error> {
         let (group, partition) = (group.to_owned(), partition.clone());
-        let read = move |transactor: &Transactor| transactor.position(&group, &partition);
-        self.transactor("read position")?
-            .run("read position", read)
-            .await
-    }
-
-    fn transactor(&self, operation: &'static str) -> Result<&Arc<Transactor>, Error> {
-        let transactor = self.transactor.as_ref();
-        transactor.ok_or_else(|| Error::new(Kind::Closed, BACKEND, operation))
-    }
-}
-
-impl Drop for Transactional {
-    fn drop(&mut self) {
-        let transactor = self.transactor.take();
-        // The driver waits for its own threads then.
-        let end = thread::Builder::new().name("kafka-end".to_owned());
-        if let Err(error) = end.spawn(move || drop(transactor)) {
-            tracing::debug!(%error, "the producer was ended in place");
-        }
+        let read = move |transactor: &Transactor, state: &mut State| {
+            transactor.position(state, &group, &partition)
+        };
+        self.calls.run("read position", read).await
     }
 }
 

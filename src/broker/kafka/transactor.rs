@@ -1,5 +1,6 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::base_consumer::BaseConsumer;
@@ -7,12 +8,11 @@ use rdkafka::consumer::{Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{FutureProducer, Producer as _};
 use rdkafka::topic_partition_list::TopicPartitionList;
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::begin::committed;
 use super::context::{Context, Reports};
-use super::error::{BACKEND, error, interrupted, unanswered};
+use super::error::{BACKEND, error, unanswered};
 use super::metadata::ASK;
 use super::rebalance::{each, list};
 use super::{Config, producer};
@@ -22,17 +22,19 @@ use crate::error::{Error, Kind};
 /// Long enough for what a producer does in a transaction, twice.
 const LONGEST: Duration = Duration::from_secs(900);
 
-/// The calls of a transaction. They block, and are made one after the other, also when nobody waits
-/// for the answer any more.
+/// How long to wait before a broker that has not answered is asked again: it may say so at once.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The calls of a transaction. They block; [`Calls`](super::calls::Calls) makes them.
 pub(super) struct Transactor {
     pub(super) settings: Config,
     pub(super) producer: FutureProducer<Context>,
     pub(super) reports: Arc<Reports>,
-    state: Mutex<State>,
 }
 
+/// What is known of the transactions. One thread has it.
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     phase: Phase,
     /// Clients that have joined no group and speak for one.
     groups: HashMap<String, BaseConsumer>,
@@ -75,34 +77,21 @@ impl Transactor {
             settings,
             producer,
             reports,
-            state: Mutex::default(),
         })
     }
 
-    /// Runs `call` where it may block. It comes to its end also when the future is dropped.
-    pub(super) async fn run<T: Send + 'static>(
-        self: &Arc<Self>,
-        operation: &'static str,
-        call: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let transactor = Arc::clone(self);
-        let called = spawn_blocking(move || call(&transactor));
-        called.await.map_err(interrupted(operation))?
-    }
-
     /// Begins a transaction; one that is open still is aborted first.
-    pub(super) fn begin(&self) -> Result<(), Error> {
-        let mut state = self.state();
-        self.settle(&mut state, "begin")?;
+    pub(super) fn begin(&self, state: &mut State) -> Result<(), Error> {
+        self.settle(state, "begin")?;
         let begun = self.producer.begin_transaction();
-        self.note(&mut state, "begin", begun)?;
+        self.note(state, "begin", begun)?;
         state.phase = Phase::Open;
         Ok(())
     }
 
     /// Aborts the transaction, if one is open.
-    pub(super) fn abort(&self) -> Result<(), Error> {
-        self.settle(&mut self.state(), "abort")
+    pub(super) fn abort(&self, state: &mut State) -> Result<(), Error> {
+        self.settle(state, "abort")
     }
 
     fn settle(&self, state: &mut State, operation: &'static str) -> Result<(), Error> {
@@ -122,11 +111,10 @@ impl Transactor {
     }
 
     /// Commits, and asks again while nobody knows: that is safe, it is one transaction.
-    pub(super) fn commit(&self) -> Result<(), Error> {
-        let mut state = self.state();
+    pub(super) fn commit(&self, state: &mut State) -> Result<(), Error> {
         let committed = patiently(&self.settings, || self.producer.commit_transaction(ASK));
         let unknown = committed.as_ref().is_err_and(is_unanswered);
-        let noted = self.note(&mut state, "commit", committed);
+        let noted = self.note(state, "commit", committed);
         match noted {
             Ok(()) => state.phase = Phase::Idle,
             Err(_) if unknown && state.phase == Phase::Open => state.phase = Phase::Unsettled,
@@ -138,21 +126,25 @@ impl Transactor {
     /// Makes `offsets` of a group part of the transaction.
     pub(super) fn send_offsets(
         &self,
+        state: &mut State,
         offsets: &TopicPartitionList,
         group: &ConsumerGroupMetadata,
     ) -> Result<(), Error> {
-        let mut state = self.state();
         let send = || {
             let producer = &self.producer;
             producer.send_offsets_to_transaction(offsets, group, ASK)
         };
         let sent = patiently(&self.settings, send);
-        self.note(&mut state, "commit position", sent)
+        self.note(state, "commit position", sent)
     }
 
     /// Speaks for `group`, in which nobody need be.
-    pub(super) fn speak_for(&self, group: &str) -> Result<ConsumerGroupMetadata, Error> {
-        self.with_group(&mut self.state(), group, |client| {
+    pub(super) fn speak_for(
+        &self,
+        state: &mut State,
+        group: &str,
+    ) -> Result<ConsumerGroupMetadata, Error> {
+        self.with_group(state, group, |client| {
             client.group_metadata().ok_or_else(|| {
                 Error::new(Kind::Other, BACKEND, "commit position").with_detail("no group")
             })
@@ -163,13 +155,13 @@ impl Transactor {
     /// broker gives no answer as long as one might change it.
     pub(super) fn position(
         &self,
+        state: &mut State,
         group: &str,
         partition: &TopicPartition,
     ) -> Result<Option<Committed>, Error> {
         let error = unanswered("read position");
-        let mut state = self.state();
-        self.settle(&mut state, "read position")?;
-        self.with_group(&mut state, group, |client| {
+        self.settle(state, "read position")?;
+        self.with_group(state, group, |client| {
             let found = client
                 .committed_offsets(list([partition]), ASK)
                 .map_err(&error)?;
@@ -222,13 +214,13 @@ impl Transactor {
             None => error(operation)(failed),
         })
     }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Makes a call again while the broker has not answered, as long as a record may wait.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is not a thread of the runtime"
+)]
 fn patiently(
     settings: &Config,
     call: impl Fn() -> Result<(), KafkaError>,
@@ -237,6 +229,7 @@ fn patiently(
     loop {
         match call() {
             Err(failed) if is_unanswered(&failed) && began.elapsed() < settings.message_timeout => {
+                thread::sleep(PAUSE);
             }
             done => return done,
         }
