@@ -92,3 +92,25 @@ impl Batch {
         self.results.into_iter().flatten().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_does_not_pass_one_of_its_key_and_topic() {
+        let record = |topic: &'static str, key: &'static str| Record::new(topic, "").with_key(key);
+        let records = vec![
+            record("tasks", "a"),
+            record("tasks", "b"),
+            record("tasks", "a"),
+            record("other", "a"),
+            Record::new("tasks", ""),
+            record("tasks", "a"),
+        ];
+        let batch = Batch::new(records, HashMap::new(), 100);
+        let (behind, left) = batch.behind(&[0], (1..6).collect());
+        assert_eq!(behind, [2, 5]);
+        assert_eq!(left, [1, 3, 4]);
+    }
+}
