@@ -147,7 +147,5 @@ async fn until<T>(look: impl Fn() -> Option<T>) -> T {
             sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(Duration::from_secs(30), found)
-        .await
-        .expect("it goes on")
+    timeout(Duration::from_secs(30), found).await.unwrap()
 }
