@@ -1,5 +1,6 @@
 //! Between messages and the columns that both databases have.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -74,6 +75,16 @@ impl From<StoredRow> for Entry {
             None => entry,
         }
     }
+}
+
+/// An epoch as both databases store it.
+pub(super) fn epoch(epoch: u64) -> i64 {
+    i64::try_from(epoch).unwrap_or(i64::MAX)
+}
+
+/// How many rows to ask for.
+pub(super) fn rows(limit: NonZeroUsize) -> i64 {
+    i64::try_from(limit.get()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

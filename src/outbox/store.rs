@@ -127,8 +127,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// Cancel safe: it is done later then.
-    fn tidy(&self, lease: &Lease) -> impl Future<Output = Result<(), Error>> + Send {
-        let _kept_small_by_settling = lease;
+    fn tidy(&self) -> impl Future<Output = Result<(), Error>> + Send {
         std::future::ready(Ok(()))
     }
 
@@ -242,11 +241,13 @@ impl Position {
 
     /// The number of the row that it is.
     pub(super) fn number(&self, backend: &'static str) -> Result<i64, Error> {
-        self.0.parse().map_err(|source| {
-            Error::new(Kind::Invalid, backend, "read")
-                .with_detail(format!("{:?} is no position", self.0))
-                .with_source(source)
-        })
+        let number = self.0.parse();
+        number.map_err(|source| Self::unknown(&self.0, backend).with_source(source))
+    }
+
+    /// The error of a store that has not written `text`.
+    pub(super) fn unknown(text: &str, backend: &'static str) -> Error {
+        Error::new(Kind::Invalid, backend, "read").with_detail(format!("{text:?} is no position"))
     }
 }
 

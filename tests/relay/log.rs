@@ -171,7 +171,7 @@ async fn a_settled_part_is_emptied() {
     committed(&store, "two", "2").await;
     assert_eq!(rows_of_part(&pool, 1).await, 2);
     assert_eq!(drain(&store, &lease).await, ["one", "two"]);
-    store.tidy(&lease).await.unwrap();
+    store.tidy().await.unwrap();
     assert_eq!(rows_of_part(&pool, 1).await, 2, "the newest id is in it");
     next_id(&pool, 2 * PART).await;
     committed(&store, "three", "2").await;
@@ -179,17 +179,17 @@ async fn a_settled_part_is_emptied() {
     let mut reader = store.begin().await.unwrap();
     let look = sqlx::query("SELECT count(*) FROM bowline_outbox_1");
     look.execute(&mut *reader).await.unwrap();
-    let tidied = tokio::time::timeout(Duration::from_secs(10), store.tidy(&lease));
+    let tidied = tokio::time::timeout(Duration::from_secs(10), store.tidy());
     tidied.await.expect("nobody is waited for").unwrap();
     assert_eq!(rows_of_part(&pool, 1).await, 2);
     reader.rollback().await.unwrap();
-    store.tidy(&lease).await.unwrap();
+    store.tidy().await.unwrap();
     assert_eq!(rows_of_part(&pool, 1).await, 0);
     open.commit().await.unwrap();
-    store.tidy(&lease).await.unwrap();
+    store.tidy().await.unwrap();
     assert_eq!(rows_of_part(&pool, 0).await, 1, "nobody has read it yet");
     assert_eq!(drain(&store, &lease).await, ["open", "three"]);
-    store.tidy(&lease).await.unwrap();
+    store.tidy().await.unwrap();
     assert_eq!(rows_of_part(&pool, 0).await, 0);
 }
 
@@ -301,7 +301,7 @@ impl Run<'_> {
             of_key.push(number.parse().unwrap());
         }
         if self.random.u8(0..4) == 0 {
-            self.store.tidy(self.lease).await.unwrap();
+            self.store.tidy().await.unwrap();
         }
     }
 

@@ -1,5 +1,7 @@
 use crate::driver::postgres::BACKEND;
-use crate::error::{Error, Kind};
+use crate::error::Error;
+#[cfg(doc)]
+use crate::error::Kind;
 use crate::outbox::Position;
 
 /// What a transaction could see, as `pg_snapshot` writes it: `xmin:xmax:xip`.
@@ -63,10 +65,7 @@ impl Place {
             (Some(seen), Some(until), Some(last), None) => Self::within(seen, until, last),
             _ => None,
         };
-        place.ok_or_else(|| {
-            Error::new(Kind::Invalid, BACKEND, "read")
-                .with_detail(format!("{text:?} is no position"))
-        })
+        place.ok_or_else(|| Position::unknown(text, BACKEND))
     }
 
     fn within(seen: &str, until: &str, last: &str) -> Option<Self> {
@@ -90,6 +89,7 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn a_place_reads_back_as_it_was_written() {

@@ -10,7 +10,7 @@ use super::place::{Place, Snapshot};
 use super::{Postgres, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
-use crate::outbox::row::StoredRow;
+use crate::outbox::row::{StoredRow, epoch, rows};
 use crate::outbox::{Entry, EntryId, Lease, Parked, Position, Settled, Status, Store, Window};
 
 type Tx = Transaction<'static, sqlx::Postgres>;
@@ -238,7 +238,7 @@ impl Store for Postgres {
         tx.commit().await.map_err(&error)
     }
 
-    async fn tidy(&self, _lease: &Lease) -> Result<(), Error> {
+    async fn tidy(&self) -> Result<(), Error> {
         self.empty_parts().await
     }
 
@@ -354,12 +354,4 @@ fn snapshot(text: &str) -> Result<Snapshot, Error> {
     Snapshot::parse(text).ok_or_else(|| {
         Error::new(Kind::Corrupt, BACKEND, "read").with_detail(format!("{text:?} is no snapshot"))
     })
-}
-
-fn epoch(epoch: u64) -> i64 {
-    i64::try_from(epoch).unwrap_or(i64::MAX)
-}
-
-fn rows(limit: NonZeroUsize) -> i64 {
-    i64::try_from(limit.get()).unwrap_or(i64::MAX)
 }

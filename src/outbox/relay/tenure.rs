@@ -68,15 +68,10 @@ impl<'a, S: Store> Tenure<'a, S> {
     ) -> Result<Report, Error> {
         self.tidy().await?;
         let mut report = self.retry_aside(publisher, token).await?;
-        let mut window = match self.ahead.take() {
-            Some(window) => window,
+        let window = match self.ahead.take() {
+            Some(window) => self.follow(window),
             None => self.read().await?,
         };
-        for entry in &mut window.entries {
-            entry.behind |= entry
-                .ordering_key()
-                .is_some_and(|key| self.stuck.contains(&key));
-        }
         self.stuck.clear();
         self.next.clone_from(&window.next);
         self.aside |= window.aside;
@@ -89,6 +84,17 @@ impl<'a, S: Store> Tenure<'a, S> {
         self.ahead = ahead;
         report += round;
         Ok(report)
+    }
+
+    /// `window` as it would be read now: what was set aside since takes along what is behind it.
+    fn follow(&self, mut window: Window) -> Window {
+        if !self.stuck.is_empty() {
+            for entry in &mut window.entries {
+                let key = entry.ordering_key();
+                entry.behind |= key.is_some_and(|key| self.stuck.contains(&key));
+            }
+        }
+        window
     }
 
     /// Tries what waits aside, but for the topics that are left alone.
@@ -125,8 +131,8 @@ impl<'a, S: Store> Tenure<'a, S> {
             return Ok(());
         }
         self.tidied = Some(now);
-        let (store, lease) = (self.store, self.lease.clone());
-        if let Err(error) = self.renewing(store.tidy(&lease)).await? {
+        let store = self.store;
+        if let Err(error) = self.renewing(store.tidy()).await? {
             // Publishing goes on; only room is lost.
             tracing::warn!(error = %Chain(&error), "the outbox could not be tidied");
         }

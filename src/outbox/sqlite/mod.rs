@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, SqlitePool, Transaction};
 
-use super::row::{NewRow, StoredRow};
+use super::row::{NewRow, StoredRow, epoch, rows};
 use super::{Entry, EntryId, Lease, Parked, Position, Routing, Settled, Status, Store, Window};
 use crate::driver::Schema;
 use crate::driver::sqlite::{BACKEND, BEGIN, error, migrate};
@@ -381,12 +381,4 @@ fn entry(row: &SqliteRow) -> Result<Entry, Error> {
 
 fn time(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(millis).unwrap_or_default()
-}
-
-fn epoch(epoch: u64) -> i64 {
-    i64::try_from(epoch).unwrap_or(i64::MAX)
-}
-
-fn rows(limit: NonZeroUsize) -> i64 {
-    i64::try_from(limit.get()).unwrap_or(i64::MAX)
 }

@@ -46,8 +46,8 @@ impl<S: Store> Store for Faulty<S> {
             .await
     }
 
-    async fn tidy(&self, lease: &Lease) -> Result<(), Error> {
-        self.around("tidy", self.inner.tidy(lease)).await
+    async fn tidy(&self) -> Result<(), Error> {
+        self.around("tidy", self.inner.tidy()).await
     }
 
     async fn committed(&self) {
