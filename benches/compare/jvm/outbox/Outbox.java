@@ -21,6 +21,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
@@ -151,8 +153,11 @@ public final class Outbox {
         Running(int events, boolean toKafka) throws Exception {
             book = new Book(events, Math.min(KEYS, events));
             acks = new AtomicLongArray(events);
-            producer = toKafka ? producer() : null;
             String topic = "debezium-" + ProcessHandle.current().pid() + "-" + ++topics;
+            producer = toKafka ? producer() : null;
+            if (toKafka) {
+                create(topic);
+            }
             book.begin();
             engine =
                     DebeziumEngine.create(ChangeEventFormat.of(Connect.class))
@@ -215,6 +220,14 @@ public final class Outbox {
             long micros = now.getEpochSecond() * 1_000_000 + now.getNano() / 1_000;
             acks.set(Book.number(value), micros);
             book.done(key, value);
+        }
+
+        private void create(String topic) throws Exception {
+            Properties properties = new Properties();
+            properties.put("bootstrap.servers", servers);
+            try (Admin topics = Admin.create(properties)) {
+                topics.createTopics(List.of(new NewTopic(topic, 6, (short) 1))).all().get();
+            }
         }
 
         private KafkaProducer<byte[], byte[]> producer() {
