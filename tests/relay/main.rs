@@ -8,7 +8,11 @@
 
 mod ill;
 #[cfg(feature = "postgres")]
+mod lanes;
+#[cfg(feature = "postgres")]
 mod log;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod topics;
+#[cfg(feature = "postgres")]
+mod writers;

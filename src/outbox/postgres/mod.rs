@@ -1,7 +1,10 @@
 //! The outbox in PostgreSQL.
 
+mod change;
+mod lane;
 mod place;
 mod queries;
+mod status;
 mod store;
 mod tidy;
 mod wake;
@@ -21,18 +24,24 @@ use crate::error::Kind;
 use crate::message::Message;
 use wake::Wake;
 
+type Tx = Transaction<'static, sqlx::Postgres>;
+
 const SCHEMA: Schema = Schema {
     module: "outbox",
     migrations: &[include_str!("../migrations/postgres/0001_outbox.sql")],
 };
 
 /// An outbox in a PostgreSQL database. Clones share the pool.
+///
+/// It may have several lanes, each of which is relayed by itself: see [`lane`](Self::lane).
 #[derive(Debug, Clone)]
 pub struct Postgres {
     pool: PgPool,
     routing: Routing,
     notify: bool,
     wake: Arc<Wake>,
+    /// Which lane it is, if it is one; the outbox as a whole relays the first.
+    lane: Option<i32>,
 }
 
 impl Postgres {
@@ -44,6 +53,7 @@ impl Postgres {
             pool,
             routing: Routing::default(),
             notify: true,
+            lane: None,
         }
     }
 

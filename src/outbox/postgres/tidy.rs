@@ -7,15 +7,26 @@ use crate::error::{Error, Kind};
 impl Postgres {
     /// Empties the parts of the log in which all is settled, but for the one that is written to.
     pub(super) async fn empty_parts(&self) -> Result<(), Error> {
-        let newest = sqlx::query_as(queries::NEWEST_PART).fetch_one(&self.pool);
-        let (newest, position): (i32, String) = newest.await.map_err(error("tidy"))?;
+        let lanes: Vec<(i32, String)> = sqlx::query_as(queries::NEWEST_PART)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(error("tidy"))?;
+        let Some((newest, _)) = lanes.first() else {
+            return Ok(());
+        };
         // Settled in any case, whoever relays now.
-        let (Place::After(seen) | Place::Within { seen, .. }) = Place::parse(&position)?;
+        let places = lanes.iter().map(|(_, position)| Place::parse(position));
+        let seen = places.map(|place| Ok(place?.seen().clone()));
+        let seen: Vec<Snapshot> = seen.collect::<Result<_, Error>>()?;
+        // Of any two, one sees all that the other does.
+        let Some(first) = seen.into_iter().reduce(Snapshot::first) else {
+            return Ok(());
+        };
         for (number, part) in (0..).zip(&queries::PARTS) {
-            if number == newest || !self.is_settled(part, &seen).await? {
+            if number == *newest || !self.is_settled(part, &first).await? {
                 continue;
             }
-            match self.empty(part, &seen).await {
+            match self.empty(part, &first).await {
                 // Somebody reads it; it is tried again.
                 Err(error) if error.kind() == Kind::Contention => {}
                 emptied => emptied?,

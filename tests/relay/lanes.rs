@@ -1,0 +1,390 @@
+//! The log in PostgreSQL, relayed by several at once, whose number changes meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use bowline::error::Kind;
+use bowline::message::Message;
+use bowline::outbox::{self, Lease, Position, Settled, Store as _, Window};
+use fastrand::Rng;
+use sqlx::PgPool;
+
+use super::log::{self, MANY, PART, committed, next_id, payloads, rows_of_part, settle};
+use super::writers::Writers;
+
+const SEEDS: u64 = 50;
+const KEYS: usize = 12;
+const MOST: u32 = 6;
+const LONG: Duration = Duration::from_secs(600);
+
+fn number(lanes: u32) -> NonZeroU32 {
+    NonZeroU32::new(lanes).unwrap()
+}
+
+async fn outbox(name: &'static str) -> (PgPool, outbox::Postgres) {
+    let (pool, store, lease) = log::outbox(name).await;
+    store.release(&lease).await.unwrap();
+    (pool, store)
+}
+
+async fn lease(store: &outbox::Postgres) -> Option<Lease> {
+    let owner = uuid::Uuid::now_v7().to_string();
+    store.lease(&owner, LONG).await.unwrap()
+}
+
+/// Lets lanes with nothing in hand come to the new number.
+async fn changed(lanes: &[(outbox::Postgres, Lease)], wanted: u32) {
+    for _ in 0..4 {
+        for (store, lease) in lanes {
+            match store.read(lease, None, MANY).await {
+                Ok(window) => settle(store, lease, &window).await,
+                Err(error) => assert_eq!(error.kind(), Kind::Fenced),
+            }
+        }
+    }
+    assert_eq!(lanes[0].0.lanes().await.unwrap(), number(wanted));
+}
+
+/// An outbox with so many lanes, and each of them with its lease.
+async fn with_lanes(name: &'static str, lanes: u32) -> (PgPool, Outbox) {
+    let (pool, whole) = outbox(name).await;
+    let first = lease(&whole).await.unwrap();
+    whole.set_lanes(number(lanes)).await.unwrap();
+    changed(&[(whole.clone(), first.clone())], lanes).await;
+    whole.release(&first).await.unwrap();
+    let mut all = Vec::new();
+    for lane in 0..lanes {
+        let lane = whole.lane(lane);
+        let lease = lease(&lane).await.unwrap();
+        all.push((lane, lease));
+    }
+    assert_eq!(
+        lease(&whole.lane(lanes)).await,
+        None,
+        "there is no such lane"
+    );
+    (pool, Outbox { whole, lanes: all })
+}
+
+struct Outbox {
+    whole: outbox::Postgres,
+    lanes: Vec<(outbox::Postgres, Lease)>,
+}
+
+async fn drain(lanes: &[(outbox::Postgres, Lease)]) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    for (store, lease) in lanes {
+        all.push(log::drain(store, lease).await);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_key_is_in_one_lane_and_each_lane_has_rows() {
+    let (_, Outbox { whole, lanes }) = with_lanes("lanes_keys", 4).await;
+    let store = &whole;
+    for round in 0..3 {
+        for key in 0..40 {
+            committed(store, &format!("{key}/{round}"), &key.to_string()).await;
+        }
+    }
+    let mut tx = store.begin().await.unwrap();
+    let bare: Vec<_> = (0..40)
+        .map(|_| Message::new("suite.bare", "bare"))
+        .collect();
+    store.enqueue_many(&mut tx, &bare).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let read = drain(&lanes).await;
+    assert_eq!(read.iter().map(Vec::len).sum::<usize>(), 160);
+    let mut lane_of = HashMap::new();
+    for (lane, payloads) in read.iter().enumerate() {
+        assert!(
+            payloads.contains(&"bare".to_owned()),
+            "lane {lane}: {payloads:?}"
+        );
+        let with_key = payloads
+            .iter()
+            .filter_map(|payload| payload.split_once('/'));
+        for (key, round) in with_key {
+            let (of_key, rounds) = lane_of.entry(key).or_insert((lane, Vec::new()));
+            assert_eq!(*of_key, lane, "key {key}");
+            rounds.push(round);
+        }
+    }
+    assert!(
+        lane_of
+            .values()
+            .all(|(_, rounds)| *rounds == ["0", "1", "2"])
+    );
+    let used: BTreeSet<_> = lane_of.values().map(|(lane, _)| lane).collect();
+    assert_eq!(used.len(), 4);
+    assert_eq!(drain(&lanes).await, [[""; 0]; 4]);
+}
+
+/// A lane has a lease, an epoch, aside rows and a status of its own; the outbox shows them together.
+#[tokio::test]
+async fn a_lane_is_an_outbox_of_its_own() {
+    let (_, Outbox { whole, lanes }) = with_lanes("lanes_own", 2).await;
+    for key in 0..20 {
+        committed(&whole, "row", &key.to_string()).await;
+    }
+    let (store, lease) = &lanes[1];
+    let window = store.read(lease, None, MANY).await.unwrap();
+    let count = u64::try_from(window.entries.len()).unwrap();
+    assert!(0 < count && count < 20);
+    let mut settled = vec![Settled::Published; window.entries.len()];
+    settled[0] = Settled::Parked("why".to_owned());
+    settled[1] = Settled::Aside;
+    store.settle(lease, &window, &settled).await.unwrap();
+
+    let (first, first_lease) = &lanes[0];
+    let of_first = first.set_aside(first_lease, &[], MANY).await.unwrap();
+    assert_eq!(of_first, Window::default());
+    assert!(!first.read(first_lease, None, MANY).await.unwrap().aside);
+    assert!(store.read(lease, None, MANY).await.unwrap().aside);
+    assert_eq!(
+        store
+            .set_aside(lease, &[], MANY)
+            .await
+            .unwrap()
+            .entries
+            .len(),
+        1
+    );
+    assert_eq!(first.parked(MANY).await.unwrap(), []);
+    assert_eq!(store.parked(MANY).await.unwrap().len(), 1);
+
+    let (one, other) = (first.status().await.unwrap(), store.status().await.unwrap());
+    assert_eq!((one.pending, one.parked), (20 - count, 0));
+    assert_eq!((other.pending, other.parked), (1, 1));
+    assert_eq!(one.owner.as_ref(), Some(&first_lease.owner));
+    assert_eq!(other.owner.as_ref(), Some(&lease.owner));
+    let none = whole.lane(7).status().await.unwrap();
+    assert_eq!(none, outbox::Status::default(), "there is no such lane");
+    let all = whole.status().await.unwrap();
+    assert_eq!((all.pending, all.parked), (21 - count, 1));
+    assert_eq!(all.owner.as_ref(), Some(&first_lease.owner));
+}
+
+/// What a lane has not read keeps a part of the log, also when it has no rows there; when it looks, it
+/// notes what it has seen.
+#[tokio::test]
+async fn a_part_is_emptied_once_every_lane_is_past_it() {
+    let (pool, Outbox { whole, lanes }) = with_lanes("lanes_parts", 2).await;
+    next_id(&pool, PART).await;
+    for _ in 0..3 {
+        committed(&whole, "row", "of one lane").await;
+    }
+    next_id(&pool, 2 * PART).await;
+    let read: Vec<_> = drain(&lanes).await;
+    let idle = read.iter().position(Vec::is_empty).unwrap();
+    whole.tidy().await.unwrap();
+    assert_eq!(rows_of_part(&pool, 1).await, 3, "one lane has not noted it");
+    // Many transactions later.
+    let many = "DO $$ BEGIN FOR i IN 0..10000 LOOP \
+        PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$";
+    sqlx::raw_sql(many).execute(&pool).await.unwrap();
+    let (store, lease) = &lanes[idle];
+    let window = store.read(lease, None, MANY).await.unwrap();
+    assert_eq!(window.entries, []);
+    whole.tidy().await.unwrap();
+    assert_eq!(rows_of_part(&pool, 1).await, 0);
+}
+
+/// As a relay of one lane goes about it.
+struct Lane {
+    store: outbox::Postgres,
+    lease: Option<Lease>,
+    next: Option<Position>,
+    hand: Option<Window>,
+    ahead: Option<Window>,
+}
+
+/// Writers and relays whose steps come in an order that the seed chooses.
+struct Run<'a> {
+    random: Rng,
+    pool: &'a PgPool,
+    whole: &'a outbox::Postgres,
+    lanes: Vec<Lane>,
+    /// Those that were thought dead, with what they have in hand.
+    zombies: Vec<(outbox::Postgres, Lease, Window)>,
+    writers: Writers,
+    wanted: u32,
+    seen: BTreeMap<usize, Vec<u64>>,
+}
+
+impl Run<'_> {
+    async fn step(&mut self) {
+        let random = &mut self.random;
+        let open = self.writers.open.len();
+        match random.u32(0..40) {
+            0..=2 if open < 4 => self.writers.begin(self.whole, random).await,
+            3..=9 if open > 0 => self.writers.write(self.whole, random, KEYS).await,
+            10..=14 if open > 0 => self.writers.end(random).await,
+            15 => self.crash().await,
+            16 => self.awake().await,
+            17 => {
+                self.wanted = random.u32(1..=MOST);
+                self.whole.set_lanes(number(self.wanted)).await.unwrap();
+            }
+            18 => self.whole.tidy().await.unwrap(),
+            _ => {
+                let lane = random.usize(0..self.lanes.len());
+                self.turn(lane).await;
+            }
+        }
+    }
+
+    /// One step of the relay of a lane.
+    async fn turn(&mut self, lane: usize) {
+        let limit = NonZeroUsize::new(self.random.usize(1..8)).unwrap();
+        let lane = &mut self.lanes[lane];
+        let Some(lease) = lane.lease.clone() else {
+            lane.lease = lease(&lane.store).await;
+            return;
+        };
+        let from = match &lane.hand {
+            Some(window) => window.next.as_ref(),
+            None => lane.next.as_ref(),
+        };
+        let is_reading = self.random.u8(0..3) > 0;
+        let done = match (&lane.hand, &lane.ahead) {
+            (None, None) => match lane.store.read(&lease, from, limit).await {
+                Ok(window) => {
+                    lane.next.clone_from(&window.next);
+                    lane.hand = Some(window).filter(|window| !window.entries.is_empty());
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+            (Some(_), None) if is_reading => match lane.store.read(&lease, from, limit).await {
+                Ok(window) => {
+                    lane.ahead = Some(window).filter(|window| !window.entries.is_empty());
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+            (Some(_), _) => {
+                let window = lane.hand.take().unwrap();
+                lane.next.clone_from(&window.next);
+                lane.hand = lane.ahead.take();
+                let settled = vec![Settled::Published; window.entries.len()];
+                let done = lane.store.settle(&lease, &window, &settled).await;
+                if done.is_ok() {
+                    see(&mut self.seen, &window);
+                }
+                done
+            }
+            (None, Some(_)) => panic!("nothing is read ahead of nothing"),
+        };
+        if let Err(error) = done {
+            assert_eq!(error.kind(), Kind::Fenced);
+            lane.end();
+        }
+    }
+
+    /// A relay says nothing any more; its lease ends.
+    async fn crash(&mut self) {
+        let index = self.random.usize(0..self.lanes.len());
+        let lane = &mut self.lanes[index];
+        let (Some(lease), hand) = (lane.lease.take(), lane.hand.take()) else {
+            return;
+        };
+        lane.end();
+        if let Some(window) = hand {
+            self.zombies.push((lane.store.clone(), lease, window));
+        }
+        sqlx::query("UPDATE bowline_outbox_cursor SET lease_until = '-infinity' WHERE lane = $1")
+            .bind(i32::try_from(index).unwrap())
+            .execute(self.pool)
+            .await
+            .unwrap();
+    }
+
+    /// One that was thought dead settles what it has, if nobody has taken over.
+    async fn awake(&mut self) {
+        let Some((store, lease, window)) = self.zombies.pop() else {
+            return;
+        };
+        let settled = vec![Settled::Published; window.entries.len()];
+        match store.settle(&lease, &window, &settled).await {
+            Ok(()) => see(&mut self.seen, &window),
+            Err(error) => assert_eq!(error.kind(), Kind::Fenced),
+        }
+    }
+
+    async fn finish(mut self) {
+        while !self.writers.open.is_empty() {
+            self.writers.end(&mut self.random).await;
+        }
+        self.zombies.clear();
+        for _ in 0..10_000 {
+            for lane in 0..self.lanes.len() {
+                self.turn(lane).await;
+            }
+            let is_changed = self.whole.lanes().await.unwrap() == number(self.wanted);
+            if is_changed && self.whole.status().await.unwrap().pending == 0 {
+                assert_eq!(self.seen, self.writers.committed);
+                return;
+            }
+        }
+        panic!("the lanes do not come to the end");
+    }
+}
+
+impl Lane {
+    fn new(store: outbox::Postgres) -> Self {
+        Self {
+            store,
+            lease: None,
+            next: None,
+            hand: None,
+            ahead: None,
+        }
+    }
+
+    fn end(&mut self) {
+        *self = Self::new(self.store.clone());
+    }
+}
+
+fn see(seen: &mut BTreeMap<usize, Vec<u64>>, window: &Window) {
+    for payload in payloads(window) {
+        let (key, number) = payload.split_once('/').unwrap();
+        let of_key = seen.entry(key.parse().unwrap()).or_default();
+        of_key.push(number.parse().unwrap());
+    }
+}
+
+/// Relays die, wake up and take over, and transactions stay open, while the number of lanes changes.
+#[tokio::test]
+async fn every_committed_row_comes_once_and_in_order_while_the_lanes_change() {
+    let (pool, whole) = outbox("lanes_seeds").await;
+    let (from, to) = match std::env::var("BOWLINE_SEED") {
+        Ok(seed) => (seed.parse().unwrap(), seed.parse::<u64>().unwrap() + 1),
+        Err(_) => (0, SEEDS),
+    };
+    for seed in from..to {
+        println!("BOWLINE_SEED={seed}");
+        let mut random = Rng::with_seed(seed);
+        let steps = random.u32(50..400);
+        let mut run = Run {
+            random,
+            pool: &pool,
+            whole: &whole,
+            lanes: (0..MOST).map(|lane| Lane::new(whole.lane(lane))).collect(),
+            zombies: Vec::new(),
+            writers: Writers::default(),
+            wanted: whole.lanes().await.unwrap().get(),
+            seen: BTreeMap::new(),
+        };
+        for _ in 0..steps {
+            run.step().await;
+        }
+        run.finish().await;
+        let free = sqlx::query("UPDATE bowline_outbox_cursor SET owner = NULL");
+        free.execute(&pool).await.unwrap();
+    }
+}
