@@ -193,6 +193,37 @@ async fn a_part_is_emptied_once_every_lane_is_past_it() {
     assert_eq!(rows_of_part(&pool, 1).await, 0);
 }
 
+/// A relay that is at work is not cut off: the lanes wait until what it has in hand is settled.
+#[tokio::test]
+async fn what_is_in_hand_is_settled_before_the_lanes_change() {
+    let (_, store) = outbox("lanes_hand").await;
+    let lease = lease(&store).await.unwrap();
+    committed(&store, "first", "1").await;
+    let hand = store.read(&lease, None, MANY).await.unwrap();
+    store.set_lanes(number(3)).await.unwrap();
+    committed(&store, "second", "1").await;
+    for _ in 0..3 {
+        let ahead = store.read(&lease, hand.next.as_ref(), MANY).await.unwrap();
+        assert_eq!(ahead.entries, []);
+    }
+    settle(&store, &lease, &hand).await;
+    // What is idle has read further than it has settled.
+    let next = store.read(&lease, hand.next.as_ref(), MANY).await.unwrap();
+    let next = store.read(&lease, next.next.as_ref(), MANY).await.unwrap();
+    assert_eq!(payloads(&next), ["second"]);
+    assert_eq!(store.lanes().await.unwrap(), number(1));
+    settle(&store, &lease, &next).await;
+    changed(&[(store, lease)], 3).await;
+}
+
+#[tokio::test]
+async fn too_many_lanes_are_refused() {
+    let (_, store) = outbox("lanes_many").await;
+    let refused = store.set_lanes(number(257)).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::Invalid);
+    assert!(refused.to_string().contains("257 lanes, allowed: 1 to 256"));
+}
+
 /// As a relay of one lane goes about it.
 struct Lane {
     store: outbox::Postgres,

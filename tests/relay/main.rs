@@ -13,6 +13,10 @@ mod lanes;
 mod log;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod restore;
+#[cfg(feature = "postgres")]
+mod schema;
 mod topics;
 #[cfg(feature = "postgres")]
 mod writers;

@@ -17,7 +17,7 @@ use sqlx::Row;
 
 use super::place::{Place, Snapshot};
 use super::store::Cursor;
-use super::{Postgres, queries};
+use super::{Postgres, Tx, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
 use crate::outbox::row::{epoch, rows};
@@ -33,7 +33,7 @@ pub(super) enum Change {
 }
 
 /// The cursors of all lanes, held by a transaction.
-struct Lanes {
+pub(super) struct Lanes {
     number: i32,
     wanted: Option<i32>,
     barrier: Option<String>,
@@ -196,19 +196,29 @@ impl Postgres {
         let error = error("change lanes");
         let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
         let now = lock(&mut tx).await?;
-        let (Some(wanted), Some(barrier), true) = (now.wanted, now.barrier, now.all_arrived) else {
+        let Some(barrier) = now.barrier.as_deref().filter(|_| now.all_arrived) else {
             return Ok(());
         };
-        for sql in [queries::ADD_LANES, queries::CHANGE_LANES] {
-            let step = sqlx::query(sql).bind(wanted).bind(&barrier);
-            step.execute(&mut *tx).await.map_err(&error)?;
-        }
+        now.go_on(&mut tx, barrier).await?;
         tx.commit().await.map_err(&error)
     }
 }
 
+impl Lanes {
+    /// Lets all lanes go on at `position`, as many as are wanted.
+    pub(super) async fn go_on(&self, tx: &mut Tx, position: &str) -> Result<(), Error> {
+        let lanes = self.wanted.unwrap_or(self.number);
+        for sql in [queries::ADD_LANES, queries::CHANGE_LANES] {
+            let step = sqlx::query(sql).bind(lanes).bind(position);
+            let done = step.execute(&mut **tx).await;
+            done.map_err(error("change lanes"))?;
+        }
+        Ok(())
+    }
+}
+
 /// Holds the cursors of all lanes, so that none moves, and says how they stand.
-async fn lock(tx: &mut super::Tx) -> Result<Lanes, Error> {
+pub(super) async fn lock(tx: &mut Tx) -> Result<Lanes, Error> {
     let error = error("change lanes");
     let cursors = sqlx::query(queries::LOCK_CURSORS);
     let cursors = cursors.fetch_all(&mut **tx).await.map_err(&error)?;

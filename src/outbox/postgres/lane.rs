@@ -65,6 +65,7 @@ impl Postgres {
             notify: self.notify,
             wake: Arc::new(Wake::new(&self.pool)),
             lane: Some(i32::try_from(number).unwrap_or(i32::MAX)),
+            verified: Arc::default(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod change;
 mod lane;
+mod origin;
 mod place;
 mod queries;
 mod status;
@@ -10,6 +11,7 @@ mod tidy;
 mod wake;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use sqlx::{PgPool, Transaction};
@@ -17,7 +19,7 @@ use sqlx::{PgPool, Transaction};
 use super::Routing;
 use super::row::NewRow;
 use crate::driver::Schema;
-use crate::driver::postgres::{self, BACKEND, error, migrate};
+use crate::driver::postgres::{self, BACKEND, error, migrate, migration_sql};
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::Kind;
@@ -42,6 +44,8 @@ pub struct Postgres {
     wake: Arc<Wake>,
     /// Which lane it is, if it is one; the outbox as a whole relays the first.
     lane: Option<i32>,
+    /// The epoch of the lease that was verified last.
+    verified: Arc<AtomicU64>,
 }
 
 impl Postgres {
@@ -54,6 +58,7 @@ impl Postgres {
             routing: Routing::default(),
             notify: true,
             lane: None,
+            verified: Arc::default(),
         }
     }
 
@@ -84,14 +89,23 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// [`Kind::Schema`] when the tables are of a newer version, else those of the database,
-    /// e.g. [`Kind::Unauthorized`] when the tables may not be made.
+    /// [`Kind::Schema`] when the tables are of a newer version, or the sequence of the ids does not
+    /// count up one by one for all sessions together; else those of the database, e.g.
+    /// [`Kind::Unauthorized`] when the tables may not be made.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: all is made in one transaction, or nothing.
     pub async fn migrate(&self) -> Result<(), Error> {
-        migrate(&self.pool, &SCHEMA).await
+        migrate(&self.pool, &SCHEMA).await?;
+        self.check_schema("migrate").await
+    }
+
+    /// What [`migrate`](Self::migrate) runs on an empty database, for a tool that runs migrations: as
+    /// one, in one transaction. `migrate` has nothing left to do then.
+    #[must_use]
+    pub fn migration_sql() -> String {
+        migration_sql(&SCHEMA)
     }
 
     /// Begins a transaction.

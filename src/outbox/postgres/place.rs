@@ -102,6 +102,12 @@ impl Place {
         seen
     }
 
+    /// Whether it speaks of transactions that have not begun at `now`: it is none of this database then.
+    pub(super) fn is_after(&self, now: &Snapshot) -> bool {
+        let (Self::After(newest) | Self::Within { until: newest, .. }) = self;
+        newest.order.0 > now.order.0
+    }
+
     pub(super) fn position(&self) -> Position {
         match self {
             Self::After(seen) => Position::new(seen.text()),

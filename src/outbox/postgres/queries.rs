@@ -23,6 +23,13 @@ macro_rules! of_lanes {
     };
 }
 
+/// Whether the row of the origin was written where it is. `xmin` is the lower half of the number.
+macro_rules! is_original {
+    () => {
+        "bowline_outbox_origin.xmin::text::bigint = txid::text::bigint % 4294967296"
+    };
+}
+
 macro_rules! part {
     ($number:literal) => {
         Part {
@@ -222,9 +229,59 @@ pub(super) const PARKED: OfLanes = of_lanes!(
     " ORDER BY id LIMIT $1"
 );
 
-/// In which part of the log the newest row is, and where each lane is settled.
-pub(super) const NEWEST_PART: &str = "SELECT ((last_value >> 18) % 4)::int, position \
-    FROM bowline_outbox_id, bowline_outbox_cursor WHERE lane < lanes";
+/// In which part of the log the newest row is, and where each lane is settled; no row where the
+/// numbers of the transactions are those of another database.
+pub(super) const NEWEST_PART: &str = concat!(
+    "SELECT ((last_value >> 18) % 4)::int, position, pg_current_snapshot()::text \
+    FROM bowline_outbox_id, bowline_outbox_cursor, bowline_outbox_origin \
+    WHERE lane < lanes AND ",
+    is_original!()
+);
+
+/// What a relay relies on, before it begins.
+pub(super) const VERSION: &str = "SELECT (SELECT version FROM bowline_schema WHERE module = $1), \
+    seqcache, seqincrement, seqcycle FROM pg_sequence \
+    WHERE seqrelid = 'bowline_outbox_id'::regclass";
+
+/// Whether this is the database that it was, what is known of its cluster, and where each lane stands.
+pub(super) const ORIGIN: &str = concat!(
+    "SELECT ",
+    is_original!(),
+    ", system, position, pg_current_snapshot()::text \
+    FROM bowline_outbox_origin, bowline_outbox_cursor WHERE lane < lanes"
+);
+
+pub(super) const MAY_ASK_SYSTEM: &str =
+    "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')";
+
+pub(super) const SYSTEM: &str = "SELECT system_identifier::text FROM pg_control_system()";
+
+/// Notes the cluster, which was not known.
+pub(super) const SET_SYSTEM: &str = "UPDATE bowline_outbox_origin \
+    SET txid = pg_current_xact_id(), system = $1 WHERE system IS NULL";
+
+/// Whether the lease is ours.
+pub(super) const IS_OURS: &str = "SELECT EXISTS (SELECT 1 FROM bowline_outbox_cursor \
+    WHERE lane = $3 AND owner = $1 AND epoch = $2)";
+
+/// What waits aside does not come again.
+pub(super) const FORGET_ASIDE: &str = "DELETE FROM bowline_outbox \
+    WHERE id IN (SELECT id FROM bowline_outbox_aside)";
+
+/// Makes the rows those of this transaction.
+pub(super) const ADOPT: &str = "UPDATE bowline_outbox SET txid = pg_current_xact_id()";
+
+/// A sequence may be left behind where rows are copied.
+pub(super) const SKIP_IDS: &str = "SELECT setval('bowline_outbox_id', max) FROM \
+    (SELECT max(id) FROM (SELECT id FROM bowline_outbox UNION ALL \
+        SELECT id FROM bowline_outbox_aside) ids) newest, bowline_outbox_id WHERE max > last_value";
+
+/// Ends the leases of the other lanes.
+pub(super) const FENCE_OTHERS: &str = "UPDATE bowline_outbox_cursor \
+    SET epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE lane <> $1";
+
+pub(super) const SET_ORIGIN: &str =
+    "UPDATE bowline_outbox_origin SET txid = pg_current_xact_id(), system = $1";
 
 /// Who holds a lock for longer than this is not waited for: whoever comes behind would wait too.
 pub(super) const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '50ms'";

@@ -1,5 +1,6 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::Row;
@@ -48,9 +49,13 @@ impl Postgres {
         let (settled, now, waits, aside, lanes, changes, barrier) =
             cursor.ok_or_else(|| lease.fenced(BACKEND, "read"))?;
         let barrier = barrier.as_deref().map(snapshot).transpose()?;
+        let (settled, now) = (Place::parse(&settled)?, snapshot(&now)?);
+        if settled.is_after(&now) {
+            return Err(self.moved(lease));
+        }
         Ok(Cursor {
-            settled: Place::parse(&settled)?,
-            now: snapshot(&now)?,
+            settled,
+            now,
             waits,
             aside,
             share: Share {
@@ -62,6 +67,13 @@ impl Postgres {
                 None => Change::Wanted,
             }),
         })
+    }
+
+    /// The error of a tenure under which the database has become another: one that was restored, or an
+    /// older state of it. The next one looks at it from the beginning.
+    fn moved(&self, lease: &Lease) -> Error {
+        self.verified.store(0, Ordering::Relaxed);
+        lease.fenced(BACKEND, "read")
     }
 
     /// The next rows up to what can be seen: after `from`, or after what was settled last.
@@ -196,7 +208,19 @@ impl Store for Postgres {
             .fetch_optional(&self.pool)
             .await
             .map_err(error("lease"))?;
-        Ok(epoch.map(|epoch| Lease::new(owner, epoch.unsigned_abs())))
+        let Some(epoch) = epoch.map(i64::unsigned_abs) else {
+            return Ok(None);
+        };
+        let lease = Lease::new(owner, epoch);
+        if self.verified.load(Ordering::Relaxed) != epoch {
+            if let Err(error) = self.verify(&lease).await {
+                // Nobody need wait for it; else it ends by itself.
+                drop(self.release(&lease).await);
+                return Err(error);
+            }
+            self.verified.store(epoch, Ordering::Relaxed);
+        }
+        Ok(Some(lease))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
@@ -223,6 +247,9 @@ impl Store for Postgres {
         if let Some(change) = &cursor.change {
             let change = change.clone();
             return self.read_in(change, lease, from, cursor, limit).await;
+        }
+        if cursor.place(from)?.is_after(&cursor.now) {
+            return Err(self.moved(lease));
         }
         let window = self.read_window(from, &cursor, rows(limit)).await?;
         if window.entries.is_empty() && cursor.is_far_behind() {

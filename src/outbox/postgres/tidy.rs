@@ -1,25 +1,28 @@
 use super::Postgres;
 use super::place::{Place, Snapshot};
 use super::queries::{self, Part};
+use super::store::snapshot;
 use crate::driver::postgres::{self, error};
 use crate::error::{Error, Kind};
 
 impl Postgres {
     /// Empties the parts of the log in which all is settled, but for the one that is written to.
     pub(super) async fn empty_parts(&self) -> Result<(), Error> {
-        let lanes: Vec<(i32, String)> = sqlx::query_as(queries::NEWEST_PART)
+        let lanes: Vec<(i32, String, String)> = sqlx::query_as(queries::NEWEST_PART)
             .fetch_all(&self.pool)
             .await
             .map_err(error("tidy"))?;
-        let Some((newest, _)) = lanes.first() else {
+        let Some((newest, _, now)) = lanes.first() else {
             return Ok(());
         };
+        let now = snapshot(now)?;
         // Settled in any case, whoever relays now.
-        let places = lanes.iter().map(|(_, position)| Place::parse(position));
+        let places = lanes.iter().map(|(_, position, _)| Place::parse(position));
         let seen = places.map(|place| Ok(place?.seen().clone()));
         let seen: Vec<Snapshot> = seen.collect::<Result<_, Error>>()?;
-        // Of any two, one sees all that the other does.
-        let Some(first) = seen.into_iter().reduce(Snapshot::first) else {
+        // Of any two, one sees all that the other does. The numbers may be those of another database.
+        let first = seen.into_iter().reduce(Snapshot::first);
+        let Some(first) = first.filter(|first| !now.is_before(first)) else {
             return Ok(());
         };
         for (number, part) in (0..).zip(&queries::PARTS) {

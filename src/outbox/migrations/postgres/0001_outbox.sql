@@ -72,3 +72,15 @@ CREATE TABLE bowline_outbox_cursor (
 
 -- Sees nothing.
 INSERT INTO bowline_outbox_cursor (lane, lanes, position, epoch) VALUES (0, 1, '1:1:', 0);
+
+-- Which database this is. In a copy of it, into which the rows were loaded, the numbers of
+-- transactions mean nothing.
+CREATE TABLE bowline_outbox_origin (
+    id smallint PRIMARY KEY CHECK (id = 1),
+    -- Who wrote this row: of one that was loaded it is somebody else.
+    txid xid8 NOT NULL,
+    -- The identifier of the cluster, once it was asked for by somebody who may.
+    system text
+);
+
+INSERT INTO bowline_outbox_origin (id, txid) VALUES (1, pg_current_xact_id());
