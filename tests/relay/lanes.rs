@@ -308,7 +308,7 @@ impl Run<'_> {
                 }
                 done
             }
-            (None, Some(_)) => panic!("nothing is read ahead of nothing"),
+            (None, Some(_)) => unreachable!("nothing is read ahead of nothing"),
         };
         if let Err(error) = done {
             assert_eq!(error.kind(), Kind::Fenced);
@@ -351,7 +351,8 @@ impl Run<'_> {
             self.writers.end(&mut self.random).await;
         }
         self.zombies.clear();
-        for _ in 0..10_000 {
+        for round in 0.. {
+            assert!(round < 10_000, "the lanes do not come to the end");
             for lane in 0..self.lanes.len() {
                 self.turn(lane).await;
             }
@@ -361,7 +362,6 @@ impl Run<'_> {
                 return;
             }
         }
-        panic!("the lanes do not come to the end");
     }
 }
 

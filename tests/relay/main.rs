@@ -17,6 +17,8 @@ mod postgres;
 mod restore;
 #[cfg(feature = "postgres")]
 mod schema;
+#[cfg(feature = "postgres")]
+mod tidy;
 mod topics;
 #[cfg(feature = "postgres")]
 mod writers;

@@ -64,6 +64,7 @@ impl Postgres {
             routing: self.routing.clone(),
             notify: self.notify,
             wake: Arc::new(Wake::new(&self.pool)),
+            retention: self.retention,
             lane: Some(i32::try_from(number).unwrap_or(i32::MAX)),
             verified: Arc::default(),
         }

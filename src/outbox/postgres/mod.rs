@@ -12,6 +12,7 @@ mod wake;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sqlx::{PgPool, Transaction};
@@ -42,6 +43,8 @@ pub struct Postgres {
     routing: Routing,
     notify: bool,
     wake: Arc<Wake>,
+    /// How long what is settled is kept, if it is.
+    retention: Option<Duration>,
     /// Which lane it is, if it is one; the outbox as a whole relays the first.
     lane: Option<i32>,
     /// The epoch of the lease that was verified last.
@@ -57,6 +60,7 @@ impl Postgres {
             pool,
             routing: Routing::default(),
             notify: true,
+            retention: None,
             lane: None,
             verified: Arc::default(),
         }
@@ -82,6 +86,19 @@ impl Postgres {
     #[must_use]
     pub fn without_notify(mut self) -> Self {
         self.notify = false;
+        self
+    }
+
+    /// Keeps what is published for at least so long, to be looked at; without it, the room is given back
+    /// at once.
+    ///
+    /// The log is emptied by whole parts of 262,144 rows, of which there are four: a part goes when its
+    /// newest row is so old, by the database's clock. The log does not wait for room, but goes on in a
+    /// part that is still kept. So while three parts are filled within this time, nothing is given back,
+    /// and the table and its indexes grow; choose a shorter one then.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Duration) -> Self {
+        self.retention = Some(retention);
         self
     }
 

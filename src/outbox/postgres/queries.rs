@@ -40,7 +40,10 @@ macro_rules! part {
                 $number,
                 " WHERE txid >= $1::text::xid8) AND NOT EXISTS (SELECT 1 FROM bowline_outbox_",
                 $number,
-                " WHERE txid = ANY ($2::text[]::xid8[]))"
+                " WHERE txid = ANY ($2::text[]::xid8[])) AND ($3::float8 IS NULL OR (SELECT created_at \
+                FROM bowline_outbox_",
+                $number,
+                " ORDER BY id DESC LIMIT 1) < clock_timestamp() - make_interval(secs => $3::float8))"
             ),
             lock: concat!(
                 "LOCK TABLE bowline_outbox_",
@@ -291,7 +294,7 @@ pub(super) const PARTS: [Part; 4] = [part!("0"), part!("1"), part!("2"), part!("
 
 /// The statements for one part of the log.
 pub(super) struct Part {
-    /// Whether it holds anything, and nothing that is not settled.
+    /// Whether it holds anything, and nothing that is not settled or that is to be kept.
     pub(super) is_settled: &'static str,
     pub(super) lock: &'static str,
     pub(super) empty: &'static str,

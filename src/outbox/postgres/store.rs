@@ -213,7 +213,8 @@ impl Store for Postgres {
         };
         let lease = Lease::new(owner, epoch);
         if self.verified.load(Ordering::Relaxed) != epoch {
-            if let Err(error) = self.verify(&lease).await {
+            // In a box, as what is seldom done is not to make each relay larger.
+            if let Err(error) = Box::pin(self.verify(&lease)).await {
                 // Nobody need wait for it; else it ends by itself.
                 drop(self.release(&lease).await);
                 return Err(error);
@@ -246,14 +247,14 @@ impl Store for Postgres {
         let cursor = self.cursor(lease).await?;
         if let Some(change) = &cursor.change {
             let change = change.clone();
-            return self.read_in(change, lease, from, cursor, limit).await;
+            return Box::pin(self.read_in(change, lease, from, cursor, limit)).await;
         }
         if cursor.place(from)?.is_after(&cursor.now) {
             return Err(self.moved(lease));
         }
         let window = self.read_window(from, &cursor, rows(limit)).await?;
         if window.entries.is_empty() && cursor.is_far_behind() {
-            self.catch_up(lease, &cursor).await?;
+            Box::pin(self.catch_up(lease, &cursor)).await?;
         }
         Ok(window)
     }

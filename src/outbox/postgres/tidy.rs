@@ -42,6 +42,7 @@ impl Postgres {
         sqlx::query_scalar(part.is_settled)
             .bind(seen.xmax())
             .bind(seen.running())
+            .bind(self.retention.map(|retention| retention.as_secs_f64()))
             .fetch_one(&self.pool)
             .await
             .map_err(error("tidy"))
@@ -57,6 +58,7 @@ impl Postgres {
         let is_settled: bool = sqlx::query_scalar(part.is_settled)
             .bind(seen.xmax())
             .bind(seen.running())
+            .bind(self.retention.map(|retention| retention.as_secs_f64()))
             .fetch_one(&mut *tx)
             .await
             .map_err(&error)?;
