@@ -225,6 +225,47 @@ async fn what_is_in_hand_is_settled_before_the_lanes_change() {
     changed(&[(store, lease)], 3).await;
 }
 
+/// Two lanes would have it in hand otherwise, the one that had the key and the one that gets it.
+#[tokio::test]
+async fn what_waits_aside_is_given_to_nobody_while_the_lanes_change() {
+    let (_, Outbox { whole, lanes }) = with_lanes("lanes_aside", 2).await;
+    for key in 0..20 {
+        committed(&whole, "row", &key.to_string()).await;
+    }
+    for (store, lease) in &lanes {
+        let window = store.read(lease, None, MANY).await.unwrap();
+        let aside = vec![Settled::Aside; window.entries.len()];
+        store.settle(lease, &window, &aside).await.unwrap();
+    }
+    whole.set_lanes(number(1)).await.unwrap();
+    let [(first, lease), (second, second_lease)] = &lanes[..] else {
+        unreachable!("there are two");
+    };
+    // The first comes to the barrier, the second does not.
+    for _ in 0..3 {
+        for (store, lease) in &lanes[..1] {
+            let waits = store.set_aside(lease, &[], MANY).await.unwrap();
+            assert_eq!(waits.entries, []);
+            assert_eq!(store.read(lease, None, MANY).await.unwrap().entries, []);
+        }
+    }
+    for _ in 0..2 {
+        let read = second.read(second_lease, None, MANY).await.unwrap();
+        assert_eq!(read.entries, []);
+        let waits = first.set_aside(lease, &[], MANY).await.unwrap();
+        assert_eq!(waits.entries, []);
+    }
+    first.read(lease, None, MANY).await.unwrap();
+    let late = second.read(second_lease, None, MANY).await;
+    if let Err(error) = late {
+        assert_eq!(error.kind(), Kind::Fenced);
+    }
+    first.read(lease, None, MANY).await.unwrap();
+    assert_eq!(whole.lanes().await.unwrap(), number(1));
+    let waits = first.set_aside(lease, &[], MANY).await.unwrap();
+    assert_eq!(waits.entries.len(), 20);
+}
+
 #[tokio::test]
 async fn too_many_lanes_are_refused() {
     let (_, store) = outbox("lanes_many").await;

@@ -167,6 +167,21 @@ async fn a_backlog_comes_in_pages() {
     assert_eq!(seen[25..], ["late"]);
 }
 
+/// A relay that has fallen back, or has become that of another lane, does not publish it again.
+#[tokio::test]
+async fn what_is_settled_is_not_read_again_from_before() {
+    let (_, store, lease) = outbox("log_before").await;
+    let before = store.read(&lease, None, MANY).await.unwrap();
+    committed(&store, "one", "1").await;
+    assert_eq!(drain(&store, &lease).await, ["one"]);
+    committed(&store, "two", "1").await;
+    let window = store
+        .read(&lease, before.next.as_ref(), MANY)
+        .await
+        .unwrap();
+    assert_eq!(payloads(&window), ["two"]);
+}
+
 /// A part of the log is emptied when all of it is settled and it is not written to; never before.
 #[tokio::test]
 async fn a_settled_part_is_emptied() {
