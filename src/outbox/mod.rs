@@ -25,7 +25,13 @@
 //! 6. In PostgreSQL a window is what a snapshot of the database sees and the one before did not, in the
 //!    order of the ids: nothing is passed over whose transaction ended late, a transaction that stays
 //!    open keeps nobody else's rows back, and nothing is written but the position.
-//! 7. A transient error of the store is waited out; a permanent one ends the relay with it.
+//! 7. In PostgreSQL an outbox may have lanes, each with a lease and a position of its own in the same
+//!    log; all rows of a key are in one. Their number may change while they are relayed: all stop at one
+//!    snapshot first, so that no key is overtaken by itself.
+//! 8. A relay that takes the lease in PostgreSQL looks first whether tables and sequence are as they
+//!    should be, and whether they were loaded from another database, where transactions have other
+//!    numbers. Then what is still in the log is published again, in order: at least once.
+//! 9. A transient error of the store is waited out; a permanent one ends the relay with it.
 //!
 //! # When not to use it
 //!
@@ -41,6 +47,7 @@
 //! | order | per topic and key, as enqueued; also under retries, crashes and changes of relay |
 //! | two transactions that are open at the same time | have no order between them, unless one waits for the other, e.g. because both change the same row |
 //! | after a crash of the relay | at most one window is published again; consumers drop the copies by id |
+//! | restored from a dump | nothing is lost; what is published and still in the log is published again |
 //! | a relay that was stopped past its lease | may publish what it has in hand once more; it cannot settle |
 //! | a relay that is told to stop | publishes nothing twice: what the broker did not take is set aside |
 //!
@@ -53,7 +60,8 @@
 //! | `Postgres` | `sqlx::Transaction<Postgres>` | `NOTIFY`, and polling |
 //!
 //! In PostgreSQL what is settled stays in the table until a part of it, 262,144 rows, can be emptied as a
-//! whole: a row costs no second write and leaves no dead tuple.
+//! whole: a row costs no second write and leaves no dead tuple. `Postgres::with_retention` keeps it
+//! longer.
 //!
 //! The transaction may be any of the pool's. In PostgreSQL it had better be `Postgres::begin`'s: the
 //! `PgPool::begin` of sqlx 0.9.0, given up at the wrong moment, leaves a connection in the pool whose
@@ -78,6 +86,7 @@
 //! | the lease could not be renewed, and is tried again | warn | `error` |
 //! | the store failed, and is asked again | warn | `error` |
 //! | another relay has taken over | info | `owner` |
+//! | the outbox was loaded into another database | warn | |
 //! | the lease could not be given up | debug | `error` |
 //!
 //! [`Store::status`] shows how many rows wait and since when, how many are parked, and who relays.

@@ -8,7 +8,17 @@
 
 mod ill;
 #[cfg(feature = "postgres")]
+mod lanes;
+#[cfg(feature = "postgres")]
 mod log;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod restore;
+#[cfg(feature = "postgres")]
+mod schema;
+#[cfg(feature = "postgres")]
+mod tidy;
 mod topics;
+#[cfg(feature = "postgres")]
+mod writers;

@@ -1,12 +1,18 @@
 //! The outbox in PostgreSQL.
 
+mod change;
+mod lane;
+mod origin;
 mod place;
 mod queries;
+mod status;
 mod store;
 mod tidy;
 mod wake;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sqlx::{PgPool, Transaction};
@@ -14,12 +20,14 @@ use sqlx::{PgPool, Transaction};
 use super::Routing;
 use super::row::NewRow;
 use crate::driver::Schema;
-use crate::driver::postgres::{self, BACKEND, error, migrate};
+use crate::driver::postgres::{self, BACKEND, error, migrate, migration_sql};
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::Kind;
 use crate::message::Message;
 use wake::Wake;
+
+type Tx = Transaction<'static, sqlx::Postgres>;
 
 const SCHEMA: Schema = Schema {
     module: "outbox",
@@ -27,12 +35,20 @@ const SCHEMA: Schema = Schema {
 };
 
 /// An outbox in a PostgreSQL database. Clones share the pool.
+///
+/// It may have several lanes, each of which is relayed by itself: see [`lane`](Self::lane).
 #[derive(Debug, Clone)]
 pub struct Postgres {
     pool: PgPool,
     routing: Routing,
     notify: bool,
     wake: Arc<Wake>,
+    /// How long what is settled is kept, if it is.
+    retention: Option<Duration>,
+    /// Which lane it is, if it is one; the outbox as a whole relays the first.
+    lane: Option<i32>,
+    /// The epoch of the lease that was verified last.
+    verified: Arc<AtomicU64>,
 }
 
 impl Postgres {
@@ -44,6 +60,9 @@ impl Postgres {
             pool,
             routing: Routing::default(),
             notify: true,
+            retention: None,
+            lane: None,
+            verified: Arc::default(),
         }
     }
 
@@ -70,18 +89,40 @@ impl Postgres {
         self
     }
 
+    /// Keeps what is published for at least so long, to be looked at; without it, the room is given back
+    /// at once.
+    ///
+    /// The log is emptied by whole parts of 262,144 rows, of which there are four: a part goes when its
+    /// newest row is so old, by the database's clock. The log does not wait for room, but goes on in a
+    /// part that is still kept. So while three parts are filled within this time, nothing is given back,
+    /// and the table and its indexes grow; choose a shorter one then.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Duration) -> Self {
+        self.retention = Some(retention);
+        self
+    }
+
     /// Makes the tables, or brings them to this version. Safe to call from several processes.
     ///
     /// # Errors
     ///
-    /// [`Kind::Schema`] when the tables are of a newer version, else those of the database,
-    /// e.g. [`Kind::Unauthorized`] when the tables may not be made.
+    /// [`Kind::Schema`] when the tables are of a newer version, or the sequence of the ids does not
+    /// count up one by one for all sessions together; else those of the database, e.g.
+    /// [`Kind::Unauthorized`] when the tables may not be made.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: all is made in one transaction, or nothing.
     pub async fn migrate(&self) -> Result<(), Error> {
-        migrate(&self.pool, &SCHEMA).await
+        migrate(&self.pool, &SCHEMA).await?;
+        self.check_schema("migrate").await
+    }
+
+    /// What [`migrate`](Self::migrate) runs on an empty database, for a tool that runs migrations: as
+    /// one, in one transaction. `migrate` has nothing left to do then.
+    #[must_use]
+    pub fn migration_sql() -> String {
+        migration_sql(&SCHEMA)
     }
 
     /// Begins a transaction.

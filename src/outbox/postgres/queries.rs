@@ -1,5 +1,35 @@
 //! The statements, by what they do.
 
+/// Whether a row is in lane `$lane` of `$lanes`. A hash that PostgreSQL partitions by stays as it is.
+macro_rules! in_lane {
+    ($lane:literal, $lanes:literal) => {
+        concat!(
+            "(coalesce(hashtextextended(encode(key, 'hex') COLLATE \"C\", 0), id) \
+            & 9223372036854775807) % ",
+            $lanes,
+            " = ",
+            $lane
+        )
+    };
+}
+
+/// A statement over all rows, and over those of one lane.
+macro_rules! of_lanes {
+    ($lane:literal, $lanes:literal, $begin:literal, $end:literal) => {
+        OfLanes {
+            one: concat!($begin, $end),
+            many: concat!($begin, " AND ", in_lane!($lane, $lanes), $end),
+        }
+    };
+}
+
+/// Whether the row of the origin was written where it is. `xmin` is the lower half of the number.
+macro_rules! is_original {
+    () => {
+        "bowline_outbox_origin.xmin::text::bigint = txid::text::bigint % 4294967296"
+    };
+}
+
 macro_rules! part {
     ($number:literal) => {
         Part {
@@ -10,7 +40,10 @@ macro_rules! part {
                 $number,
                 " WHERE txid >= $1::text::xid8) AND NOT EXISTS (SELECT 1 FROM bowline_outbox_",
                 $number,
-                " WHERE txid = ANY ($2::text[]::xid8[]))"
+                " WHERE txid = ANY ($2::text[]::xid8[])) AND ($3::float8 IS NULL OR (SELECT created_at \
+                FROM bowline_outbox_",
+                $number,
+                " ORDER BY id DESC LIMIT 1) < clock_timestamp() - make_interval(secs => $3::float8))"
             ),
             lock: concat!(
                 "LOCK TABLE bowline_outbox_",
@@ -30,48 +63,107 @@ pub(super) const ENQUEUE: &str = "INSERT INTO bowline_outbox \
 pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
     epoch = CASE WHEN owner = $1 THEN epoch ELSE epoch + 1 END, \
     owner = $1, lease_until = clock_timestamp() + make_interval(secs => $2) \
-    WHERE id = 1 AND (owner = $1 OR owner IS NULL OR lease_until < clock_timestamp()) \
+    WHERE lane = $3 AND lane < lanes AND (owner = $1 OR owner IS NULL OR lease_until < clock_timestamp()) \
     RETURNING epoch";
 
 pub(super) const RELEASE: &str = "UPDATE bowline_outbox_cursor \
-    SET owner = NULL, lease_until = NULL WHERE id = 1 AND owner = $1 AND epoch = $2";
+    SET owner = NULL, lease_until = NULL WHERE lane = $3 AND owner = $1 AND epoch = $2";
 
-/// Where the log is settled, what can be seen now, whether rows wait aside and whether any are there;
-/// no row when the lease is not ours.
-pub(super) const CURSOR: &str = "SELECT position, pg_current_snapshot()::text, \
-    EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits), \
-    EXISTS (SELECT 1 FROM bowline_outbox_aside) \
-    FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
+/// Where the log is settled, what can be seen now, whether rows wait aside and whether any are there,
+/// and the lanes; no row when the lease is not ours.
+pub(super) const CURSOR: &str = concat!(
+    "SELECT position, pg_current_snapshot()::text, \
+    EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits AND (lanes = 1 OR ",
+    in_lane!("lane", "lanes"),
+    ")), EXISTS (SELECT 1 FROM bowline_outbox_aside), lanes, wanted IS NOT NULL, barrier \
+    FROM bowline_outbox_cursor WHERE lane = $3 AND owner = $1 AND epoch = $2"
+);
 
 /// Moves the cursor; changes nothing when the lease is not ours.
 pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor \
-    SET position = coalesce($3, position) WHERE id = 1 AND owner = $1 AND epoch = $2";
+    SET position = coalesce($4, position) WHERE lane = $3 AND owner = $1 AND epoch = $2";
+
+/// As [`ADVANCE`], unless the cursor has moved meanwhile.
+pub(super) const CATCH_UP: &str = "UPDATE bowline_outbox_cursor \
+    SET position = $4 WHERE lane = $3 AND owner = $1 AND epoch = $2 AND position = $5";
+
+/// How many lanes there are.
+pub(super) const LANES: &str = "SELECT lanes FROM bowline_outbox_cursor WHERE lane = 0";
+
+/// Keeps the cursors of all lanes as they are, in an order that everybody takes them in.
+pub(super) const LOCK_CURSORS: &str = "SELECT lanes, wanted, barrier, position, \
+    paused OR owner IS NULL OR coalesce(lease_until < clock_timestamp(), TRUE) AS pauses \
+    FROM bowline_outbox_cursor WHERE lane < lanes ORDER BY lane FOR UPDATE";
+
+pub(super) const WANT_LANES: &str = "UPDATE bowline_outbox_cursor SET wanted = $1";
+
+/// Says that nothing is in hand that was read before the change of the lanes was known.
+pub(super) const PAUSE: &str = "UPDATE bowline_outbox_cursor SET paused = TRUE \
+    WHERE lane = $3 AND owner = $1 AND epoch = $2 AND wanted IS NOT NULL";
+
+/// Sets the barrier, and shuts out whoever may still have something in hand.
+pub(super) const SET_BARRIER: &str = "UPDATE bowline_outbox_cursor SET \
+    barrier = pg_current_snapshot()::text, \
+    epoch = CASE WHEN paused THEN epoch ELSE epoch + 1 END, \
+    owner = CASE WHEN paused THEN owner END, \
+    lease_until = CASE WHEN paused THEN lease_until END";
+
+/// Makes the cursors that there are not.
+pub(super) const ADD_LANES: &str = "INSERT INTO bowline_outbox_cursor (lane, lanes, position, epoch) \
+    SELECT lane, $1, $2, (SELECT max(epoch) FROM bowline_outbox_cursor) \
+    FROM generate_series(0, $1 - 1) lane ON CONFLICT (lane) DO NOTHING";
+
+/// Lets all lanes go on at one place, and takes the lease of those that are out of use.
+pub(super) const CHANGE_LANES: &str = "UPDATE bowline_outbox_cursor SET \
+    lanes = $1, position = $2, wanted = NULL, paused = FALSE, barrier = NULL, \
+    epoch = CASE WHEN lane < $1 THEN epoch ELSE epoch + 1 END, \
+    owner = CASE WHEN lane < $1 THEN owner END, \
+    lease_until = CASE WHEN lane < $1 THEN lease_until END";
 
 /// How many rows came between two snapshots, and the first of them; at most so many are looked at. A
 /// row came when its transaction was running at the first snapshot, or had not begun, and has ended at
 /// the second.
-pub(super) const COUNT: &str = "SELECT count(*), min(id) FROM (SELECT id FROM ( \
-        SELECT id, txid FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
-        SELECT id, txid FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) came \
-    WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot)) LIMIT $4) some_of_them";
+pub(super) const COUNT: OfLanes = of_lanes!(
+    "$5",
+    "$6",
+    "SELECT count(*), min(id) FROM (SELECT id FROM ( \
+        SELECT id, txid, key FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
+        SELECT id, txid, key FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) came \
+    WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot))",
+    " LIMIT $4) some_of_them"
+);
 
 /// The rows that came between two snapshots, when they are few.
-pub(super) const READ_ALL: &str = "SELECT id, topic, key, headers, payload, created_at, \
+pub(super) const READ_ALL: OfLanes = of_lanes!(
+    "$5",
+    "$6",
+    "SELECT id, topic, key, headers, payload, created_at, \
     $4 AND EXISTS (SELECT 1 FROM bowline_outbox_aside a WHERE a.topic = o.topic AND a.key = o.key) \
     FROM (SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
         SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) o \
-    WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot)) ORDER BY id";
+    WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot))",
+    " ORDER BY id"
+);
 
 /// A page of the rows that came between two snapshots, when they are many.
-pub(super) const READ_PAGE: &str = "SELECT id, topic, key, headers, payload, created_at, \
+pub(super) const READ_PAGE: OfLanes = of_lanes!(
+    "$6",
+    "$7",
+    "SELECT id, topic, key, headers, payload, created_at, \
     $5 AND EXISTS (SELECT 1 FROM bowline_outbox_aside a WHERE a.topic = o.topic AND a.key = o.key) \
     FROM bowline_outbox o WHERE id > $3 \
     AND pg_visible_in_snapshot(txid, (SELECT $2::text::pg_snapshot)) \
-    AND NOT pg_visible_in_snapshot(txid, (SELECT $1::text::pg_snapshot)) \
-    ORDER BY id LIMIT $4";
+    AND NOT pg_visible_in_snapshot(txid, (SELECT $1::text::pg_snapshot))",
+    " ORDER BY id LIMIT $4"
+);
 
-pub(super) const SET_ASIDE: &str = "SELECT id, topic, key, headers, payload, created_at, FALSE \
-    FROM bowline_outbox_aside WHERE waits AND topic <> ALL ($1) ORDER BY id LIMIT $2";
+pub(super) const SET_ASIDE: OfLanes = of_lanes!(
+    "$3",
+    "$4",
+    "SELECT id, topic, key, headers, payload, created_at, FALSE \
+    FROM bowline_outbox_aside WHERE waits AND topic <> ALL ($1)",
+    " ORDER BY id LIMIT $2"
+);
 
 /// Takes rows out of the log, to where they wait or are parked.
 pub(super) const PUT_ASIDE: &str = "INSERT INTO bowline_outbox_aside \
@@ -106,26 +198,93 @@ pub(super) const RECKON_KEY: &str = "UPDATE bowline_outbox_aside a SET waits = p
         AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL) \
     WHERE id = $1 OR (topic = $2 AND key = $3)";
 
-pub(super) const STATUS: &str = "SELECT \
-    (SELECT count(*) FROM bowline_outbox_aside WHERE parked_at IS NULL) AS waiting, \
-    (SELECT min(created_at) FROM bowline_outbox_aside WHERE parked_at IS NULL) AS oldest, \
-    (SELECT count(*) FROM bowline_outbox_aside WHERE parked_at IS NOT NULL) AS parked, \
-    CASE WHEN lease_until >= clock_timestamp() THEN owner END AS owner, epoch, position \
-    FROM bowline_outbox_cursor WHERE id = 1";
+/// Who relays each lane, and where it is settled; `$1` is the one that is asked for, if it is one.
+pub(super) const CURSORS: &str = "SELECT lane, lanes, position, epoch, \
+    CASE WHEN lease_until >= clock_timestamp() THEN owner END AS owner \
+    FROM bowline_outbox_cursor WHERE lane < lanes AND ($1::int IS NULL OR lane = $1) ORDER BY lane";
+
+/// What of all the lanes, or of one, is aside.
+pub(super) const COUNT_ASIDE: OfLanes = of_lanes!(
+    "$1",
+    "$2",
+    "SELECT count(*) FILTER (WHERE parked_at IS NULL) AS waiting, \
+    min(created_at) FILTER (WHERE parked_at IS NULL) AS oldest, \
+    count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked FROM bowline_outbox_aside WHERE TRUE",
+    ""
+);
 
 /// How many rows of the log are not settled, and when the oldest of them was written.
-pub(super) const PENDING: &str = "SELECT count(*), min(created_at) FROM ( \
+pub(super) const PENDING: OfLanes = of_lanes!(
+    "$5",
+    "$6",
+    "SELECT count(*), min(created_at) FROM ( \
         SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
         SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) o \
-    WHERE NOT (id <= $4 AND pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot)))";
+    WHERE NOT (id <= $4 AND pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot)))",
+    ""
+);
 
-pub(super) const PARKED: &str = "SELECT id, topic, key, headers, payload, created_at, FALSE, \
-    parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL \
-    ORDER BY id LIMIT $1";
+pub(super) const PARKED: OfLanes = of_lanes!(
+    "$2",
+    "$3",
+    "SELECT id, topic, key, headers, payload, created_at, FALSE, \
+    parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL",
+    " ORDER BY id LIMIT $1"
+);
 
-/// In which part of the log the newest row is, and where the log is settled.
-pub(super) const NEWEST_PART: &str = "SELECT ((last_value >> 18) % 4)::int, position \
-    FROM bowline_outbox_id, bowline_outbox_cursor";
+/// In which part of the log the newest row is, and where each lane is settled; no row where the
+/// numbers of the transactions are those of another database.
+pub(super) const NEWEST_PART: &str = concat!(
+    "SELECT ((last_value >> 18) % 4)::int, position, pg_current_snapshot()::text \
+    FROM bowline_outbox_id, bowline_outbox_cursor, bowline_outbox_origin \
+    WHERE lane < lanes AND ",
+    is_original!()
+);
+
+/// What a relay relies on, before it begins.
+pub(super) const VERSION: &str = "SELECT (SELECT version FROM bowline_schema WHERE module = $1), \
+    seqcache, seqincrement, seqcycle FROM pg_sequence \
+    WHERE seqrelid = 'bowline_outbox_id'::regclass";
+
+/// Whether this is the database that it was, what is known of its cluster, and where each lane stands.
+pub(super) const ORIGIN: &str = concat!(
+    "SELECT ",
+    is_original!(),
+    ", system, position, pg_current_snapshot()::text \
+    FROM bowline_outbox_origin, bowline_outbox_cursor WHERE lane < lanes"
+);
+
+pub(super) const MAY_ASK_SYSTEM: &str =
+    "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')";
+
+pub(super) const SYSTEM: &str = "SELECT system_identifier::text FROM pg_control_system()";
+
+/// Notes the cluster, which was not known.
+pub(super) const SET_SYSTEM: &str = "UPDATE bowline_outbox_origin \
+    SET txid = pg_current_xact_id(), system = $1 WHERE system IS NULL";
+
+/// Whether the lease is ours.
+pub(super) const IS_OURS: &str = "SELECT EXISTS (SELECT 1 FROM bowline_outbox_cursor \
+    WHERE lane = $3 AND owner = $1 AND epoch = $2)";
+
+/// What waits aside does not come again.
+pub(super) const FORGET_ASIDE: &str = "DELETE FROM bowline_outbox \
+    WHERE id IN (SELECT id FROM bowline_outbox_aside)";
+
+/// Makes the rows those of this transaction.
+pub(super) const ADOPT: &str = "UPDATE bowline_outbox SET txid = pg_current_xact_id()";
+
+/// A sequence may be left behind where rows are copied.
+pub(super) const SKIP_IDS: &str = "SELECT setval('bowline_outbox_id', max) FROM \
+    (SELECT max(id) FROM (SELECT id FROM bowline_outbox UNION ALL \
+        SELECT id FROM bowline_outbox_aside) ids) newest, bowline_outbox_id WHERE max > last_value";
+
+/// Ends the leases of the other lanes.
+pub(super) const FENCE_OTHERS: &str = "UPDATE bowline_outbox_cursor \
+    SET epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE lane <> $1";
+
+pub(super) const SET_ORIGIN: &str =
+    "UPDATE bowline_outbox_origin SET txid = pg_current_xact_id(), system = $1";
 
 /// Who holds a lock for longer than this is not waited for: whoever comes behind would wait too.
 pub(super) const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '50ms'";
@@ -135,10 +294,16 @@ pub(super) const PARTS: [Part; 4] = [part!("0"), part!("1"), part!("2"), part!("
 
 /// The statements for one part of the log.
 pub(super) struct Part {
-    /// Whether it holds anything, and nothing that is not settled.
+    /// Whether it holds anything, and nothing that is not settled or that is to be kept.
     pub(super) is_settled: &'static str,
     pub(super) lock: &'static str,
     pub(super) empty: &'static str,
+}
+
+/// A statement for an outbox of one lane, and for one of several.
+pub(super) struct OfLanes {
+    pub(super) one: &'static str,
+    pub(super) many: &'static str,
 }
 
 /// Wakes relays when the transaction commits.

@@ -1,44 +1,98 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{Row, Transaction};
 
+use super::change::Change;
+use super::lane::Share;
 use super::place::{Place, Snapshot};
-use super::{Postgres, queries};
+use super::{Postgres, Tx, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
 use crate::outbox::row::{StoredRow, epoch, rows};
 use crate::outbox::{Entry, EntryId, Lease, Parked, Position, Settled, Status, Store, Window};
 
-type Tx = Transaction<'static, sqlx::Postgres>;
-
 /// Where the log stands.
-struct Cursor {
-    settled: Place,
-    now: Snapshot,
+pub(super) struct Cursor {
+    pub(super) settled: Place,
+    pub(super) now: Snapshot,
     /// Whether rows wait aside, and whether any are there.
-    waits: bool,
-    aside: bool,
+    pub(super) waits: bool,
+    pub(super) aside: bool,
+    pub(super) share: Share,
+    pub(super) change: Option<Change>,
+}
+
+impl Cursor {
+    /// Where to read on: at `from`, or at what was settled last, which is not read again; of another
+    /// lane it may be.
+    pub(super) fn place(&self, from: Option<&Position>) -> Result<Place, Error> {
+        let place = from.map(|from| Place::parse(from.as_str())).transpose()?;
+        let ahead = place.filter(|place| !place.seen().is_before(self.settled.seen()));
+        Ok(ahead.unwrap_or_else(|| self.settled.clone()))
+    }
 }
 
 impl Postgres {
     async fn cursor(&self, lease: &Lease) -> Result<Cursor, Error> {
-        let cursor: Option<(String, String, bool, bool)> = sqlx::query_as(queries::CURSOR)
-            .bind(&*lease.owner)
-            .bind(epoch(lease.epoch))
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(error("read"))?;
-        let (settled, now, waits, aside) = cursor.ok_or_else(|| lease.fenced(BACKEND, "read"))?;
+        let cursor: Option<(String, String, bool, bool, i32, bool, Option<String>)> =
+            sqlx::query_as(queries::CURSOR)
+                .bind(&*lease.owner)
+                .bind(epoch(lease.epoch))
+                .bind(self.relays())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(error("read"))?;
+        let (settled, now, waits, aside, lanes, changes, barrier) =
+            cursor.ok_or_else(|| lease.fenced(BACKEND, "read"))?;
+        let barrier = barrier.as_deref().map(snapshot).transpose()?;
+        let (settled, now) = (Place::parse(&settled)?, snapshot(&now)?);
+        if settled.is_after(&now) {
+            return Err(self.moved(lease));
+        }
         Ok(Cursor {
-            settled: Place::parse(&settled)?,
-            now: snapshot(&now)?,
+            settled,
+            now,
             waits,
             aside,
+            share: Share {
+                lane: self.relays(),
+                lanes,
+            },
+            change: changes.then_some(match barrier {
+                Some(barrier) => Change::UpTo(barrier),
+                None => Change::Wanted,
+            }),
         })
+    }
+
+    /// The error of a tenure under which the database has become another: one that was restored, or an
+    /// older state of it. The next one looks at it from the beginning.
+    fn moved(&self, lease: &Lease) -> Error {
+        self.verified.store(0, Ordering::Relaxed);
+        lease.fenced(BACKEND, "read")
+    }
+
+    /// The next rows up to what can be seen: after `from`, or after what was settled last.
+    pub(super) async fn read_window(
+        &self,
+        from: Option<&Position>,
+        cursor: &Cursor,
+        limit: i64,
+    ) -> Result<Window, Error> {
+        let mut place = cursor.place(from)?;
+        let mut entries = Vec::new();
+        if let Place::Within { seen, until, last } = place {
+            (entries, place) = self.read_page(seen, until, last, cursor, limit).await?;
+        }
+        if let (Place::After(seen), true) = (&place, entries.is_empty()) {
+            let seen = seen.clone();
+            (entries, place) = self.read_after(seen, cursor, limit).await?;
+        }
+        Ok(Window::new(entries, Some(place.position())).with_aside(cursor.waits))
     }
 
     /// The next rows after all that `seen` sees, and the place after them.
@@ -52,7 +106,7 @@ impl Postgres {
         if seen == *now {
             return Ok((Vec::new(), Place::After(seen)));
         }
-        let (count, _) = self.count(&seen, now, limit.saturating_add(1)).await?;
+        let (count, _) = self.count(&seen, cursor, limit.saturating_add(1)).await?;
         if count == 0 {
             return Ok((Vec::new(), Place::After(now.clone())));
         }
@@ -61,7 +115,7 @@ impl Postgres {
             return Ok((entries, Place::After(now.clone())));
         }
         // Of so many only the first ones were looked at.
-        let (_, first) = self.count(&seen, now, i64::MAX).await?;
+        let (_, first) = self.count(&seen, cursor, i64::MAX).await?;
         let before = first.unwrap_or_default().saturating_sub(1);
         self.read_page(seen, now.clone(), before, cursor, limit)
             .await
@@ -70,29 +124,31 @@ impl Postgres {
     async fn count(
         &self,
         seen: &Snapshot,
-        until: &Snapshot,
+        cursor: &Cursor,
         limit: i64,
     ) -> Result<(i64, Option<i64>), Error> {
-        sqlx::query_as(queries::COUNT)
-            .bind(seen.xmax())
-            .bind(seen.running())
-            .bind(until.text())
-            .bind(limit)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(error("read"))
-    }
-
-    async fn read_all(&self, seen: &Snapshot, cursor: &Cursor) -> Result<Vec<Entry>, Error> {
-        let rows = sqlx::query(queries::READ_ALL)
+        let error = error("read");
+        let count = sqlx::query(cursor.share.sql(&queries::COUNT))
             .bind(seen.xmax())
             .bind(seen.running())
             .bind(cursor.now.text())
-            .bind(cursor.aside)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(error("read"))?;
-        rows.iter().map(entry).collect()
+            .bind(limit);
+        let row = cursor.share.bind(count).fetch_one(&self.pool).await;
+        let row = row.map_err(&error)?;
+        Ok((
+            row.try_get(0).map_err(&error)?,
+            row.try_get(1).map_err(&error)?,
+        ))
+    }
+
+    async fn read_all(&self, seen: &Snapshot, cursor: &Cursor) -> Result<Vec<Entry>, Error> {
+        let rows = sqlx::query(cursor.share.sql(&queries::READ_ALL))
+            .bind(seen.xmax())
+            .bind(seen.running())
+            .bind(cursor.now.text())
+            .bind(cursor.aside);
+        let rows = cursor.share.bind(rows).fetch_all(&self.pool).await;
+        rows.map_err(error("read"))?.iter().map(entry).collect()
     }
 
     async fn read_page(
@@ -103,15 +159,14 @@ impl Postgres {
         cursor: &Cursor,
         limit: i64,
     ) -> Result<(Vec<Entry>, Place), Error> {
-        let rows = sqlx::query(queries::READ_PAGE)
+        let rows = sqlx::query(cursor.share.sql(&queries::READ_PAGE))
             .bind(seen.text())
             .bind(until.text())
             .bind(last)
             .bind(limit)
-            .bind(cursor.aside)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(error("read"))?;
+            .bind(cursor.aside);
+        let rows = cursor.share.bind(rows).fetch_all(&self.pool).await;
+        let rows = rows.map_err(error("read"))?;
         let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
         let is_whole = i64::try_from(entries.len()).is_ok_and(|count| count == limit);
         let place = match entries.last() {
@@ -149,16 +204,31 @@ impl Store for Postgres {
         let epoch: Option<i64> = sqlx::query_scalar(queries::LEASE)
             .bind(owner)
             .bind(ttl.as_secs_f64())
+            .bind(self.relays())
             .fetch_optional(&self.pool)
             .await
             .map_err(error("lease"))?;
-        Ok(epoch.map(|epoch| Lease::new(owner, epoch.unsigned_abs())))
+        let Some(epoch) = epoch.map(i64::unsigned_abs) else {
+            return Ok(None);
+        };
+        let lease = Lease::new(owner, epoch);
+        if self.verified.load(Ordering::Relaxed) != epoch {
+            // In a box, as what is seldom done is not to make each relay larger.
+            if let Err(error) = Box::pin(self.verify(&lease)).await {
+                // Nobody need wait for it; else it ends by itself.
+                drop(self.release(&lease).await);
+                return Err(error);
+            }
+            self.verified.store(epoch, Ordering::Relaxed);
+        }
+        Ok(Some(lease))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
         let done = sqlx::query(queries::RELEASE)
             .bind(&*lease.owner)
             .bind(epoch(lease.epoch))
+            .bind(self.relays())
             .execute(&self.pool)
             .await
             .map_err(error("release"))?;
@@ -175,20 +245,18 @@ impl Store for Postgres {
         limit: NonZeroUsize,
     ) -> Result<Window, Error> {
         let cursor = self.cursor(lease).await?;
-        let limit = rows(limit);
-        let mut place = match from {
-            Some(position) => Place::parse(position.as_str())?,
-            None => cursor.settled.clone(),
-        };
-        let mut entries = Vec::new();
-        if let Place::Within { seen, until, last } = place {
-            (entries, place) = self.read_page(seen, until, last, &cursor, limit).await?;
+        if let Some(change) = &cursor.change {
+            let change = change.clone();
+            return Box::pin(self.read_in(change, lease, from, cursor, limit)).await;
         }
-        if let (Place::After(seen), true) = (&place, entries.is_empty()) {
-            let seen = seen.clone();
-            (entries, place) = self.read_after(seen, &cursor, limit).await?;
+        if cursor.place(from)?.is_after(&cursor.now) {
+            return Err(self.moved(lease));
         }
-        Ok(Window::new(entries, Some(place.position())).with_aside(cursor.waits))
+        let window = self.read_window(from, &cursor, rows(limit)).await?;
+        if window.entries.is_empty() && cursor.is_far_behind() {
+            Box::pin(self.catch_up(lease, &cursor)).await?;
+        }
+        Ok(window)
     }
 
     async fn set_aside(
@@ -198,13 +266,16 @@ impl Store for Postgres {
         limit: NonZeroUsize,
     ) -> Result<Window, Error> {
         let cursor = self.cursor(lease).await?;
+        if cursor.change.is_some() {
+            // A key may be another lane's soon.
+            return Ok(Window::default());
+        }
         let held: Vec<&str> = held.iter().map(|topic| &**topic).collect();
-        let rows = sqlx::query(queries::SET_ASIDE)
+        let waiting = sqlx::query(cursor.share.sql(&queries::SET_ASIDE))
             .bind(held)
-            .bind(rows(limit))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(error("read"))?;
+            .bind(rows(limit));
+        let rows = cursor.share.bind(waiting).fetch_all(&self.pool).await;
+        let rows = rows.map_err(error("read"))?;
         let entries = rows.iter().map(entry).collect::<Result<_, _>>()?;
         Ok(Window::new(entries, None).with_aside(cursor.waits))
     }
@@ -219,6 +290,7 @@ impl Store for Postgres {
         let advance = sqlx::query(queries::ADVANCE)
             .bind(&*lease.owner)
             .bind(epoch(lease.epoch))
+            .bind(self.relays())
             .bind(window.next.as_ref().map(Position::as_str));
         let error = error("settle");
         let all_published = settled.iter().all(|one| *one == Settled::Published);
@@ -247,42 +319,15 @@ impl Store for Postgres {
     }
 
     async fn status(&self) -> Result<Status, Error> {
-        let error = error("status");
-        let row = sqlx::query(queries::STATUS)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(&error)?;
-        let owner: Option<String> = row.try_get("owner").map_err(&error)?;
-        let position: String = row.try_get("position").map_err(&error)?;
-        let place = Place::parse(&position)?;
-        let nothing = snapshot("1:1:")?;
-        let (seen, until, last) = match &place {
-            Place::After(seen) => (seen, &nothing, 0),
-            Place::Within { seen, until, last } => (seen, until, *last),
-        };
-        let (pending, first): (i64, Option<DateTime<Utc>>) = sqlx::query_as(queries::PENDING)
-            .bind(seen.xmax())
-            .bind(seen.running())
-            .bind(until.text())
-            .bind(last)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(&error)?;
-        let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
-        let waiting: Option<DateTime<Utc>> = row.try_get("oldest").map_err(&error)?;
-        Ok(Status {
-            pending: pending.unsigned_abs() + count("waiting").map_err(&error)?,
-            oldest: first.into_iter().chain(waiting).min(),
-            parked: count("parked").map_err(&error)?,
-            owner: owner.map(Into::into),
-            epoch: count("epoch").map_err(&error)?,
-        })
+        self.state().await
     }
 
     async fn parked(&self, limit: NonZeroUsize) -> Result<Vec<Parked>, Error> {
         let error = error("parked");
-        let parked = sqlx::query(queries::PARKED).bind(rows(limit));
-        let parked = parked.fetch_all(&self.pool).await.map_err(&error)?;
+        let share = self.share().await?;
+        let parked = sqlx::query(share.sql(&queries::PARKED)).bind(rows(limit));
+        let parked = share.bind(parked).fetch_all(&self.pool).await;
+        let parked = parked.map_err(&error)?;
         let parked = parked.iter().map(|row| {
             let reason: String = row.try_get("parked_reason").map_err(&error)?;
             let at = row.try_get("parked_at").map_err(&error)?;
@@ -350,7 +395,7 @@ fn entry(row: &PgRow) -> Result<Entry, Error> {
     }))
 }
 
-fn snapshot(text: &str) -> Result<Snapshot, Error> {
+pub(super) fn snapshot(text: &str) -> Result<Snapshot, Error> {
     Snapshot::parse(text).ok_or_else(|| {
         Error::new(Kind::Corrupt, BACKEND, "read").with_detail(format!("{text:?} is no snapshot"))
     })

@@ -14,7 +14,7 @@ use sqlx::{Row, SqlitePool, Transaction};
 use super::row::{NewRow, StoredRow, epoch, rows};
 use super::{Entry, EntryId, Lease, Parked, Position, Routing, Settled, Status, Store, Window};
 use crate::driver::Schema;
-use crate::driver::sqlite::{BACKEND, BEGIN, error, migrate};
+use crate::driver::sqlite::{BACKEND, BEGIN, error, migrate, migration_sql};
 use crate::error::{Error, Kind};
 use crate::message::Message;
 use wake::Wake;
@@ -68,6 +68,13 @@ impl Sqlite {
     /// Cancel safe: all is made in one transaction, or nothing.
     pub async fn migrate(&self) -> Result<(), Error> {
         migrate(&self.pool, &SCHEMA).await
+    }
+
+    /// What [`migrate`](Self::migrate) runs on an empty database, for a tool that runs migrations: as
+    /// one, in one transaction. `migrate` has nothing left to do then.
+    #[must_use]
+    pub fn migration_sql() -> String {
+        migration_sql(&SCHEMA)
     }
 
     /// Begins a transaction that has the write lock from the start, so that no statement in it fails

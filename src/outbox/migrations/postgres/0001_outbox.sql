@@ -51,15 +51,36 @@ CREATE INDEX bowline_outbox_aside_key ON bowline_outbox_aside (topic, key, id);
 CREATE INDEX bowline_outbox_aside_waits ON bowline_outbox_aside (id) WHERE waits;
 CREATE INDEX bowline_outbox_aside_parked ON bowline_outbox_aside (id) WHERE parked_at IS NOT NULL;
 
+-- Where each lane of the log stands.
 CREATE TABLE bowline_outbox_cursor (
-    id smallint PRIMARY KEY CHECK (id = 1),
+    lane integer PRIMARY KEY,
+    -- How many lanes there are; those from this number on are out of use.
+    lanes integer NOT NULL,
     -- What is published or aside: all that the first snapshot sees, and, while a window is read in
     -- pages, what the second sees up to a row.
     position text NOT NULL,
     owner text,
     epoch bigint NOT NULL,
-    lease_until timestamptz
+    lease_until timestamptz,
+    -- While the number of lanes changes: the number to come,
+    wanted integer,
+    -- whether nothing is in hand that was read before that was known,
+    paused boolean NOT NULL DEFAULT FALSE,
+    -- and the snapshot up to which the rows go by the number of lanes that was.
+    barrier text
 ) WITH (fillfactor = 50);
 
 -- Sees nothing.
-INSERT INTO bowline_outbox_cursor (id, position, epoch) VALUES (1, '1:1:', 0);
+INSERT INTO bowline_outbox_cursor (lane, lanes, position, epoch) VALUES (0, 1, '1:1:', 0);
+
+-- Which database this is. In a copy of it, into which the rows were loaded, the numbers of
+-- transactions mean nothing.
+CREATE TABLE bowline_outbox_origin (
+    id smallint PRIMARY KEY CHECK (id = 1),
+    -- Who wrote this row: of one that was loaded it is somebody else.
+    txid xid8 NOT NULL,
+    -- The identifier of the cluster, once it was asked for by somebody who may.
+    system text
+);
+
+INSERT INTO bowline_outbox_origin (id, txid) VALUES (1, pg_current_xact_id());
