@@ -9,10 +9,12 @@ mod wake;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
 use sqlx::{PgPool, Transaction};
 
-use super::Routing;
-use super::row::NewRow;
+use super::prepared::NewRow;
+use super::{Bind, Prepared, Routing};
 use crate::driver::Schema;
 use crate::driver::postgres::{self, BACKEND, error, migrate};
 use crate::error::Error;
@@ -99,6 +101,20 @@ impl Postgres {
         postgres::begin(&self.pool).await.map_err(error("begin"))
     }
 
+    /// The statement that writes `message`, for a transaction of another driver.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Invalid`] when no topic is set for it, or it fails [`Message::check`].
+    pub fn prepare<'a>(&self, message: &'a Message) -> Result<Prepared<'a>, Error> {
+        let prepared = Prepared::postgres(&self.routing, message)?;
+        Ok(if self.notify {
+            prepared
+        } else {
+            prepared.without_notify()
+        })
+    }
+
     /// Writes `message` into the outbox as a part of `tx`.
     ///
     /// # Errors
@@ -115,7 +131,9 @@ impl Postgres {
         tx: &mut Transaction<'_, sqlx::Postgres>,
         message: &Message,
     ) -> Result<(), Error> {
-        self.enqueue_many(tx, std::slice::from_ref(message)).await
+        let prepared = self.prepare(message)?;
+        let written = bound(&prepared).execute(&mut **tx).await;
+        written.map_err(error("enqueue")).map(drop)
     }
 
     /// Writes all of `messages`, in order, with one statement; see [`enqueue`](Self::enqueue).
@@ -149,7 +167,12 @@ impl Postgres {
             headers,
             payload,
         } = &columns;
-        let written = sqlx::query(queries::ENQUEUE)
+        let sql = if self.notify {
+            queries::ENQUEUE
+        } else {
+            queries::ENQUEUE_QUIETLY
+        };
+        let written = sqlx::query(sql)
             .bind(event_id)
             .bind(aggregate_type)
             .bind(aggregate_id)
@@ -160,17 +183,18 @@ impl Postgres {
             .bind(payload.iter().map(Option::as_deref).collect::<Vec<_>>())
             .execute(&mut **tx)
             .await;
-        written.map_err(error("enqueue"))?;
-        self.notify(tx).await
+        written.map_err(error("enqueue")).map(drop)
     }
+}
 
-    async fn notify(&self, tx: &mut Transaction<'_, sqlx::Postgres>) -> Result<(), Error> {
-        if !self.notify {
-            return Ok(());
-        }
-        let sent = sqlx::query(queries::NOTIFY).execute(&mut **tx).await;
-        sent.map(drop).map_err(error("enqueue"))
-    }
+/// The statement with its values.
+fn bound<'a>(prepared: &'a Prepared<'_>) -> Query<'a, sqlx::Postgres, PgArguments> {
+    let bind = |query: Query<'a, sqlx::Postgres, PgArguments>, bind| match bind {
+        Bind::Text(text) => query.bind(text),
+        Bind::Bytes(bytes) => query.bind(bytes),
+    };
+    let binds = prepared.binds().into_iter();
+    binds.fold(sqlx::query(prepared.sql()), bind)
 }
 
 /// New rows, by column.

@@ -1,5 +1,7 @@
 //! The statements, by what they do.
 
+use crate::outbox::prepared::{insert, waking};
+
 macro_rules! part {
     ($number:literal) => {
         Part {
@@ -22,10 +24,19 @@ macro_rules! part {
     };
 }
 
-pub(super) const ENQUEUE: &str = "INSERT INTO bowline_outbox \
-    (event_id, aggregatetype, aggregateid, type, topic, key, headers, payload) \
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], \
-    $7::bytea[], $8::bytea[])";
+/// The columns as arrays.
+macro_rules! many {
+    () => {
+        insert!(
+            "SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], \
+             $6::bytea[], $7::bytea[], $8::bytea[])"
+        )
+    };
+}
+
+pub(super) const ENQUEUE: &str = waking!(many!());
+
+pub(super) const ENQUEUE_QUIETLY: &str = many!();
 
 pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
     epoch = CASE WHEN owner = $1 THEN epoch ELSE epoch + 1 END, \
@@ -140,6 +151,3 @@ pub(super) struct Part {
     pub(super) lock: &'static str,
     pub(super) empty: &'static str,
 }
-
-/// Wakes relays when the transaction commits.
-pub(super) const NOTIFY: &str = "SELECT pg_notify('bowline_outbox', '')";

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, SqlitePool, Transaction};
 
-use super::row::{NewRow, StoredRow, epoch, rows};
-use super::{Entry, EntryId, Lease, Parked, Position, Routing, Settled, Status, Store, Window};
+use super::row::{StoredRow, epoch, rows};
+use super::{Bind, Entry, EntryId, Lease, Parked, Position, Prepared, Routing, Settled, Status};
+use super::{Store, Window};
 use crate::driver::Schema;
 use crate::driver::sqlite::{BACKEND, BEGIN, error, migrate};
 use crate::error::{Error, Kind};
@@ -84,6 +86,15 @@ impl Sqlite {
         self.pool.begin_with(BEGIN).await.map_err(error("begin"))
     }
 
+    /// The statement that writes `message`, for a transaction of another driver.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Invalid`] when no topic is set for it, or it fails [`Message::check`].
+    pub fn prepare<'a>(&self, message: &'a Message) -> Result<Prepared<'a>, Error> {
+        Prepared::sqlite(&self.routing, message)
+    }
+
     /// Writes `message` into the outbox as a part of `tx`.
     ///
     /// # Errors
@@ -100,20 +111,9 @@ impl Sqlite {
         tx: &mut Transaction<'_, sqlx::Sqlite>,
         message: &Message,
     ) -> Result<(), Error> {
-        let row = NewRow::new(BACKEND, &self.routing, message)?;
-        sqlx::query(queries::ENQUEUE)
-            .bind(row.event_id)
-            .bind(row.aggregate_type)
-            .bind(row.aggregate_id)
-            .bind(row.kind)
-            .bind(&*row.topic)
-            .bind(row.key)
-            .bind(&*row.headers)
-            .bind(row.payload.as_deref())
-            .execute(&mut **tx)
-            .await
-            .map_err(error("enqueue"))
-            .map(drop)
+        let prepared = self.prepare(message)?;
+        let written = bound(&prepared).execute(&mut **tx).await;
+        written.map_err(error("enqueue")).map(drop)
     }
 
     /// Writes all of `messages`, in order; see [`enqueue`](Self::enqueue).
@@ -316,6 +316,16 @@ impl Store for Sqlite {
     async fn discard(&self, id: EntryId) -> Result<(), Error> {
         self.change_parked(queries::DISCARD, id).await
     }
+}
+
+/// The statement with its values.
+fn bound<'a>(prepared: &'a Prepared<'_>) -> Query<'a, sqlx::Sqlite, SqliteArguments> {
+    let bind = |query: Query<'a, sqlx::Sqlite, SqliteArguments>, bind| match bind {
+        Bind::Text(text) => query.bind(text),
+        Bind::Bytes(bytes) => query.bind(bytes),
+    };
+    let binds = prepared.binds().into_iter();
+    binds.fold(sqlx::query(prepared.sql()), bind)
 }
 
 type Tx = Transaction<'static, sqlx::Sqlite>;

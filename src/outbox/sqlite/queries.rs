@@ -1,9 +1,5 @@
 //! The statements, by what they do.
 
-pub(super) const ENQUEUE: &str = "INSERT INTO bowline_outbox \
-    (event_id, aggregatetype, aggregateid, type, topic, key, headers, payload) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-
 pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
     epoch = CASE WHEN owner IS $1 THEN epoch ELSE epoch + 1 END, \
     owner = $1, lease_until = unixepoch('subsec') + $2 \
