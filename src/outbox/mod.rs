@@ -59,6 +59,52 @@
 //! `PgPool::begin` of sqlx 0.9.0, given up at the wrong moment, leaves a connection in the pool whose
 //! next statements are never committed.
 //!
+//! # The table
+//!
+//! Whoever can write into the database can enqueue: another driver by what `prepare` returns
+//! ([`Prepared`]), and a program in another language, a trigger or `psql` by an `INSERT` of its own.
+//! A row without `headers` becomes the record that a [`Message`](crate::message::Message) with these
+//! attributes would be.
+//!
+//! | column of `bowline_outbox` | means | when left out |
+//! |---|---|---|
+//! | `event_id` | the message's id | a random one |
+//! | `aggregatetype` | what it is about: the first word of the type | refused |
+//! | `aggregateid` | the message's subject | no subject |
+//! | `type` | the message's type, e.g. `order.created` | refused |
+//! | `topic` | where it goes | [`Routing`] of the relay's outbox decides, by the message |
+//! | `key` | what it is ordered by, in bytes | `aggregateid`; without both it has no order |
+//! | `headers` | all headers, in a form of this library's own | those of a message, by the columns |
+//! | `payload` | the payload, in bytes | none: a tombstone |
+//! | `created_at` | when it was written, and the message's time | now |
+//! | `source` | who produced it, a URI reference | [`Message::DEFAULT_SOURCE`](crate::message::Message::DEFAULT_SOURCE) |
+//! | `text_headers` | more headers, and attributes by [the names of theirs](crate::message::cloudevents): an object in JSON | none |
+//! | `id`, `txid` | the order of the outbox | always leave them out |
+//!
+//! A topic of `''` is refused, and so are `headers` without a topic. A row that cannot be a message, or for which there is no topic, is parked, with its type in
+//! the reason; other keys go on. Once the relay's routing knows the type, a retry publishes it.
+//!
+//! ```sql
+//! BEGIN;
+//! -- The change itself, and then:
+//! INSERT INTO bowline_outbox (aggregatetype, aggregateid, type, payload, text_headers)
+//! VALUES ('order', '42', 'order.created', convert_to('{"total":7}', 'UTF8'),
+//!     '{"content-type": "application/json", "ce_correlationid": "cart-7"}');
+//! COMMIT;
+//! ```
+//!
+//! In SQLite times are milliseconds since 1970 and bytes a `BLOB`, e.g. `CAST('{"total":7}' AS BLOB)`.
+//!
+//! Debezium's outbox event router reads the same table, instead of a relay. These settings of it differ
+//! from its defaults:
+//!
+//! | setting of Debezium's | value |
+//! |---|---|
+//! | `table.include.list` | `public.bowline_outbox`, with a publication that has `publish_via_partition_root` |
+//! | `table.field.event.id` | `event_id` |
+//! | `table.fields.additional.placement` | `type:header:ce_type`, and what else readers want |
+//! | `table.op.invalid.behavior` | `warn`: no row is ever updated or deleted, but parts are truncated |
+//!
 //! # Defaults
 //!
 //! | option of [`relay::Config`] | default | range |
@@ -103,6 +149,8 @@
 //! ```
 
 mod entry;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod foreign;
 pub mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;

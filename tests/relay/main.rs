@@ -12,3 +12,5 @@ mod log;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod topics;
+#[cfg(feature = "postgres")]
+mod writers;

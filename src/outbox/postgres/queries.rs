@@ -54,6 +54,25 @@ pub(super) const CURSOR: &str = "SELECT position, pg_current_snapshot()::text, \
     EXISTS (SELECT 1 FROM bowline_outbox_aside) \
     FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
 
+/// What a row without headers has in their place.
+macro_rules! columns {
+    () => {
+        "CASE WHEN headers IS NULL THEN \
+         json_build_array(event_id, type, source, aggregateid, text_headers::text)::text END"
+    };
+}
+
+/// Whether a row of the key of `o` was set aside. One that is not routed yet may go to any topic.
+macro_rules! behind {
+    () => {
+        "CASE WHEN o.headers IS NULL THEN EXISTS (SELECT 1 FROM bowline_outbox_aside a \
+            WHERE a.key = coalesce(o.key, convert_to(o.aggregateid, 'UTF8')) \
+            AND (o.topic IS NULL OR a.topic = o.topic)) \
+         ELSE EXISTS (SELECT 1 FROM bowline_outbox_aside a \
+            WHERE a.topic = o.topic AND a.key = o.key) END"
+    };
+}
+
 /// Moves the cursor; changes nothing when the lease is not ours.
 pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor \
     SET position = coalesce($3, position) WHERE id = 1 AND owner = $1 AND epoch = $2";
@@ -67,29 +86,48 @@ pub(super) const COUNT: &str = "SELECT count(*), min(id) FROM (SELECT id FROM ( 
     WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot)) LIMIT $4) some_of_them";
 
 /// The rows that came between two snapshots, when they are few.
-pub(super) const READ_ALL: &str = "SELECT id, topic, key, headers, payload, created_at, \
-    $4 AND EXISTS (SELECT 1 FROM bowline_outbox_aside a WHERE a.topic = o.topic AND a.key = o.key) \
-    FROM (SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
+pub(super) const READ_ALL: &str = concat!(
+    "SELECT id, topic, key, headers, payload, created_at, \
+    $4 AND ",
+    behind!(),
+    ", ",
+    columns!(),
+    " FROM (SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
         SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) o \
-    WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot)) ORDER BY id";
+    WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot)) ORDER BY id"
+);
 
 /// A page of the rows that came between two snapshots, when they are many.
-pub(super) const READ_PAGE: &str = "SELECT id, topic, key, headers, payload, created_at, \
-    $5 AND EXISTS (SELECT 1 FROM bowline_outbox_aside a WHERE a.topic = o.topic AND a.key = o.key) \
-    FROM bowline_outbox o WHERE id > $3 \
+pub(super) const READ_PAGE: &str = concat!(
+    "SELECT id, topic, key, headers, payload, created_at, \
+    $5 AND ",
+    behind!(),
+    ", ",
+    columns!(),
+    " FROM bowline_outbox o WHERE id > $3 \
     AND pg_visible_in_snapshot(txid, (SELECT $2::text::pg_snapshot)) \
     AND NOT pg_visible_in_snapshot(txid, (SELECT $1::text::pg_snapshot)) \
-    ORDER BY id LIMIT $4";
+    ORDER BY id LIMIT $4"
+);
 
-pub(super) const SET_ASIDE: &str = "SELECT id, topic, key, headers, payload, created_at, FALSE \
-    FROM bowline_outbox_aside WHERE waits AND topic <> ALL ($1) ORDER BY id LIMIT $2";
+pub(super) const SET_ASIDE: &str = concat!(
+    "SELECT id, topic, key, headers, payload, created_at, FALSE, ",
+    columns!(),
+    " \
+    FROM bowline_outbox_aside WHERE waits AND topic <> ALL ($1) ORDER BY id LIMIT $2"
+);
 
 /// Takes rows out of the log, to where they wait or are parked.
 pub(super) const PUT_ASIDE: &str = "INSERT INTO bowline_outbox_aside \
-    (id, topic, key, headers, payload, created_at, parked_at, parked_reason, waits) \
-    SELECT o.id, o.topic, o.key, o.headers, o.payload, o.created_at, \
+    (id, event_id, aggregateid, type, topic, key, headers, payload, created_at, source, \
+        text_headers, parked_at, parked_reason, waits) \
+    SELECT o.id, o.event_id, o.aggregateid, o.type, u.topic, \
+        CASE WHEN o.headers IS NULL THEN coalesce(o.key, convert_to(o.aggregateid, 'UTF8')) \
+            ELSE o.key END, \
+        o.headers, o.payload, o.created_at, o.source, o.text_headers, \
         CASE WHEN u.reason IS NOT NULL THEN clock_timestamp() END, u.reason, TRUE \
-    FROM unnest($1::bigint[], $2::text[]) u (id, reason) JOIN bowline_outbox o ON o.id = u.id";
+    FROM unnest($1::bigint[], $2::text[], $3::text[]) u (id, reason, topic) \
+        JOIN bowline_outbox o ON o.id = u.id";
 
 pub(super) const PUBLISHED_ASIDE: &str = "DELETE FROM bowline_outbox_aside WHERE id = ANY ($1)";
 
@@ -130,9 +168,13 @@ pub(super) const PENDING: &str = "SELECT count(*), min(created_at) FROM ( \
         SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) o \
     WHERE NOT (id <= $4 AND pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot)))";
 
-pub(super) const PARKED: &str = "SELECT id, topic, key, headers, payload, created_at, FALSE, \
+pub(super) const PARKED: &str = concat!(
+    "SELECT id, topic, key, headers, payload, created_at, FALSE, ",
+    columns!(),
+    ", \
     parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL \
-    ORDER BY id LIMIT $1";
+    ORDER BY id LIMIT $1"
+);
 
 /// In which part of the log the newest row is, and where the log is settled.
 pub(super) const NEWEST_PART: &str = "SELECT ((last_value >> 18) % 4)::int, position \

@@ -92,7 +92,7 @@ impl Postgres {
             .fetch_all(&self.pool)
             .await
             .map_err(error("read"))?;
-        rows.iter().map(entry).collect()
+        rows.iter().map(|row| self.entry(row)).collect()
     }
 
     async fn read_page(
@@ -112,7 +112,8 @@ impl Postgres {
             .fetch_all(&self.pool)
             .await
             .map_err(error("read"))?;
-        let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let entries = rows.iter().map(|row| self.entry(row));
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let is_whole = i64::try_from(entries.len()).is_ok_and(|count| count == limit);
         let place = match entries.last() {
             Some(entry) if is_whole => Place::Within {
@@ -123,6 +124,27 @@ impl Postgres {
             _ => Place::After(until),
         };
         Ok((entries, place))
+    }
+
+    /// By place, not by name: it is done for each row.
+    fn entry(&self, row: &PgRow) -> Result<Entry, Error> {
+        let error = error("read");
+        let headers: Option<Vec<u8>> = row.try_get(3).map_err(&error)?;
+        let columns = match headers {
+            Some(_) => None,
+            None => row.try_get(7).map_err(&error)?,
+        };
+        let row = StoredRow {
+            id: row.try_get(0).map_err(&error)?,
+            topic: row.try_get(1).map_err(&error)?,
+            key: row.try_get(2).map_err(&error)?,
+            headers,
+            payload: row.try_get(4).map_err(&error)?,
+            created_at: row.try_get(5).map_err(&error)?,
+            behind: row.try_get(6).map_err(&error)?,
+            columns,
+        };
+        Ok(row.into_entry(BACKEND, &self.routing))
     }
 
     async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
@@ -205,7 +227,8 @@ impl Store for Postgres {
             .fetch_all(&self.pool)
             .await
             .map_err(error("read"))?;
-        let entries = rows.iter().map(entry).collect::<Result<_, _>>()?;
+        let entries = rows.iter().map(|row| self.entry(row));
+        let entries = entries.collect::<Result<_, _>>()?;
         Ok(Window::new(entries, None).with_aside(cursor.waits))
     }
 
@@ -286,7 +309,7 @@ impl Store for Postgres {
         let parked = parked.iter().map(|row| {
             let reason: String = row.try_get("parked_reason").map_err(&error)?;
             let at = row.try_get("parked_at").map_err(&error)?;
-            Ok(Parked::new(entry(row)?, reason, at))
+            Ok(Parked::new(self.entry(row)?, reason, at))
         });
         parked.collect()
     }
@@ -303,7 +326,8 @@ impl Store for Postgres {
 /// Sets rows of the log aside, or changes what was.
 async fn put(tx: &mut Tx, window: &Window, settled: &[Settled]) -> Result<(), Error> {
     let error = error("settle");
-    let (mut published, mut ids, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut published, mut ids) = (Vec::new(), Vec::new());
+    let (mut reasons, mut topics) = (Vec::new(), Vec::new());
     let is_of_the_log = window.next.is_some();
     for (entry, settled) in window.entries.iter().zip(settled) {
         let reason = match settled {
@@ -317,6 +341,7 @@ async fn put(tx: &mut Tx, window: &Window, settled: &[Settled]) -> Result<(), Er
         };
         ids.push(entry.id.value());
         reasons.push(reason);
+        topics.push(&*entry.record.topic);
     }
     if !is_of_the_log {
         let published = sqlx::query(queries::PUBLISHED_ASIDE).bind(published);
@@ -325,29 +350,15 @@ async fn put(tx: &mut Tx, window: &Window, settled: &[Settled]) -> Result<(), Er
     if ids.is_empty() {
         return Ok(());
     }
-    let sql = if is_of_the_log {
-        queries::PUT_ASIDE
+    let put = if is_of_the_log {
+        let put = sqlx::query(queries::PUT_ASIDE).bind(&ids).bind(reasons);
+        put.bind(topics)
     } else {
-        queries::PARK
+        sqlx::query(queries::PARK).bind(&ids).bind(reasons)
     };
-    let put = sqlx::query(sql).bind(&ids).bind(reasons);
     put.execute(&mut **tx).await.map_err(&error)?;
     let reckon = sqlx::query(queries::RECKON).bind(&ids);
     reckon.execute(&mut **tx).await.map_err(&error).map(drop)
-}
-
-/// By place, not by name: it is done for each row.
-fn entry(row: &PgRow) -> Result<Entry, Error> {
-    let error = error("read");
-    Ok(Entry::from(StoredRow {
-        id: row.try_get(0).map_err(&error)?,
-        topic: row.try_get(1).map_err(&error)?,
-        key: row.try_get(2).map_err(&error)?,
-        headers: row.try_get(3).map_err(&error)?,
-        payload: row.try_get(4).map_err(&error)?,
-        created_at: row.try_get(5).map_err(&error)?,
-        behind: row.try_get(6).map_err(&error)?,
-    }))
 }
 
 fn snapshot(text: &str) -> Result<Snapshot, Error> {

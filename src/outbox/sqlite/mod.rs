@@ -147,6 +147,27 @@ impl Sqlite {
         cursor.ok_or_else(|| lease.fenced(BACKEND, "read"))
     }
 
+    /// By place, not by name: it is done for each row.
+    fn entry(&self, row: &SqliteRow) -> Result<Entry, Error> {
+        let error = error("read");
+        let headers: Option<Vec<u8>> = row.try_get(3).map_err(&error)?;
+        let columns = match headers {
+            Some(_) => None,
+            None => row.try_get(7).map_err(&error)?,
+        };
+        let row = StoredRow {
+            id: row.try_get(0).map_err(&error)?,
+            topic: row.try_get(1).map_err(&error)?,
+            key: row.try_get(2).map_err(&error)?,
+            headers,
+            payload: row.try_get(4).map_err(&error)?,
+            created_at: time(row.try_get(5).map_err(&error)?),
+            behind: row.try_get(6).map_err(&error)?,
+            columns,
+        };
+        Ok(row.into_entry(BACKEND, &self.routing))
+    }
+
     async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
         let error = error("change parked row");
         let mut tx = self.pool.begin_with(BEGIN).await.map_err(&error)?;
@@ -199,7 +220,8 @@ impl Store for Sqlite {
             .fetch_all(&self.pool)
             .await
             .map_err(error("read"))?;
-        let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let entries = rows.iter().map(|row| self.entry(row));
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let next = entries.last().map_or(from, |entry| entry.id.value());
         Ok(Window::new(entries, Some(Position::at(next))).with_aside(aside))
     }
@@ -219,7 +241,8 @@ impl Store for Sqlite {
             .fetch_all(&self.pool)
             .await
             .map_err(error("read"))?;
-        let entries = rows.iter().map(entry).collect::<Result<_, _>>()?;
+        let entries = rows.iter().map(|row| self.entry(row));
+        let entries = entries.collect::<Result<_, _>>()?;
         Ok(Window::new(entries, None).with_aside(aside))
     }
 
@@ -248,7 +271,7 @@ impl Store for Sqlite {
         }
         for (entry, settled) in window.entries.iter().zip(settled) {
             match window.next {
-                Some(_) => leave(&mut tx, entry.id, settled).await?,
+                Some(_) => leave(&mut tx, entry, settled).await?,
                 None => change(&mut tx, entry.id, settled).await?,
             }
         }
@@ -301,7 +324,7 @@ impl Store for Sqlite {
             .map_err(&error)?;
         rows.iter()
             .map(|row| {
-                let entry = entry(row)?;
+                let entry = self.entry(row)?;
                 let reason: String = row.try_get("parked_reason").map_err(&error)?;
                 let at = time(row.try_get("parked_at").map_err(&error)?);
                 Ok(Parked::new(entry, reason, at))
@@ -333,15 +356,16 @@ type Changed<'q> =
     sqlx::query::QueryAs<'q, sqlx::Sqlite, (i64, String, Option<Vec<u8>>), SqliteArguments>;
 
 /// What becomes of a row of the log, which is trimmed afterwards.
-async fn leave(tx: &mut Tx, id: EntryId, settled: &Settled) -> Result<(), Error> {
+async fn leave(tx: &mut Tx, entry: &Entry, settled: &Settled) -> Result<(), Error> {
     let reason = match settled {
         Settled::Published => return Ok(()),
         Settled::Aside => None,
         Settled::Parked(reason) => Some(reason),
     };
     let put = sqlx::query(queries::PUT_ASIDE)
-        .bind(id.value())
-        .bind(reason);
+        .bind(entry.id.value())
+        .bind(reason)
+        .bind(&*entry.record.topic);
     put.execute(&mut **tx)
         .await
         .map_err(error("settle"))
@@ -373,20 +397,6 @@ async fn change_aside(tx: &mut Tx, changed: Changed<'_>) -> Result<bool, Error> 
     let reckoned = sqlx::query(queries::RECKON).bind(id).bind(topic).bind(key);
     let reckoned = reckoned.execute(&mut **tx).await;
     reckoned.map_err(error("change aside")).map(|_| true)
-}
-
-/// By place, not by name: it is done for each row.
-fn entry(row: &SqliteRow) -> Result<Entry, Error> {
-    let error = error("read");
-    Ok(Entry::from(StoredRow {
-        id: row.try_get(0).map_err(&error)?,
-        topic: row.try_get(1).map_err(&error)?,
-        key: row.try_get(2).map_err(&error)?,
-        headers: row.try_get(3).map_err(&error)?,
-        payload: row.try_get(4).map_err(&error)?,
-        created_at: time(row.try_get(5).map_err(&error)?),
-        behind: row.try_get(6).map_err(&error)?,
-    }))
 }
 
 fn time(millis: i64) -> DateTime<Utc> {

@@ -10,16 +10,24 @@ CREATE TABLE bowline_outbox (
     txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     -- The order of the outbox.
     id bigint NOT NULL DEFAULT nextval('bowline_outbox_id'),
-    event_id text NOT NULL,
+    event_id text NOT NULL DEFAULT gen_random_uuid()::text,
     aggregatetype text NOT NULL,
     aggregateid text,
     type text NOT NULL,
-    topic text NOT NULL,
+    -- NULL: the relay's routing decides.
+    topic text CHECK (topic <> ''),
     key bytea,
-    headers bytea NOT NULL,
+    -- As this library writes them. NULL: what follows from the other columns.
+    headers bytea,
     -- NULL is a tombstone.
     payload bytea,
+    -- What a relay can show.
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+        CHECK (created_at >= '0001-01-01Z' AND created_at < '10000-01-01Z'),
+    -- Those that were NULL above come from these.
+    source text,
+    text_headers jsonb,
+    CHECK (topic IS NOT NULL OR headers IS NULL)
 ) PARTITION BY LIST (((id >> 18) % 4));
 
 ALTER SEQUENCE bowline_outbox_id OWNED BY bowline_outbox.id;
@@ -36,18 +44,25 @@ CREATE INDEX bowline_outbox_txid ON bowline_outbox (txid);
 CREATE TABLE bowline_outbox_aside (
     -- As it was in the log.
     id bigint PRIMARY KEY,
+    event_id text NOT NULL,
+    aggregateid text,
+    type text NOT NULL,
+    -- As it was routed; empty when it could not be.
     topic text NOT NULL,
+    -- What it is ordered by.
     key bytea,
-    headers bytea NOT NULL,
+    headers bytea,
     payload bytea,
     created_at timestamptz NOT NULL,
+    source text,
+    text_headers jsonb,
     parked_at timestamptz,
     parked_reason text,
     -- Whether neither it nor an earlier row of its key is parked.
     waits boolean NOT NULL
 );
 
-CREATE INDEX bowline_outbox_aside_key ON bowline_outbox_aside (topic, key, id);
+CREATE INDEX bowline_outbox_aside_key ON bowline_outbox_aside (key, topic, id);
 CREATE INDEX bowline_outbox_aside_waits ON bowline_outbox_aside (id) WHERE waits;
 CREATE INDEX bowline_outbox_aside_parked ON bowline_outbox_aside (id) WHERE parked_at IS NOT NULL;
 
