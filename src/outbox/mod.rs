@@ -50,7 +50,11 @@
 //! |---|---|---|
 //! | [`Memory`] | its own [`memory::Transaction`] | commit |
 //! | `Sqlite` | `sqlx::Transaction<Sqlite>` | a look at the file every 10 ms, and polling |
-//! | `Postgres` | `sqlx::Transaction<Postgres>` | `NOTIFY`, and polling |
+//! | `Postgres` | `sqlx::Transaction<Postgres>` | `NOTIFY` while it sleeps, and polling |
+//!
+//! In PostgreSQL the statement that enqueues wakes a relay that says that it sleeps. One that is at work
+//! looks again by itself, and is not notified; a row that was written while it was at work and
+//! committed when it slept is found when it polls. `wake` is a hint for a relay in the same process.
 //!
 //! In PostgreSQL what is settled stays in the table until a part of it, 262,144 rows, can be emptied as a
 //! whole: a row costs no second write and leaves no dead tuple.

@@ -21,13 +21,15 @@ macro_rules! insert {
     };
 }
 
-/// Writes, and wakes the relay when the transaction commits.
+/// Writes, and wakes the relay when the transaction commits, if it sleeps: a notification is dear, as
+/// transactions that send one commit one after the other.
 macro_rules! waking {
     ($insert:expr) => {
         concat!(
             "WITH written AS (",
             $insert,
-            ") SELECT pg_notify('bowline_outbox', '')"
+            ") SELECT pg_notify('bowline_outbox', '') \
+             FROM bowline_outbox_relay WHERE sleeps"
         )
     };
 }

@@ -139,6 +139,37 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Cancel safe: a hint that came while nobody waited is kept.
     fn committed(&self) -> impl Future<Output = ()> + Send;
 
+    /// Says that the relay is about to wait: who commits from now on wakes it. The relay looks once more
+    /// afterwards.
+    ///
+    /// A store need not be told when telling the relay costs its writers nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it may have been said.
+    fn idle(&self, lease: &Lease) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = lease;
+        std::future::ready(Ok(()))
+    }
+
+    /// Says that the relay is at work, so that nobody need wake it.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it may have been said.
+    fn busy(&self, lease: &Lease) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = lease;
+        std::future::ready(Ok(()))
+    }
+
     /// What an operator wants to know.
     ///
     /// # Errors

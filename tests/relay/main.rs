@@ -11,6 +11,8 @@ mod ill;
 mod log;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod sleep;
 mod topics;
 #[cfg(feature = "postgres")]
 mod writers;

@@ -44,6 +44,10 @@ pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
     WHERE id = 1 AND (owner = $1 OR owner IS NULL OR lease_until < clock_timestamp()) \
     RETURNING epoch";
 
+/// Says whether the relay sleeps; changes nothing when the lease is not ours.
+pub(super) const SLEEPS: &str = "UPDATE bowline_outbox_relay SET sleeps = $3 WHERE EXISTS \
+    (SELECT 1 FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2)";
+
 pub(super) const RELEASE: &str = "UPDATE bowline_outbox_cursor \
     SET owner = NULL, lease_until = NULL WHERE id = 1 AND owner = $1 AND epoch = $2";
 

@@ -147,6 +147,20 @@ impl Postgres {
         Ok(row.into_entry(BACKEND, &self.routing))
     }
 
+    async fn say_sleeps(&self, lease: &Lease, sleeps: bool) -> Result<(), Error> {
+        let said = sqlx::query(queries::SLEEPS)
+            .bind(&*lease.owner)
+            .bind(epoch(lease.epoch))
+            .bind(sleeps)
+            .execute(&self.pool)
+            .await
+            .map_err(error("idle"))?;
+        if said.rows_affected() == 0 {
+            return Err(lease.fenced(BACKEND, "idle"));
+        }
+        Ok(())
+    }
+
     async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
         let error = error("change parked row");
         let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
@@ -263,6 +277,14 @@ impl Store for Postgres {
 
     async fn tidy(&self) -> Result<(), Error> {
         self.empty_parts().await
+    }
+
+    async fn idle(&self, lease: &Lease) -> Result<(), Error> {
+        self.say_sleeps(lease, true).await
+    }
+
+    async fn busy(&self, lease: &Lease) -> Result<(), Error> {
+        self.say_sleeps(lease, false).await
     }
 
     async fn committed(&self) {

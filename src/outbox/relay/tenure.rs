@@ -35,6 +35,10 @@ pub(super) struct Tenure<'a, S> {
     aside: bool,
     /// When the store was tidied last.
     tidied: Option<Instant>,
+    /// What the store was told last: whether we sleep. `None` when nobody knows.
+    sleeps: Option<bool>,
+    /// Whether there was a rest since the last window.
+    rested: bool,
 }
 
 /// How often the room of what is settled is given back.
@@ -53,6 +57,8 @@ impl<'a, S: Store> Tenure<'a, S> {
             stuck: HashSet::new(),
             aside: false,
             tidied: None,
+            sleeps: None,
+            rested: true,
         }
     }
 
@@ -82,6 +88,7 @@ impl<'a, S: Store> Tenure<'a, S> {
         let (settled, round) = verdicts.of_the_log();
         self.settle(&window, &settled).await?;
         self.ahead = ahead;
+        self.go_on().await?;
         report += round;
         Ok(report)
     }
@@ -225,10 +232,29 @@ impl<'a, S: Store> Tenure<'a, S> {
         Ok(())
     }
 
+    /// A window after another needs nobody who wakes us.
+    async fn go_on(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.rested) || self.sleeps == Some(false) {
+            return Ok(());
+        }
+        let (store, lease) = (self.store, self.lease.clone());
+        self.renewing(store.busy(&lease)).await??;
+        self.sleeps = Some(false);
+        Ok(())
+    }
+
     /// Waits until rows may have been committed, or until those that wait aside may be tried, at most
     /// for the time between polls.
     pub(super) async fn idle(&mut self) -> Result<(), Error> {
         let store = self.store;
+        if self.sleeps != Some(true) {
+            let lease = self.lease.clone();
+            self.renewing(store.idle(&lease)).await??;
+            self.sleeps = Some(true);
+            // Whoever wrote before that wakes nobody: there is one more look before the first wait.
+            return Ok(());
+        }
+        self.rested = true;
         let poll = Instant::now() + self.config.poll;
         let until = match self.held.next_due() {
             Some(due) if self.aside => due.min(poll),

@@ -58,6 +58,12 @@ impl Sqlite {
         self
     }
 
+    /// Wakes a relay of this outbox, or of a clone, in this process: for a caller that has just
+    /// committed. It is a hint: the relay looks for commits by itself every 10 ms.
+    pub fn wake(&self) {
+        self.wake.hint();
+    }
+
     /// Makes the tables, or brings them to this version. Safe to call from several processes.
     ///
     /// # Errors

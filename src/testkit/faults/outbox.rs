@@ -50,6 +50,14 @@ impl<S: Store> Store for Faulty<S> {
         self.around("tidy", self.inner.tidy()).await
     }
 
+    async fn idle(&self, lease: &Lease) -> Result<(), Error> {
+        self.around("idle", self.inner.idle(lease)).await
+    }
+
+    async fn busy(&self, lease: &Lease) -> Result<(), Error> {
+        self.around("busy", self.inner.busy(lease)).await
+    }
+
     async fn committed(&self) {
         self.inner.committed().await;
     }

@@ -78,3 +78,12 @@ CREATE TABLE bowline_outbox_cursor (
 
 -- Sees nothing.
 INSERT INTO bowline_outbox_cursor (id, position, epoch) VALUES (1, '1:1:', 0);
+
+-- Apart from the cursor, which changes with every window: whoever enqueues reads this.
+CREATE TABLE bowline_outbox_relay (
+    id smallint PRIMARY KEY CHECK (id = 1),
+    -- Whether the relay waits to be told of what is committed.
+    sleeps boolean NOT NULL
+) WITH (fillfactor = 50);
+
+INSERT INTO bowline_outbox_relay (id, sleeps) VALUES (1, FALSE);
