@@ -25,7 +25,10 @@
 //! 6. In PostgreSQL a window is what a snapshot of the database sees and the one before did not, in the
 //!    order of the ids: nothing is passed over whose transaction ended late, a transaction that stays
 //!    open keeps nobody else's rows back, and nothing is written but the position.
-//! 7. A transient error of the store is waited out; a permanent one ends the relay with it.
+//! 7. What is enqueued with `enqueue_at` stands beside the log until its time has come by the store's clock.
+//!    The relay moves it into the log then, in the order of due time, and it is a row like any other; until
+//!    then it can be taken back with `unschedule`.
+//! 8. A transient error of the store is waited out; a permanent one ends the relay with it.
 //!
 //! # When not to use it
 //!
@@ -42,6 +45,7 @@
 //! | two transactions that are open at the same time | have no order between them, unless one waits for the other, e.g. because both change the same row |
 //! | after a crash of the relay | at most one window is published again; consumers drop the copies by id |
 //! | a relay that was stopped past its lease | may publish what it has in hand once more; it cannot settle |
+//! | a scheduled message | is published never early, and as late as the relay is behind; a crash loses and doubles it no more than any row |
 //! | a relay that is told to stop | publishes nothing twice: what the broker did not take is set aside |
 //!
 //! Clones of an outbox share its rows; any number of relays may run for it, in any processes.
@@ -99,6 +103,9 @@
 //!
 //! In SQLite times are milliseconds since 1970 and bytes a `BLOB`, e.g. `CAST('{"total":7}' AS BLOB)`.
 //!
+//! A message that is due later goes into `bowline_outbox_scheduled`, which has the same columns but for
+//! `created_at`, and `due_at`.
+//!
 //! Debezium's outbox event router reads the same table, instead of a relay. These settings of it differ
 //! from its defaults:
 //!
@@ -130,7 +137,8 @@
 //! | another relay has taken over | info | `owner` |
 //! | the lease could not be given up | debug | `error` |
 //!
-//! [`Store::status`] shows how many rows wait and since when, how many are parked, and who relays.
+//! [`Store::status`] shows how many rows wait and since when, how many are parked and how many messages are
+//! scheduled, and who relays.
 //!
 //! # Examples
 //!
@@ -163,6 +171,7 @@ pub mod relay;
 mod routing;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod row;
+mod schedule;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;

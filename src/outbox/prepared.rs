@@ -2,12 +2,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use super::Routing;
 use crate::broker::Record;
-use crate::error::Error;
-#[cfg(doc)]
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 use crate::message::{Message, blob};
 
 /// The columns that a writer fills, in the order of the parameters.
@@ -37,8 +36,25 @@ macro_rules! waking {
 #[cfg(feature = "postgres")]
 pub(super) use {insert, waking};
 
+/// As [`insert`], for what is due later.
+macro_rules! schedule {
+    ($values:literal) => {
+        concat!(
+            "INSERT INTO bowline_outbox_scheduled \
+             (event_id, aggregatetype, aggregateid, type, topic, key, headers, payload, due_at) ",
+            $values
+        )
+    };
+}
+
 const WRITE: &str = insert!("VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
 const WRITE_WAKING: &str = waking!(insert!("VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"));
+const SCHEDULE: &str = schedule!("VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::timestamptz)");
+const SCHEDULE_WAKING: &str = waking!(schedule!(
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::timestamptz)"
+));
+const SCHEDULE_IN_SQLITE: &str =
+    schedule!("VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CAST($9 AS INTEGER))");
 
 /// The statement that writes a message into an outbox, and its values: for a transaction of any driver.
 ///
@@ -74,8 +90,17 @@ const WRITE_WAKING: &str = waking!(insert!("VALUES ($1, $2, $3, $4, $5, $6, $7, 
 /// ```
 #[derive(Clone)]
 pub struct Prepared<'a> {
-    sql: &'static str,
+    database: Database,
+    notify: bool,
     row: NewRow<'a>,
+    /// As the database reads it.
+    due: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Database {
+    Postgres,
+    Sqlite,
 }
 
 /// The value of a parameter. `None` is `NULL`.
@@ -102,8 +127,10 @@ impl<'a> Prepared<'a> {
     /// [`Kind::Invalid`] when no topic is set for it, or it fails [`Message::check`].
     pub fn postgres(routing: &Routing, message: &'a Message) -> Result<Self, Error> {
         Ok(Self {
-            sql: WRITE_WAKING,
+            database: Database::Postgres,
+            notify: true,
             row: NewRow::new("postgres", routing, message)?,
+            due: None,
         })
     }
 
@@ -114,30 +141,59 @@ impl<'a> Prepared<'a> {
     /// As [`postgres`](Self::postgres).
     pub fn sqlite(routing: &Routing, message: &'a Message) -> Result<Self, Error> {
         Ok(Self {
-            sql: WRITE,
+            database: Database::Sqlite,
+            notify: false,
             row: NewRow::new("sqlite", routing, message)?,
+            due: None,
         })
     }
 
     /// Does not wake the relay: it then finds the row when it polls.
     #[must_use]
     pub fn without_notify(mut self) -> Self {
-        self.sql = WRITE;
+        self.notify = false;
         self
     }
 
-    /// The statement, with its parameters as `$1`, `$2`... It is always the same one, so that it may be
-    /// kept prepared, and what it returns means nothing.
+    /// Has it published at `due` by the database's clock, and not earlier.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Invalid`] when the year has not four digits.
+    pub fn with_due(mut self, due: DateTime<Utc>) -> Result<Self, Error> {
+        check_due(self.database.name(), due)?;
+        // Rounded up: not earlier.
+        self.due = Some(match self.database {
+            Database::Postgres => {
+                let due = due + TimeDelta::nanoseconds(999);
+                due.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+            }
+            Database::Sqlite => {
+                let due = due + TimeDelta::nanoseconds(999_999);
+                due.timestamp_millis().to_string()
+            }
+        });
+        Ok(self)
+    }
+
+    /// The statement, with its parameters as `$1`, `$2`... There are few, so that they may be kept
+    /// prepared. What it returns means nothing.
     #[must_use]
     pub fn sql(&self) -> &'static str {
-        self.sql
+        match (self.database, self.due.is_some(), self.notify) {
+            (Database::Postgres, false, true) => WRITE_WAKING,
+            (_, false, _) => WRITE,
+            (Database::Postgres, true, true) => SCHEDULE_WAKING,
+            (Database::Postgres, true, false) => SCHEDULE,
+            (Database::Sqlite, true, _) => SCHEDULE_IN_SQLITE,
+        }
     }
 
     /// The values of the parameters, in order.
     #[must_use]
     pub fn binds(&self) -> Vec<Bind<'_>> {
         let row = &self.row;
-        vec![
+        let mut binds = vec![
             Bind::Text(Some(row.event_id)),
             Bind::Text(Some(row.aggregate_type)),
             Bind::Text(row.aggregate_id),
@@ -146,7 +202,11 @@ impl<'a> Prepared<'a> {
             Bind::Bytes(row.key),
             Bind::Bytes(Some(&row.headers)),
             Bind::Bytes(row.payload.as_deref()),
-        ]
+        ];
+        if let Some(due) = &self.due {
+            binds.push(Bind::Text(Some(due)));
+        }
+        binds
     }
 }
 
@@ -154,11 +214,29 @@ impl<'a> Prepared<'a> {
 impl fmt::Debug for Prepared<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prepared")
-            .field("sql", &self.sql)
+            .field("sql", &self.sql())
             .field("event_id", &self.row.event_id)
             .field("topic", &self.row.topic)
             .finish_non_exhaustive()
     }
+}
+
+impl Database {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Sqlite => "sqlite",
+        }
+    }
+}
+
+/// Whether every store can hold `due`.
+pub(super) fn check_due(backend: &'static str, due: DateTime<Utc>) -> Result<(), Error> {
+    if (1..=9999).contains(&due.year()) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Invalid, backend, "enqueue")
+        .with_detail(format!("due at {due}, allowed: the years 1 to 9999")))
 }
 
 /// The values of a new row.
@@ -208,9 +286,26 @@ mod tests {
     fn every_parameter_has_its_value() {
         let message = Message::new("task.created", "secret").with_key("7");
         let routing = Routing::to("tasks");
+        let postgres = Prepared::postgres(&routing, &message).expect("a topic");
+        let sqlite = Prepared::sqlite(&routing, &message).expect("a topic");
+        let due = DateTime::from_timestamp_nanos(1_000_000_001);
+        let due = |prepared: &Prepared<'_>| {
+            let scheduled = prepared.clone().with_due(due);
+            scheduled.expect("a year of four digits")
+        };
+        for (prepared, written) in [
+            (&postgres, "1970-01-01T00:00:01.000001Z"),
+            (&sqlite, "1001"),
+        ] {
+            assert_eq!(due(prepared).binds()[8], Bind::Text(Some(written)));
+        }
         for prepared in [
-            Prepared::postgres(&routing, &message).expect("a topic"),
-            Prepared::sqlite(&routing, &message).expect("a topic"),
+            due(&postgres).without_notify(),
+            due(&postgres),
+            due(&sqlite),
+            postgres.clone().without_notify(),
+            postgres,
+            sqlite,
         ] {
             let last = format!("${}", prepared.binds().len());
             assert!(prepared.sql().contains(&last), "{last}");
@@ -218,5 +313,9 @@ mod tests {
         }
         let refused = Prepared::postgres(&Routing::default(), &message);
         assert!(refused.is_err(), "nobody knows where it is to go");
+        for never in [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC] {
+            let prepared = Prepared::postgres(&routing, &message).expect("a topic");
+            assert!(prepared.with_due(never).is_err());
+        }
     }
 }

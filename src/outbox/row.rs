@@ -1,6 +1,7 @@
 //! Between messages and the columns that both databases have.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -55,6 +56,11 @@ impl StoredRow {
             None => entry,
         }
     }
+}
+
+/// In how long something is due that is due in so many seconds.
+pub(super) fn due_in(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
 
 /// An epoch as both databases store it.

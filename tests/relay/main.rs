@@ -11,6 +11,7 @@ mod ill;
 mod log;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod scheduled;
 #[cfg(feature = "postgres")]
 mod sleep;
 mod topics;

@@ -2,6 +2,7 @@
 
 mod place;
 mod queries;
+mod schedule;
 mod store;
 mod tidy;
 mod wake;

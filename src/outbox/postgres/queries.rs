@@ -44,6 +44,26 @@ pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
     WHERE id = 1 AND (owner = $1 OR owner IS NULL OR lease_until < clock_timestamp()) \
     RETURNING epoch";
 
+/// Moves what is due into the log, all or nothing; whether the lease is ours, and in how many seconds the
+/// next one is due. The main query does not see what the others change. A row that somebody is taking
+/// back is left alone.
+pub(super) const PROMOTE: &str = "WITH lease AS (SELECT 1 FROM bowline_outbox_cursor \
+        WHERE id = 1 AND owner = $1 AND epoch = $2 FOR UPDATE), \
+    due AS (DELETE FROM bowline_outbox_scheduled WHERE id = ANY (ARRAY( \
+        SELECT id FROM bowline_outbox_scheduled \
+        WHERE due_at <= statement_timestamp() AND EXISTS (SELECT 1 FROM lease) \
+        ORDER BY due_at, id LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING *), \
+    moved AS (INSERT INTO bowline_outbox (event_id, aggregatetype, aggregateid, type, topic, key, \
+            headers, payload, source, text_headers) \
+        SELECT event_id, aggregatetype, aggregateid, type, topic, key, headers, payload, source, \
+            text_headers FROM due ORDER BY due_at, id) \
+    SELECT EXISTS (SELECT 1 FROM lease), \
+        (SELECT extract(epoch FROM due_at - statement_timestamp())::float8 \
+        FROM bowline_outbox_scheduled s WHERE NOT EXISTS (SELECT 1 FROM due WHERE due.id = s.id) \
+        ORDER BY s.due_at, s.id LIMIT 1)";
+
+pub(super) const UNSCHEDULE: &str = "DELETE FROM bowline_outbox_scheduled WHERE event_id = $1";
+
 /// Says whether the relay sleeps; changes nothing when the lease is not ours.
 pub(super) const SLEEPS: &str = "UPDATE bowline_outbox_relay SET sleeps = $3 WHERE EXISTS \
     (SELECT 1 FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2)";
@@ -51,11 +71,13 @@ pub(super) const SLEEPS: &str = "UPDATE bowline_outbox_relay SET sleeps = $3 WHE
 pub(super) const RELEASE: &str = "UPDATE bowline_outbox_cursor \
     SET owner = NULL, lease_until = NULL WHERE id = 1 AND owner = $1 AND epoch = $2";
 
-/// Where the log is settled, what can be seen now, whether rows wait aside and whether any are there;
-/// no row when the lease is not ours.
+/// Where the log is settled, what can be seen now, whether rows wait aside and whether any are there,
+/// and in how many seconds the next scheduled message is due; no row when the lease is not ours.
 pub(super) const CURSOR: &str = "SELECT position, pg_current_snapshot()::text, \
     EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits), \
-    EXISTS (SELECT 1 FROM bowline_outbox_aside) \
+    EXISTS (SELECT 1 FROM bowline_outbox_aside), \
+    (SELECT extract(epoch FROM min(due_at) - statement_timestamp())::float8 \
+        FROM bowline_outbox_scheduled) \
     FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
 
 /// What a row without headers has in their place.
@@ -163,6 +185,7 @@ pub(super) const STATUS: &str = "SELECT \
     (SELECT count(*) FROM bowline_outbox_aside WHERE parked_at IS NULL) AS waiting, \
     (SELECT min(created_at) FROM bowline_outbox_aside WHERE parked_at IS NULL) AS oldest, \
     (SELECT count(*) FROM bowline_outbox_aside WHERE parked_at IS NOT NULL) AS parked, \
+    (SELECT count(*) FROM bowline_outbox_scheduled) AS scheduled, \
     CASE WHEN lease_until >= clock_timestamp() THEN owner END AS owner, epoch, position \
     FROM bowline_outbox_cursor WHERE id = 1";
 

@@ -10,7 +10,7 @@ use super::place::{Place, Snapshot};
 use super::{Postgres, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
-use crate::outbox::row::{StoredRow, epoch, rows};
+use crate::outbox::row::{StoredRow, due_in, epoch, rows};
 use crate::outbox::{Entry, EntryId, Lease, Parked, Position, Settled, Status, Store, Window};
 
 type Tx = Transaction<'static, sqlx::Postgres>;
@@ -22,22 +22,27 @@ struct Cursor {
     /// Whether rows wait aside, and whether any are there.
     waits: bool,
     aside: bool,
+    /// In how long the next scheduled message is due.
+    due: Option<Duration>,
 }
 
 impl Postgres {
     async fn cursor(&self, lease: &Lease) -> Result<Cursor, Error> {
-        let cursor: Option<(String, String, bool, bool)> = sqlx::query_as(queries::CURSOR)
-            .bind(&*lease.owner)
-            .bind(epoch(lease.epoch))
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(error("read"))?;
-        let (settled, now, waits, aside) = cursor.ok_or_else(|| lease.fenced(BACKEND, "read"))?;
+        let cursor: Option<(String, String, bool, bool, Option<f64>)> =
+            sqlx::query_as(queries::CURSOR)
+                .bind(&*lease.owner)
+                .bind(epoch(lease.epoch))
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(error("read"))?;
+        let (settled, now, waits, aside, due) =
+            cursor.ok_or_else(|| lease.fenced(BACKEND, "read"))?;
         Ok(Cursor {
             settled: Place::parse(&settled)?,
             now: snapshot(&now)?,
             waits,
             aside,
+            due: due.map(due_in),
         })
     }
 
@@ -224,7 +229,8 @@ impl Store for Postgres {
             let seen = seen.clone();
             (entries, place) = self.read_after(seen, &cursor, limit).await?;
         }
-        Ok(Window::new(entries, Some(place.position())).with_aside(cursor.waits))
+        let window = Window::new(entries, Some(place.position())).with_aside(cursor.waits);
+        Ok(window.with_due(cursor.due))
     }
 
     async fn set_aside(
@@ -244,6 +250,10 @@ impl Store for Postgres {
         let entries = rows.iter().map(|row| self.entry(row));
         let entries = entries.collect::<Result<_, _>>()?;
         Ok(Window::new(entries, None).with_aside(cursor.waits))
+    }
+
+    async fn promote(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Option<Duration>, Error> {
+        self.move_due(lease, limit).await
     }
 
     async fn settle(
@@ -319,6 +329,7 @@ impl Store for Postgres {
             pending: pending.unsigned_abs() + count("waiting").map_err(&error)?,
             oldest: first.into_iter().chain(waiting).min(),
             parked: count("parked").map_err(&error)?,
+            scheduled: count("scheduled").map_err(&error)?,
             owner: owner.map(Into::into),
             epoch: count("epoch").map_err(&error)?,
         })

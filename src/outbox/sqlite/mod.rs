@@ -1,6 +1,7 @@
 //! The outbox in SQLite.
 
 mod queries;
+mod schedule;
 mod wake;
 
 use std::num::NonZeroUsize;
@@ -12,7 +13,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, SqlitePool, Transaction};
 
-use super::row::{StoredRow, epoch, rows};
+use super::row::{StoredRow, due_in, epoch, rows};
 use super::{Bind, Entry, EntryId, Lease, Parked, Position, Prepared, Routing, Settled, Status};
 use super::{Store, Window};
 use crate::driver::Schema;
@@ -142,9 +143,10 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Where the log is settled, and whether rows wait aside.
-    async fn cursor(&self, lease: &Lease) -> Result<(i64, bool), Error> {
-        let cursor: Option<(i64, bool)> = sqlx::query_as(queries::CURSOR)
+    /// Where the log is settled, whether rows wait aside, and in how many seconds the next scheduled
+    /// message is due.
+    async fn cursor(&self, lease: &Lease) -> Result<(i64, bool, Option<f64>), Error> {
+        let cursor: Option<(i64, bool, Option<f64>)> = sqlx::query_as(queries::CURSOR)
             .bind(&*lease.owner)
             .bind(epoch(lease.epoch))
             .fetch_optional(&self.pool)
@@ -215,7 +217,7 @@ impl Store for Sqlite {
         from: Option<&Position>,
         limit: NonZeroUsize,
     ) -> Result<Window, Error> {
-        let (settled, aside) = self.cursor(lease).await?;
+        let (settled, aside, due) = self.cursor(lease).await?;
         let from = match from {
             Some(position) => position.number(BACKEND)?,
             None => settled,
@@ -229,7 +231,8 @@ impl Store for Sqlite {
         let entries = rows.iter().map(|row| self.entry(row));
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let next = entries.last().map_or(from, |entry| entry.id.value());
-        Ok(Window::new(entries, Some(Position::at(next))).with_aside(aside))
+        let window = Window::new(entries, Some(Position::at(next))).with_aside(aside);
+        Ok(window.with_due(due.map(due_in)))
     }
 
     async fn set_aside(
@@ -238,7 +241,7 @@ impl Store for Sqlite {
         held: &[Arc<str>],
         limit: NonZeroUsize,
     ) -> Result<Window, Error> {
-        let (_, aside) = self.cursor(lease).await?;
+        let (_, aside, _) = self.cursor(lease).await?;
         let held = serde_json::to_string(held)
             .map_err(|source| Error::new(Kind::Invalid, BACKEND, "read").with_source(source))?;
         let rows = sqlx::query(queries::SET_ASIDE)
@@ -250,6 +253,10 @@ impl Store for Sqlite {
         let entries = rows.iter().map(|row| self.entry(row));
         let entries = entries.collect::<Result<_, _>>()?;
         Ok(Window::new(entries, None).with_aside(aside))
+    }
+
+    async fn promote(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Option<Duration>, Error> {
+        self.move_due(lease, limit).await
     }
 
     async fn settle(
@@ -310,6 +317,10 @@ impl Store for Sqlite {
                 .and_then(DateTime::from_timestamp_millis),
             parked: row
                 .try_get::<i64, _>("parked")
+                .map_err(&error)?
+                .unsigned_abs(),
+            scheduled: row
+                .try_get::<i64, _>("scheduled")
                 .map_err(&error)?
                 .unsigned_abs(),
             owner: owner.map(Into::into),

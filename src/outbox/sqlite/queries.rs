@@ -9,10 +9,32 @@ pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
 pub(super) const RELEASE: &str = "UPDATE bowline_outbox_cursor \
     SET owner = NULL, lease_until = NULL WHERE id = 1 AND owner = $1 AND epoch = $2";
 
-/// Where the log is settled, and whether rows wait aside; no row when the lease is not ours.
+/// Where the log is settled, whether rows wait aside, and in how many seconds the next scheduled
+/// message is due; no row when the lease is not ours.
 pub(super) const CURSOR: &str = "SELECT position, \
-    EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits) \
+    EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits), \
+    (SELECT min(due_at) / 1000.0 - unixepoch('subsec') FROM bowline_outbox_scheduled) \
     FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
+
+/// The time, in milliseconds since 1970; no row when the lease is not ours.
+pub(super) const NOW: &str = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) \
+    FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
+
+/// Moves what is due at `$1` into the log.
+pub(super) const PROMOTE: &str = "INSERT INTO bowline_outbox (event_id, aggregatetype, aggregateid, \
+        type, topic, key, headers, payload, source, text_headers) \
+    SELECT event_id, aggregatetype, aggregateid, type, topic, key, headers, payload, source, \
+        text_headers FROM bowline_outbox_scheduled WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2";
+
+/// What was moved is scheduled no more.
+pub(super) const PROMOTED: &str = "DELETE FROM bowline_outbox_scheduled WHERE id IN \
+    (SELECT id FROM bowline_outbox_scheduled WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2)";
+
+/// In how many seconds the next scheduled message is due.
+pub(super) const NEXT_DUE: &str =
+    "SELECT min(due_at) / 1000.0 - unixepoch('subsec') FROM bowline_outbox_scheduled";
+
+pub(super) const UNSCHEDULE: &str = "DELETE FROM bowline_outbox_scheduled WHERE event_id = $1";
 
 /// Moves the cursor; changes nothing when the lease is not ours.
 pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor SET position = max(position, $3) \
@@ -93,6 +115,7 @@ pub(super) const STATUS: &str = "SELECT \
         SELECT created_at FROM bowline_outbox WHERE id > position \
         UNION ALL SELECT created_at FROM bowline_outbox_aside WHERE parked_at IS NULL)) AS oldest, \
     (SELECT count(*) FROM bowline_outbox_aside WHERE parked_at IS NOT NULL) AS parked, \
+    (SELECT count(*) FROM bowline_outbox_scheduled) AS scheduled, \
     CASE WHEN lease_until >= unixepoch('subsec') THEN owner END AS owner, epoch \
     FROM bowline_outbox_cursor WHERE id = 1";
 

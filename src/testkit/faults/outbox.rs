@@ -36,6 +36,11 @@ impl<S: Store> Store for Faulty<S> {
             .await
     }
 
+    async fn promote(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Option<Duration>, Error> {
+        self.around("promote", self.inner.promote(lease, limit))
+            .await
+    }
+
     async fn settle(
         &self,
         lease: &Lease,

@@ -87,3 +87,24 @@ CREATE TABLE bowline_outbox_relay (
 ) WITH (fillfactor = 50);
 
 INSERT INTO bowline_outbox_relay (id, sleeps) VALUES (1, FALSE);
+
+-- Messages that are due later, as they are to stand in the log.
+CREATE TABLE bowline_outbox_scheduled (
+    -- The order of writing.
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    due_at timestamptz NOT NULL,
+    event_id text NOT NULL DEFAULT gen_random_uuid()::text,
+    aggregatetype text NOT NULL,
+    aggregateid text,
+    type text NOT NULL,
+    topic text CHECK (topic <> ''),
+    key bytea,
+    headers bytea,
+    payload bytea,
+    source text,
+    text_headers jsonb,
+    CHECK (topic IS NOT NULL OR headers IS NULL)
+);
+
+CREATE INDEX bowline_outbox_scheduled_due ON bowline_outbox_scheduled (due_at, id);
+CREATE INDEX bowline_outbox_scheduled_event ON bowline_outbox_scheduled (event_id);

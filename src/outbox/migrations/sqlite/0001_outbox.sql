@@ -59,3 +59,25 @@ CREATE TABLE bowline_outbox_cursor (
 ) STRICT;
 
 INSERT INTO bowline_outbox_cursor (id, position, epoch) VALUES (1, 0, 0);
+
+-- Messages that are due later, as they are to stand in the log.
+CREATE TABLE bowline_outbox_scheduled (
+    -- The order of writing.
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- Milliseconds since 1970.
+    due_at INTEGER NOT NULL,
+    event_id TEXT NOT NULL DEFAULT (lower(hex(randomblob(16)))),
+    aggregatetype TEXT NOT NULL,
+    aggregateid TEXT,
+    type TEXT NOT NULL,
+    topic TEXT CHECK (topic <> ''),
+    key BLOB,
+    headers BLOB,
+    payload BLOB,
+    source TEXT,
+    text_headers TEXT,
+    CHECK (topic IS NOT NULL OR headers IS NULL)
+) STRICT;
+
+CREATE INDEX bowline_outbox_scheduled_due ON bowline_outbox_scheduled (due_at, id);
+CREATE INDEX bowline_outbox_scheduled_event ON bowline_outbox_scheduled (event_id);
