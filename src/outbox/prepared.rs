@@ -282,17 +282,18 @@ impl<'a> NewRow<'a> {
 mod tests {
     use super::*;
 
+    fn due<'a>(prepared: &Prepared<'a>) -> Prepared<'a> {
+        let due = DateTime::from_timestamp_nanos(1_000_000_001);
+        let scheduled = prepared.clone().with_due(due);
+        scheduled.expect("a year of four digits")
+    }
+
     #[test]
     fn every_parameter_has_its_value() {
         let message = Message::new("task.created", "secret").with_key("7");
         let routing = Routing::to("tasks");
         let postgres = Prepared::postgres(&routing, &message).expect("a topic");
         let sqlite = Prepared::sqlite(&routing, &message).expect("a topic");
-        let due = DateTime::from_timestamp_nanos(1_000_000_001);
-        let due = |prepared: &Prepared<'_>| {
-            let scheduled = prepared.clone().with_due(due);
-            scheduled.expect("a year of four digits")
-        };
         for (prepared, written) in [
             (&postgres, "1970-01-01T00:00:01.000001Z"),
             (&sqlite, "1001"),
