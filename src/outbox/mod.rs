@@ -89,8 +89,9 @@
 //! | `text_headers` | more headers, and attributes by [the names of theirs](crate::message::cloudevents): an object in JSON | none |
 //! | `id`, `txid` | the order of the outbox | always leave them out |
 //!
-//! A topic of `''` is refused, and so are `headers` without a topic. A row that cannot be a message, or for which there is no topic, is parked, with its type in
-//! the reason; other keys go on. Once the relay's routing knows the type, a retry publishes it.
+//! A topic of `''` is refused, and so are `headers` without a topic. A row that cannot be a message, or for
+//! which there is no topic, is parked, with its type in the reason; other keys go on. Once the relay's
+//! routing knows the type, a retry publishes it.
 //!
 //! ```sql
 //! BEGIN;
@@ -103,18 +104,20 @@
 //!
 //! In SQLite times are milliseconds since 1970 and bytes a `BLOB`, e.g. `CAST('{"total":7}' AS BLOB)`.
 //!
-//! A message that is due later goes into `bowline_outbox_scheduled`, which has the same columns but for
-//! `created_at`, and `due_at`.
+//! A message that is due later goes into `bowline_outbox_scheduled`, which has these columns but for
+//! `created_at`, which is when it was due, and has `due_at` besides.
 //!
-//! Debezium's outbox event router reads the same table, instead of a relay. These settings of it differ
-//! from its defaults:
+//! A row that is written so is found when the relay polls; `SELECT pg_notify('bowline_outbox', '')` in the
+//! same transaction wakes it.
 //!
-//! | setting of Debezium's | value |
+//! Debezium's outbox event router can read the same table instead of a relay:
+//!
+//! | setting of the router or its connector | here |
 //! |---|---|
-//! | `table.include.list` | `public.bowline_outbox`, with a publication that has `publish_via_partition_root` |
-//! | `table.field.event.id` | `event_id` |
-//! | `table.fields.additional.placement` | `type:header:ce_type`, and what else readers want |
-//! | `table.op.invalid.behavior` | `warn`: no row is ever updated or deleted, but parts are truncated |
+//! | `table.field.event.id` | `event_id`; its default would be the row's number |
+//! | `table.field.event.key`, `table.field.event.type`, `table.field.event.payload`, `route.by.field` | their defaults: `aggregateid`, `type`, `payload`, `aggregatetype` |
+//! | `value.converter` | one that passes bytes on, as `payload` is `bytea` |
+//! | the publication | with `publish_via_partition_root`, as the table is in parts |
 //!
 //! # Defaults
 //!

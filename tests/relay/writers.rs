@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline::broker::{Memory, Polled, Record, Start, Subscriber as _, Topics as _};
+use bowline::clock::{Clock as _, SystemClock};
 use bowline::message::Message;
 use bowline::outbox::{self, Bind, Prepared, Relay, Routing, Settled, Store};
 use bowline::shutdown::Shutdown;
 use bowline_test_services::shared;
+use chrono::TimeDelta;
 use sqlx::PgPool;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
@@ -48,8 +50,8 @@ fn by_type(message: &Message) -> Option<Arc<str>> {
     ["order", "bill"].contains(&word).then(|| word.into())
 }
 
-/// What a relay publishes until so many wait, in the order of the topics.
-async fn relayed<S: Store + Clone>(store: &S, left: u64) -> Vec<Record> {
+/// What a relay publishes until so many wait and so many are due later, in the order of the topics.
+async fn relayed<S: Store + Clone>(store: &S, left: (u64, u64)) -> Vec<Record> {
     let broker = Memory::new();
     let topics = [Arc::from("order"), Arc::from("bill")];
     for topic in &topics {
@@ -59,7 +61,11 @@ async fn relayed<S: Store + Clone>(store: &S, left: u64) -> Vec<Record> {
     let shutdown = Shutdown::new();
     let relay = tokio::spawn(relay.build().unwrap().run(shutdown.token()));
     let drained = async {
-        while store.status().await.unwrap().pending > left {
+        loop {
+            let status = store.status().await.unwrap();
+            if (status.pending, status.scheduled) == left {
+                break;
+            }
             sleep(Duration::from_millis(5)).await;
         }
     };
@@ -113,6 +119,14 @@ async fn another_drivers_transaction_enqueues_what_is_prepared() {
         enqueue(&tx, &store.prepare(message).unwrap()).await;
     }
     tx.commit().await.unwrap();
+    let due = message("due").with_key("7");
+    let past = SystemClock.now() - TimeDelta::hours(1);
+    let later = message("later").with_key("7");
+    let future = SystemClock.now() + TimeDelta::hours(1);
+    let tx = client.transaction().await.unwrap();
+    enqueue(&tx, &store.prepare_at(&due, past).unwrap()).await;
+    enqueue(&tx, &store.prepare_at(&later, future).unwrap()).await;
+    tx.commit().await.unwrap();
     let lost = message("lost");
     let tx = client.transaction().await.unwrap();
     let prepared = Prepared::postgres(&Routing::to("order"), &lost).unwrap();
@@ -121,8 +135,9 @@ async fn another_drivers_transaction_enqueues_what_is_prepared() {
 
     let expected = messages
         .iter()
+        .chain([&due])
         .map(|message| Record::from_message("order", message).unwrap());
-    assert_eq!(relayed(&store, 0).await, Vec::from_iter(expected));
+    assert_eq!(relayed(&store, (0, 1)).await, Vec::from_iter(expected));
 }
 
 /// The example of the documentation, and what comes out of it.
@@ -139,7 +154,7 @@ async fn a_row_of_a_program_without_rust_is_relayed_as_a_message() {
     let example = example.replace("//!", "");
     client.batch_execute(&example).await.unwrap();
 
-    let records = relayed(&store, 0).await;
+    let records = relayed(&store, (0, 0)).await;
     assert_eq!(records.len(), 1, "{records:?}");
     let record = &records[0];
     assert_eq!(&*record.topic, "order");
@@ -161,6 +176,23 @@ async fn a_row_of_a_program_without_rust_is_relayed_as_a_message() {
     assert!(created.starts_with(time), "{created} is not {time}");
 }
 
+/// It schedules a message by the same columns.
+#[tokio::test]
+async fn a_program_without_rust_schedules_a_message() {
+    let url = database("writers_later").await;
+    let store = outbox::Postgres::new(PgPool::connect(&url).await.unwrap());
+    let store = store.with_routing(Routing::by(by_type));
+    store.migrate().await.unwrap();
+    let client = client(&url).await;
+    let insert = "INSERT INTO bowline_outbox_scheduled (due_at, aggregatetype, aggregateid, type) \
+         VALUES (now(), 'bill', '7', 'bill.due'), (now() + '1h', 'bill', '7', 'bill.overdue')";
+    client.batch_execute(insert).await.unwrap();
+    let records = relayed(&store, (0, 1)).await;
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!(records[0].to_message().unwrap().kind(), "bill.due");
+    assert_eq!(&*records[0].topic, "bill");
+}
+
 /// What a program wrote that cannot be published stops its row and nothing else; mended, it goes on.
 async fn a_row_that_cannot_be_routed_is_parked<S: Store + Clone>(
     store: &S,
@@ -170,7 +202,7 @@ async fn a_row_that_cannot_be_routed_is_parked<S: Store + Clone>(
     write("refund.made", "'1'", "unknown").await;
     write("order.created", "'1'", "one").await;
     write("order.created", "'2'", "two").await;
-    assert_eq!(payloads(&relayed(store, 0).await), ["one", "two"]);
+    assert_eq!(payloads(&relayed(store, (0, 0)).await), ["one", "two"]);
     let parked = store.parked(MANY).await.unwrap();
     assert_eq!(parked.len(), 1, "{parked:?}");
     let row = &parked[0];
@@ -181,10 +213,14 @@ async fn a_row_that_cannot_be_routed_is_parked<S: Store + Clone>(
     assert_eq!(row.entry.record.key.as_deref(), Some(&b"1"[..]));
 
     store.retry(row.entry.id).await.unwrap();
-    assert_eq!(payloads(&relayed(store, 0).await), [""; 0], "still unknown");
+    assert_eq!(
+        payloads(&relayed(store, (0, 0)).await),
+        [""; 0],
+        "still unknown"
+    );
     assert_eq!(store.parked(MANY).await.unwrap().len(), 1);
     mended.retry(row.entry.id).await.unwrap();
-    let records = relayed(mended, 0).await;
+    let records = relayed(mended, (0, 0)).await;
     assert_eq!(payloads(&records), ["unknown"]);
     assert_eq!(records[0].to_message().unwrap().kind(), "refund.made");
     assert_eq!(mended.status().await.unwrap().pending, 0);
@@ -208,10 +244,10 @@ async fn a_row_without_a_topic_keeps_the_order_of_its_key<S: Store + Clone>(
     let behind: Vec<_> = window.entries.iter().map(|entry| entry.behind).collect();
     assert_eq!(behind, [true, false, false]);
     store.release(&lease).await.unwrap();
-    assert_eq!(payloads(&relayed(store, 1).await), ["other", "none"]);
+    assert_eq!(payloads(&relayed(store, (1, 0)).await), ["other", "none"]);
     let parked = store.parked(MANY).await.unwrap();
     store.retry(parked[0].entry.id).await.unwrap();
-    let records = relayed(store, 0).await;
+    let records = relayed(store, (0, 0)).await;
     assert_eq!(payloads(&records), ["first", "second"]);
     let message = records[1].to_message().unwrap();
     assert_eq!(message.kind(), "order.created");
