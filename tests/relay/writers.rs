@@ -318,6 +318,20 @@ async fn a_row_that_cannot_be_routed_is_parked_in_sqlite() {
     a_row_that_cannot_be_routed_is_parked(&store, &mended, write).await;
 }
 
+/// SQLite takes bytes for text that are none.
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_row_that_is_no_text_stops_nobody_in_sqlite() {
+    let (store, write, _directory) = in_sqlite().await;
+    write("bill' || CAST(x'ff' AS TEXT) || '", "'1'", "unknown").await;
+    write("bill.made", "'1' || CAST(x'ff' AS TEXT)", "odd").await;
+    write("order.created", "'1'", "one").await;
+    assert_eq!(payloads(&relayed(&store, (0, 0)).await).len(), 2);
+    let parked = store.parked(MANY).await.unwrap();
+    assert_eq!(parked.len(), 1);
+    assert!(parked[0].reason.contains("no topic is set"));
+}
+
 #[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn a_row_without_a_topic_keeps_the_order_of_its_key_in_sqlite() {

@@ -59,8 +59,8 @@ pub(super) const PROMOTE: &str = "WITH lease AS (SELECT 1 FROM bowline_outbox_cu
             text_headers FROM due ORDER BY due_at, id) \
     SELECT EXISTS (SELECT 1 FROM lease), \
         (SELECT extract(epoch FROM due_at - statement_timestamp())::float8 \
-        FROM bowline_outbox_scheduled s WHERE NOT EXISTS (SELECT 1 FROM due WHERE due.id = s.id) \
-        ORDER BY s.due_at, s.id LIMIT 1)";
+        FROM bowline_outbox_scheduled WHERE id NOT IN (SELECT id FROM due) \
+        ORDER BY due_at, id LIMIT 1)";
 
 pub(super) const UNSCHEDULE: &str = "DELETE FROM bowline_outbox_scheduled WHERE event_id = $1";
 

@@ -161,11 +161,11 @@ impl Sqlite {
         let headers: Option<Vec<u8>> = row.try_get(3).map_err(&error)?;
         let columns = match headers {
             Some(_) => None,
-            None => row.try_get(7).map_err(&error)?,
+            None => text(row, 7)?,
         };
         let row = StoredRow {
             id: row.try_get(0).map_err(&error)?,
-            topic: row.try_get(1).map_err(&error)?,
+            topic: text(row, 1)?,
             key: row.try_get(2).map_err(&error)?,
             headers,
             payload: row.try_get(4).map_err(&error)?,
@@ -414,6 +414,16 @@ async fn change_aside(tx: &mut Tx, changed: Changed<'_>) -> Result<bool, Error> 
     let reckoned = sqlx::query(queries::RECKON).bind(id).bind(topic).bind(key);
     let reckoned = reckoned.execute(&mut **tx).await;
     reckoned.map_err(error("change aside")).map(|_| true)
+}
+
+/// A text that need not be one: SQLite takes any bytes, and the relay goes on whatever somebody wrote.
+fn text(row: &SqliteRow, column: usize) -> Result<Option<String>, Error> {
+    let bytes: Option<Vec<u8>> = row.try_get_unchecked(column).map_err(error("read"))?;
+    let text = |bytes| match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    };
+    Ok(bytes.map(text))
 }
 
 fn time(millis: i64) -> DateTime<Utc> {
