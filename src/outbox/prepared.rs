@@ -119,8 +119,7 @@ pub enum Bind<'a> {
 impl<'a> Prepared<'a> {
     /// Writes `message` into the outbox of a PostgreSQL database, for the topic that `routing` says.
     ///
-    /// It needs no pool; [`Postgres::prepare`](super::Postgres::prepare) is the same with the outbox's
-    /// own routing.
+    /// It needs no pool; `Postgres::prepare` is the same with the outbox's own routing.
     ///
     /// # Errors
     ///
