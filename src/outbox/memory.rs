@@ -9,11 +9,13 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::prepared::check_due;
+use super::schedule::{Place, Schedule, Scheduled};
 use super::{Entry, EntryId, Lease, Parked, Position, Routing, Settled, Status, Store, Window};
 use crate::broker::Record;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, after};
 use crate::error::{Error, Kind};
-use crate::message::Message;
+use crate::message::{Message, MessageId};
 
 const BACKEND: &str = "memory";
 
@@ -31,6 +33,9 @@ pub struct Memory {
 pub struct Transaction {
     shared: Arc<Shared>,
     records: Vec<Record>,
+    scheduled: Vec<(DateTime<Utc>, Scheduled)>,
+    /// What was scheduled and is no more.
+    taken: Vec<(Place, Scheduled)>,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +52,7 @@ struct State {
     settled: i64,
     log: VecDeque<Entry>,
     aside: BTreeMap<EntryId, Aside>,
+    scheduled: Schedule,
     owner: Option<(Arc<str>, Instant)>,
     epoch: u64,
 }
@@ -83,6 +89,8 @@ impl Memory {
         Transaction {
             shared: Arc::clone(&self.shared),
             records: Vec::new(),
+            scheduled: Vec::new(),
+            taken: Vec::new(),
         }
     }
 
@@ -96,20 +104,67 @@ impl Memory {
         tx.records.push(Record::from_message(topic, message)?);
         Ok(())
     }
+
+    /// Adds `message` to `tx`, to be published at `at`: never earlier, and after what is due earlier.
+    ///
+    /// It takes its place in the order of its key when it is due, and holds up nobody until then.
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue`](Self::enqueue), and [`Kind::Invalid`] when the year of `at` has not four digits.
+    pub fn enqueue_at(
+        &self,
+        tx: &mut Transaction,
+        message: &Message,
+        at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        check_due(BACKEND, at)?;
+        let topic = self.routing.topic(BACKEND, message)?;
+        let record = Record::from_message(topic, message)?;
+        let wait = (at - SystemClock.now()).to_std().unwrap_or_default();
+        let due = after(Instant::now(), wait);
+        let id = message.id().clone();
+        tx.scheduled.push((at, Scheduled { id, record, due }));
+        Ok(())
+    }
+
+    /// Takes the scheduled message `id` back, as a part of `tx`; `false` when it is none, or was due
+    /// already.
+    pub fn unschedule(&self, tx: &mut Transaction, id: &MessageId) -> bool {
+        let before = tx.scheduled.len();
+        tx.scheduled.retain(|(_, row)| row.id != *id);
+        let taken = self.shared.lock().scheduled.take(id);
+        let is_taken = !taken.is_empty() || tx.scheduled.len() < before;
+        tx.taken.extend(taken);
+        is_taken
+    }
+
+    /// Wakes a relay of this outbox. It is a hint, which a commit gives by itself.
+    pub fn wake(&self) {
+        self.shared.committed.notify_one();
+    }
 }
 
 impl Transaction {
     /// Makes the messages visible to the relay, all at once.
-    pub fn commit(self) {
-        let now = SystemClock.now();
+    pub fn commit(mut self) {
         let mut state = self.shared.lock();
-        for record in self.records {
-            state.last += 1;
-            let id = EntryId::new(state.last);
-            state.log.push_back(Entry::new(id, record, now));
+        state.write(std::mem::take(&mut self.records));
+        for (at, row) in self.scheduled.drain(..) {
+            state.scheduled.put(at, row);
         }
         drop(state);
+        self.taken.clear();
         self.shared.committed.notify_one();
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        for (place, row) in self.taken.drain(..) {
+            state.scheduled.put_back(place, row);
+        }
     }
 }
 
@@ -150,6 +205,21 @@ impl Shared {
 }
 
 impl State {
+    fn write(&mut self, records: Vec<Record>) {
+        let now = SystemClock.now();
+        for record in records {
+            self.last += 1;
+            let id = EntryId::new(self.last);
+            self.log.push_back(Entry::new(id, record, now));
+        }
+    }
+
+    /// In how long the next scheduled message is due.
+    fn next_due(&self) -> Option<Duration> {
+        let next = self.scheduled.next()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
     /// Whether a row of the key of `entry` was set aside.
     fn is_behind(&self, entry: &Entry) -> bool {
         entry.ordering_key().is_some_and(|key| {
@@ -228,8 +298,9 @@ impl Store for Memory {
             .map(|entry| entry.clone().with_behind(state.is_behind(entry)))
             .collect();
         let next = entries.last().map_or(from, |entry| entry.id.value());
-        Ok(Window::new(entries, Some(Position::at(next)))
-            .with_aside(state.waiting().next().is_some()))
+        let window = Window::new(entries, Some(Position::at(next)));
+        let window = window.with_aside(state.waiting().next().is_some());
+        Ok(window.with_due(state.next_due()))
     }
 
     async fn set_aside(
@@ -243,6 +314,13 @@ impl Store for Memory {
         let rows = rows.filter(|entry| !held.contains(&entry.record.topic));
         let entries: Vec<_> = rows.take(limit.get()).cloned().collect();
         Ok(Window::new(entries, None).with_aside(true))
+    }
+
+    async fn promote(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Option<Duration>, Error> {
+        let mut state = self.shared.fenced(lease, "promote")?;
+        let due = state.scheduled.take_due(Instant::now(), limit.get());
+        state.write(due);
+        Ok(state.next_due())
     }
 
     async fn settle(
@@ -280,6 +358,7 @@ impl Store for Memory {
             pending: count(state.log.len() + held.len()),
             oldest: waiting.map(|entry| entry.created_at).min(),
             parked: count(state.aside.len() - held.len()),
+            scheduled: count(state.scheduled.len()),
             owner: state
                 .owner
                 .as_ref()

@@ -31,7 +31,10 @@
 //! 8. A relay that takes the lease in PostgreSQL looks first whether tables and sequence are as they
 //!    should be, and whether they were loaded from another database, where transactions have other
 //!    numbers. Then what is still in the log is published again, in order: at least once.
-//! 9. A transient error of the store is waited out; a permanent one ends the relay with it.
+//! 9. What is enqueued with `enqueue_at` stands beside the log until its time has come by the store's clock.
+//!    The relay moves it into the log then, in the order of due time, and it is a row like any other; until
+//!    then it can be taken back with `unschedule`.
+//! 10. A transient error of the store is waited out; a permanent one ends the relay with it.
 //!
 //! # When not to use it
 //!
@@ -49,6 +52,7 @@
 //! | after a crash of the relay | at most one window is published again; consumers drop the copies by id |
 //! | restored from a dump | nothing is lost; what is published and still in the log is published again |
 //! | a relay that was stopped past its lease | may publish what it has in hand once more; it cannot settle |
+//! | a scheduled message | is published never early, and as late as the relay is behind; a crash loses and doubles it no more than any row |
 //! | a relay that is told to stop | publishes nothing twice: what the broker did not take is set aside |
 //!
 //! Clones of an outbox share its rows; any number of relays may run for it, in any processes.
@@ -57,7 +61,11 @@
 //! |---|---|---|
 //! | [`Memory`] | its own [`memory::Transaction`] | commit |
 //! | `Sqlite` | `sqlx::Transaction<Sqlite>` | a look at the file every 10 ms, and polling |
-//! | `Postgres` | `sqlx::Transaction<Postgres>` | `NOTIFY`, and polling |
+//! | `Postgres` | `sqlx::Transaction<Postgres>` | `NOTIFY` while it sleeps, and polling |
+//!
+//! In PostgreSQL the statement that enqueues wakes a relay that says that it sleeps. One that is at work
+//! looks again by itself, and is not notified; a row that was written while it was at work and
+//! committed when it slept is found when it polls. `wake` is a hint for a relay in the same process.
 //!
 //! In PostgreSQL what is settled stays in the table until a part of it, 262,144 rows, can be emptied as a
 //! whole: a row costs no second write and leaves no dead tuple. `Postgres::with_retention` keeps it
@@ -66,6 +74,58 @@
 //! The transaction may be any of the pool's. In PostgreSQL it had better be `Postgres::begin`'s: the
 //! `PgPool::begin` of sqlx 0.9.0, given up at the wrong moment, leaves a connection in the pool whose
 //! next statements are never committed.
+//!
+//! # The table
+//!
+//! Whoever can write into the database can enqueue: another driver by what `prepare` returns
+//! ([`Prepared`]), and a program in another language, a trigger or `psql` by an `INSERT` of its own.
+//! A row without `headers` becomes the record that a [`Message`](crate::message::Message) with these
+//! attributes would be.
+//!
+//! | column of `bowline_outbox` | means | when left out |
+//! |---|---|---|
+//! | `event_id` | the message's id | a random one |
+//! | `aggregatetype` | what it is about: the first word of the type | refused |
+//! | `aggregateid` | the message's subject | no subject |
+//! | `type` | the message's type, e.g. `order.created` | refused |
+//! | `topic` | where it goes | [`Routing`] of the relay's outbox decides, by the message |
+//! | `key` | what it is ordered by, in bytes | `aggregateid`; without both it has no order |
+//! | `headers` | all headers, in a form of this library's own | those of a message, by the columns |
+//! | `payload` | the payload, in bytes | none: a tombstone |
+//! | `created_at` | when it was written, and the message's time | now |
+//! | `source` | who produced it, a URI reference | [`Message::DEFAULT_SOURCE`](crate::message::Message::DEFAULT_SOURCE) |
+//! | `text_headers` | more headers, and attributes by [the names of theirs](crate::message::cloudevents): an object in JSON | none |
+//! | `id`, `txid` | the order of the outbox | always leave them out |
+//!
+//! A topic of `''` is refused, and so are `headers` without a topic. A row that cannot be a message, or for
+//! which there is no topic, is parked, with its type in the reason; other keys go on. Once the relay's
+//! routing knows the type, a retry publishes it.
+//!
+//! ```sql
+//! BEGIN;
+//! -- The change itself, and then:
+//! INSERT INTO bowline_outbox (aggregatetype, aggregateid, type, payload, text_headers)
+//! VALUES ('order', '42', 'order.created', convert_to('{"total":7}', 'UTF8'),
+//!     '{"content-type": "application/json", "ce_correlationid": "cart-7"}');
+//! COMMIT;
+//! ```
+//!
+//! In SQLite times are milliseconds since 1970 and bytes a `BLOB`, e.g. `CAST('{"total":7}' AS BLOB)`.
+//!
+//! A message that is due later goes into `bowline_outbox_scheduled`, which has these columns but for
+//! `created_at`, which is when it was due, and has `due_at` besides.
+//!
+//! A row that is written so is found when the relay polls; `SELECT pg_notify('bowline_outbox', '')` in the
+//! same transaction wakes it.
+//!
+//! Debezium's outbox event router can read the same table instead of a relay:
+//!
+//! | setting of the router or its connector | here |
+//! |---|---|
+//! | `table.field.event.id` | `event_id`; its default would be the row's number |
+//! | `table.field.event.key`, `table.field.event.type`, `table.field.event.payload`, `route.by.field` | their defaults: `aggregateid`, `type`, `payload`, `aggregatetype` |
+//! | `value.converter` | one that passes bytes on, as `payload` is `bytea` |
+//! | the publication | with `publish_via_partition_root`, as the table is in parts |
 //!
 //! # Defaults
 //!
@@ -89,7 +149,8 @@
 //! | the outbox was loaded into another database | warn | |
 //! | the lease could not be given up | debug | `error` |
 //!
-//! [`Store::status`] shows how many rows wait and since when, how many are parked, and who relays.
+//! [`Store::status`] shows how many rows wait and since when, how many are parked and how many messages are
+//! scheduled, and who relays.
 //!
 //! # Examples
 //!
@@ -112,13 +173,17 @@
 //! ```
 
 mod entry;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod foreign;
 pub mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod prepared;
 pub mod relay;
 mod routing;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod row;
+mod schedule;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
@@ -127,6 +192,7 @@ pub use entry::{Entry, EntryId, OrderingKey};
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
+pub use prepared::{Bind, Prepared};
 pub use relay::Relay;
 pub use routing::Routing;
 #[cfg(feature = "sqlite")]

@@ -35,6 +35,8 @@ use crate::error::{Error, Kind};
 /// 5. A row of the log whose ordering key has a row set aside is read as [`Entry::behind`], and is to
 ///    be set aside too. What waits aside comes by [`set_aside`](Self::set_aside), in order, and no row
 ///    of a key while an earlier one is parked.
+/// 6. A message that is due later is no row of the log until [`promote`](Self::promote) has moved it
+///    there. A window of the log says in how long the next one is due.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Takes the lease for `ttl` if it is free, expired or already `owner`'s; `None` while somebody
     /// else holds it. `owner` is unique to one running relay.
@@ -99,6 +101,22 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         limit: NonZeroUsize,
     ) -> impl Future<Output = Result<Window, Error>> + Send;
 
+    /// Moves scheduled messages into the log whose time has come by the store's clock, at most `limit`, in
+    /// the order of due time, then of writing; in how long the next one is due then, if any is left.
+    ///
+    /// # Errors
+    ///
+    /// As [`settle`](Self::settle).
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, all of them are moved or none; what is not is moved later.
+    fn promote(
+        &self,
+        lease: &Lease,
+        limit: NonZeroUsize,
+    ) -> impl Future<Output = Result<Option<Duration>, Error>> + Send;
+
     /// Notes what became of `window`, all in one transaction: `settled` has one answer for each of its
     /// rows, in order.
     ///
@@ -138,6 +156,37 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// Cancel safe: a hint that came while nobody waited is kept.
     fn committed(&self) -> impl Future<Output = ()> + Send;
+
+    /// Says that the relay is about to wait: who commits from now on wakes it. The relay looks once more
+    /// afterwards.
+    ///
+    /// A store need not be told when telling the relay costs its writers nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it may have been said.
+    fn idle(&self, lease: &Lease) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = lease;
+        std::future::ready(Ok(()))
+    }
+
+    /// Says that the relay is at work, so that nobody need wake it.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it may have been said.
+    fn busy(&self, lease: &Lease) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = lease;
+        std::future::ready(Ok(()))
+    }
 
     /// What an operator wants to know.
     ///
@@ -261,6 +310,8 @@ pub struct Window {
     pub next: Option<Position>,
     /// Whether rows wait aside that are not behind a parked one, as far as a look tells.
     pub aside: bool,
+    /// In how long the next scheduled message is due, if there is any.
+    pub due: Option<Duration>,
 }
 
 impl Window {
@@ -271,6 +322,7 @@ impl Window {
             entries,
             next,
             aside: false,
+            due: None,
         }
     }
 
@@ -292,6 +344,13 @@ impl Window {
     #[must_use]
     pub fn with_aside(mut self, aside: bool) -> Self {
         self.aside = aside;
+        self
+    }
+
+    /// Says in how long the next scheduled message is due.
+    #[must_use]
+    pub fn with_due(mut self, due: Option<Duration>) -> Self {
+        self.due = due;
         self
     }
 }
@@ -342,6 +401,8 @@ pub struct Status {
     pub oldest: Option<DateTime<Utc>>,
     /// Parked rows.
     pub parked: u64,
+    /// Messages that are due later, which are not pending until they are moved into the log.
+    pub scheduled: u64,
     /// Who relays, if anybody holds a valid lease.
     pub owner: Option<Arc<str>>,
     /// The epoch of the newest lease.

@@ -130,7 +130,7 @@ async fn a_transaction_has_its_number_before_it_draws_an_id() {
     .fetch_all(&pool)
     .await
     .unwrap();
-    assert_eq!(columns, ["txid", "id", "created_at"]);
+    assert_eq!(columns, ["txid", "id", "event_id", "created_at"]);
     let cache: i64 = sqlx::query_scalar(
         "SELECT seqcache FROM pg_sequence WHERE seqrelid = 'bowline_outbox_id'::regclass",
     )

@@ -6,6 +6,8 @@
     reason = "a test reports by panicking"
 )]
 
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod foreign;
 mod ill;
 #[cfg(feature = "postgres")]
 mod lanes;
@@ -15,8 +17,11 @@ mod log;
 mod postgres;
 #[cfg(feature = "postgres")]
 mod restore;
+mod scheduled;
 #[cfg(feature = "postgres")]
 mod schema;
+#[cfg(feature = "postgres")]
+mod sleep;
 #[cfg(feature = "postgres")]
 mod tidy;
 mod topics;

@@ -5,6 +5,7 @@ mod lane;
 mod origin;
 mod place;
 mod queries;
+mod schedule;
 mod status;
 mod store;
 mod tidy;
@@ -15,10 +16,12 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
 use sqlx::{PgPool, Transaction};
 
-use super::Routing;
-use super::row::NewRow;
+use super::prepared::NewRow;
+use super::{Bind, Prepared, Routing};
 use crate::driver::Schema;
 use crate::driver::postgres::{self, BACKEND, error, migrate, migration_sql};
 use crate::error::Error;
@@ -79,10 +82,11 @@ impl Postgres {
         self
     }
 
-    /// Does not wake the relay by `NOTIFY`: it then finds new rows when it polls.
+    /// Never wakes the relay by `NOTIFY`: it then finds new rows when it polls, or by
+    /// [`wake`](Self::wake).
     ///
-    /// A `NOTIFY` costs a round trip per enqueue, and a lock that transactions take one after the
-    /// other when they commit.
+    /// Without this the statement that enqueues notifies while the relay sleeps, and only then:
+    /// transactions that notify take a lock one after the other when they commit.
     #[must_use]
     pub fn without_notify(mut self) -> Self {
         self.notify = false;
@@ -100,6 +104,14 @@ impl Postgres {
     pub fn with_retention(mut self, retention: Duration) -> Self {
         self.retention = Some(retention);
         self
+    }
+
+    /// Wakes a relay of this outbox, or of a clone, in this process: for a caller that has just
+    /// committed. It is a hint, and costs no more than that: with
+    /// [`without_notify`](Self::without_notify) it takes the place of `NOTIFY` where both are in one
+    /// process.
+    pub fn wake(&self) {
+        self.wake.hint();
     }
 
     /// Makes the tables, or brings them to this version. Safe to call from several processes.
@@ -140,6 +152,20 @@ impl Postgres {
         postgres::begin(&self.pool).await.map_err(error("begin"))
     }
 
+    /// The statement that writes `message`, for a transaction of another driver.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Invalid`] when no topic is set for it, or it fails [`Message::check`].
+    pub fn prepare<'a>(&self, message: &'a Message) -> Result<Prepared<'a>, Error> {
+        let prepared = Prepared::postgres(&self.routing, message)?;
+        Ok(if self.notify {
+            prepared
+        } else {
+            prepared.without_notify()
+        })
+    }
+
     /// Writes `message` into the outbox as a part of `tx`.
     ///
     /// # Errors
@@ -156,7 +182,9 @@ impl Postgres {
         tx: &mut Transaction<'_, sqlx::Postgres>,
         message: &Message,
     ) -> Result<(), Error> {
-        self.enqueue_many(tx, std::slice::from_ref(message)).await
+        let prepared = self.prepare(message)?;
+        let written = bound(&prepared).execute(&mut **tx).await;
+        written.map_err(error("enqueue")).map(drop)
     }
 
     /// Writes all of `messages`, in order, with one statement; see [`enqueue`](Self::enqueue).
@@ -190,7 +218,12 @@ impl Postgres {
             headers,
             payload,
         } = &columns;
-        let written = sqlx::query(queries::ENQUEUE)
+        let sql = if self.notify {
+            queries::ENQUEUE
+        } else {
+            queries::ENQUEUE_QUIETLY
+        };
+        let written = sqlx::query(sql)
             .bind(event_id)
             .bind(aggregate_type)
             .bind(aggregate_id)
@@ -201,17 +234,18 @@ impl Postgres {
             .bind(payload.iter().map(Option::as_deref).collect::<Vec<_>>())
             .execute(&mut **tx)
             .await;
-        written.map_err(error("enqueue"))?;
-        self.notify(tx).await
+        written.map_err(error("enqueue")).map(drop)
     }
+}
 
-    async fn notify(&self, tx: &mut Transaction<'_, sqlx::Postgres>) -> Result<(), Error> {
-        if !self.notify {
-            return Ok(());
-        }
-        let sent = sqlx::query(queries::NOTIFY).execute(&mut **tx).await;
-        sent.map(drop).map_err(error("enqueue"))
-    }
+/// The statement with its values.
+fn bound<'a>(prepared: &'a Prepared<'_>) -> Query<'a, sqlx::Postgres, PgArguments> {
+    let bind = |query: Query<'a, sqlx::Postgres, PgArguments>, bind| match bind {
+        Bind::Text(text) => query.bind(text),
+        Bind::Bytes(bytes) => query.bind(bytes),
+    };
+    let binds = prepared.binds().into_iter();
+    binds.fold(sqlx::query(prepared.sql()), bind)
 }
 
 /// New rows, by column.

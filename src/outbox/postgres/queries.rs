@@ -1,11 +1,21 @@
 //! The statements, by what they do.
 
+use crate::outbox::prepared::{insert, waking};
+
+/// The key of a row, also of one that was written without this library.
+macro_rules! key {
+    () => {
+        "CASE WHEN headers IS NULL THEN coalesce(key, convert_to(aggregateid, 'UTF8')) ELSE key END"
+    };
+}
+
 /// Whether a row is in lane `$lane` of `$lanes`. A hash that PostgreSQL partitions by stays as it is.
 macro_rules! in_lane {
     ($lane:literal, $lanes:literal) => {
         concat!(
-            "(coalesce(hashtextextended(encode(key, 'hex') COLLATE \"C\", 0), id) \
-            & 9223372036854775807) % ",
+            "(coalesce(hashtextextended(encode(",
+            key!(),
+            ", 'hex') COLLATE \"C\", 0), id) & 9223372036854775807) % ",
             $lanes,
             " = ",
             $lane
@@ -15,7 +25,7 @@ macro_rules! in_lane {
 
 /// A statement over all rows, and over those of one lane.
 macro_rules! of_lanes {
-    ($lane:literal, $lanes:literal, $begin:literal, $end:literal) => {
+    ($lane:literal, $lanes:literal, $begin:expr, $end:literal) => {
         OfLanes {
             one: concat!($begin, $end),
             many: concat!($begin, " AND ", in_lane!($lane, $lanes), $end),
@@ -55,10 +65,19 @@ macro_rules! part {
     };
 }
 
-pub(super) const ENQUEUE: &str = "INSERT INTO bowline_outbox \
-    (event_id, aggregatetype, aggregateid, type, topic, key, headers, payload) \
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], \
-    $7::bytea[], $8::bytea[])";
+/// The columns as arrays.
+macro_rules! many {
+    () => {
+        insert!(
+            "SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], \
+             $6::bytea[], $7::bytea[], $8::bytea[])"
+        )
+    };
+}
+
+pub(super) const ENQUEUE: &str = waking!(many!());
+
+pub(super) const ENQUEUE_QUIETLY: &str = many!();
 
 pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
     epoch = CASE WHEN owner = $1 THEN epoch ELSE epoch + 1 END, \
@@ -66,18 +85,68 @@ pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
     WHERE lane = $3 AND lane < lanes AND (owner = $1 OR owner IS NULL OR lease_until < clock_timestamp()) \
     RETURNING epoch";
 
+/// Moves what is due into the log, all or nothing; whether the lease is ours, and in how many seconds the
+/// next one is due. The main query does not see what the others change. A row that somebody is taking
+/// back is left alone. Lanes take turns, as two at once would turn the order around.
+pub(super) const PROMOTE: &str = "WITH turn AS (SELECT 1 FROM bowline_outbox_relay \
+        WHERE lane = 0 FOR UPDATE), \
+    lease AS (SELECT 1 FROM bowline_outbox_cursor \
+        WHERE lane = $4 AND owner = $1 AND epoch = $2 AND EXISTS (SELECT 1 FROM turn) FOR UPDATE), \
+    due AS (DELETE FROM bowline_outbox_scheduled WHERE id = ANY (ARRAY( \
+        SELECT id FROM bowline_outbox_scheduled \
+        WHERE due_at <= statement_timestamp() AND EXISTS (SELECT 1 FROM lease) \
+        ORDER BY due_at, id LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING *), \
+    moved AS (INSERT INTO bowline_outbox (event_id, aggregatetype, aggregateid, type, topic, key, \
+            headers, payload, source, text_headers) \
+        SELECT event_id, aggregatetype, aggregateid, type, topic, key, headers, payload, source, \
+            text_headers FROM due ORDER BY due_at, id) \
+    SELECT EXISTS (SELECT 1 FROM lease), \
+        (SELECT extract(epoch FROM due_at - statement_timestamp())::float8 \
+        FROM bowline_outbox_scheduled WHERE id NOT IN (SELECT id FROM due) \
+        ORDER BY due_at, id LIMIT 1)";
+
+pub(super) const UNSCHEDULE: &str = "DELETE FROM bowline_outbox_scheduled WHERE event_id = $1";
+
+/// Says whether the relay sleeps; changes nothing when the lease is not ours.
+pub(super) const SLEEPS: &str = "INSERT INTO bowline_outbox_relay (lane, sleeps) \
+    SELECT lane, $4 FROM bowline_outbox_cursor WHERE lane = $3 AND owner = $1 AND epoch = $2 \
+    ON CONFLICT (lane) DO UPDATE SET sleeps = excluded.sleeps";
+
 pub(super) const RELEASE: &str = "UPDATE bowline_outbox_cursor \
     SET owner = NULL, lease_until = NULL WHERE lane = $3 AND owner = $1 AND epoch = $2";
 
 /// Where the log is settled, what can be seen now, whether rows wait aside and whether any are there,
-/// and the lanes; no row when the lease is not ours.
+/// in how many seconds the next scheduled message is due, and the lanes; no row when the lease is not
+/// ours.
 pub(super) const CURSOR: &str = concat!(
     "SELECT position, pg_current_snapshot()::text, \
     EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits AND (lanes = 1 OR ",
     in_lane!("lane", "lanes"),
-    ")), EXISTS (SELECT 1 FROM bowline_outbox_aside), lanes, wanted IS NOT NULL, barrier \
+    ")), EXISTS (SELECT 1 FROM bowline_outbox_aside), \
+    (SELECT extract(epoch FROM min(due_at) - statement_timestamp())::float8 \
+        FROM bowline_outbox_scheduled), \
+    lanes, wanted IS NOT NULL, barrier \
     FROM bowline_outbox_cursor WHERE lane = $3 AND owner = $1 AND epoch = $2"
 );
+
+/// What a row without headers has in their place.
+macro_rules! columns {
+    () => {
+        "CASE WHEN headers IS NULL THEN \
+         json_build_array(event_id, type, source, aggregateid, text_headers::text)::text END"
+    };
+}
+
+/// Whether a row of the key of `o` was set aside. One that is not routed yet may go to any topic.
+macro_rules! behind {
+    () => {
+        "CASE WHEN o.headers IS NULL THEN EXISTS (SELECT 1 FROM bowline_outbox_aside a \
+            WHERE a.key = coalesce(o.key, convert_to(o.aggregateid, 'UTF8')) \
+            AND (o.topic IS NULL OR a.topic = o.topic)) \
+         ELSE EXISTS (SELECT 1 FROM bowline_outbox_aside a \
+            WHERE a.topic = o.topic AND a.key = o.key) END"
+    };
+}
 
 /// Moves the cursor; changes nothing when the lease is not ours.
 pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor \
@@ -127,8 +196,8 @@ pub(super) const COUNT: OfLanes = of_lanes!(
     "$5",
     "$6",
     "SELECT count(*), min(id) FROM (SELECT id FROM ( \
-        SELECT id, txid, key FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
-        SELECT id, txid, key FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) came \
+        SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
+        SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) came \
     WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot))",
     " LIMIT $4) some_of_them"
 );
@@ -137,11 +206,15 @@ pub(super) const COUNT: OfLanes = of_lanes!(
 pub(super) const READ_ALL: OfLanes = of_lanes!(
     "$5",
     "$6",
-    "SELECT id, topic, key, headers, payload, created_at, \
-    $4 AND EXISTS (SELECT 1 FROM bowline_outbox_aside a WHERE a.topic = o.topic AND a.key = o.key) \
-    FROM (SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
-        SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) o \
-    WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot))",
+    concat!(
+        "SELECT id, topic, key, headers, payload, created_at, $4 AND ",
+        behind!(),
+        ", ",
+        columns!(),
+        " FROM (SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
+            SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) o \
+        WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot))"
+    ),
     " ORDER BY id"
 );
 
@@ -149,28 +222,40 @@ pub(super) const READ_ALL: OfLanes = of_lanes!(
 pub(super) const READ_PAGE: OfLanes = of_lanes!(
     "$6",
     "$7",
-    "SELECT id, topic, key, headers, payload, created_at, \
-    $5 AND EXISTS (SELECT 1 FROM bowline_outbox_aside a WHERE a.topic = o.topic AND a.key = o.key) \
-    FROM bowline_outbox o WHERE id > $3 \
-    AND pg_visible_in_snapshot(txid, (SELECT $2::text::pg_snapshot)) \
-    AND NOT pg_visible_in_snapshot(txid, (SELECT $1::text::pg_snapshot))",
+    concat!(
+        "SELECT id, topic, key, headers, payload, created_at, $5 AND ",
+        behind!(),
+        ", ",
+        columns!(),
+        " FROM bowline_outbox o WHERE id > $3 \
+        AND pg_visible_in_snapshot(txid, (SELECT $2::text::pg_snapshot)) \
+        AND NOT pg_visible_in_snapshot(txid, (SELECT $1::text::pg_snapshot))"
+    ),
     " ORDER BY id LIMIT $4"
 );
 
 pub(super) const SET_ASIDE: OfLanes = of_lanes!(
     "$3",
     "$4",
-    "SELECT id, topic, key, headers, payload, created_at, FALSE \
-    FROM bowline_outbox_aside WHERE waits AND topic <> ALL ($1)",
+    concat!(
+        "SELECT id, topic, key, headers, payload, created_at, FALSE, ",
+        columns!(),
+        " FROM bowline_outbox_aside WHERE waits AND topic <> ALL ($1)"
+    ),
     " ORDER BY id LIMIT $2"
 );
 
 /// Takes rows out of the log, to where they wait or are parked.
 pub(super) const PUT_ASIDE: &str = "INSERT INTO bowline_outbox_aside \
-    (id, topic, key, headers, payload, created_at, parked_at, parked_reason, waits) \
-    SELECT o.id, o.topic, o.key, o.headers, o.payload, o.created_at, \
+    (id, event_id, aggregateid, type, topic, key, headers, payload, created_at, source, \
+        text_headers, parked_at, parked_reason, waits) \
+    SELECT o.id, o.event_id, o.aggregateid, o.type, u.topic, \
+        CASE WHEN o.headers IS NULL THEN coalesce(o.key, convert_to(o.aggregateid, 'UTF8')) \
+            ELSE o.key END, \
+        o.headers, o.payload, o.created_at, o.source, o.text_headers, \
         CASE WHEN u.reason IS NOT NULL THEN clock_timestamp() END, u.reason, TRUE \
-    FROM unnest($1::bigint[], $2::text[]) u (id, reason) JOIN bowline_outbox o ON o.id = u.id";
+    FROM unnest($1::bigint[], $2::text[], $3::text[]) u (id, reason, topic) \
+        JOIN bowline_outbox o ON o.id = u.id";
 
 pub(super) const PUBLISHED_ASIDE: &str = "DELETE FROM bowline_outbox_aside WHERE id = ANY ($1)";
 
@@ -209,7 +294,8 @@ pub(super) const COUNT_ASIDE: OfLanes = of_lanes!(
     "$2",
     "SELECT count(*) FILTER (WHERE parked_at IS NULL) AS waiting, \
     min(created_at) FILTER (WHERE parked_at IS NULL) AS oldest, \
-    count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked FROM bowline_outbox_aside WHERE TRUE",
+    count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked, \
+    (SELECT count(*) FROM bowline_outbox_scheduled) AS scheduled FROM bowline_outbox_aside WHERE TRUE",
     ""
 );
 
@@ -227,8 +313,11 @@ pub(super) const PENDING: OfLanes = of_lanes!(
 pub(super) const PARKED: OfLanes = of_lanes!(
     "$2",
     "$3",
-    "SELECT id, topic, key, headers, payload, created_at, FALSE, \
-    parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL",
+    concat!(
+        "SELECT id, topic, key, headers, payload, created_at, FALSE, ",
+        columns!(),
+        ", parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL"
+    ),
     " ORDER BY id LIMIT $1"
 );
 

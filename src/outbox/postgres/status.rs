@@ -48,6 +48,7 @@ impl Postgres {
         let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
         status.pending += count("waiting").map_err(&error)?;
         status.parked += count("parked").map_err(&error)?;
+        status.scheduled = count("scheduled").map_err(&error)?;
         let oldest: Option<DateTime<Utc>> = row.try_get("oldest").map_err(&error)?;
         status.oldest = status.oldest.into_iter().chain(oldest).min();
         Ok(())

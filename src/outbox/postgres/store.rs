@@ -12,7 +12,7 @@ use super::place::{Place, Snapshot};
 use super::{Postgres, Tx, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
-use crate::outbox::row::{StoredRow, epoch, rows};
+use crate::outbox::row::{StoredRow, due_in, epoch, rows};
 use crate::outbox::{Entry, EntryId, Lease, Parked, Position, Settled, Status, Store, Window};
 
 /// Where the log stands.
@@ -22,6 +22,8 @@ pub(super) struct Cursor {
     /// Whether rows wait aside, and whether any are there.
     pub(super) waits: bool,
     pub(super) aside: bool,
+    /// In how long the next scheduled message is due.
+    pub(super) due: Option<Duration>,
     pub(super) share: Share,
     pub(super) change: Option<Change>,
 }
@@ -38,15 +40,15 @@ impl Cursor {
 
 impl Postgres {
     async fn cursor(&self, lease: &Lease) -> Result<Cursor, Error> {
-        let cursor: Option<(String, String, bool, bool, i32, bool, Option<String>)> =
-            sqlx::query_as(queries::CURSOR)
-                .bind(&*lease.owner)
-                .bind(epoch(lease.epoch))
-                .bind(self.relays())
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(error("read"))?;
-        let (settled, now, waits, aside, lanes, changes, barrier) =
+        type Columns = (String, String, bool, bool, Option<f64>, i32, bool, Option<String>);
+        let cursor: Option<Columns> = sqlx::query_as(queries::CURSOR)
+            .bind(&*lease.owner)
+            .bind(epoch(lease.epoch))
+            .bind(self.relays())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(error("read"))?;
+        let (settled, now, waits, aside, due, lanes, changes, barrier) =
             cursor.ok_or_else(|| lease.fenced(BACKEND, "read"))?;
         let barrier = barrier.as_deref().map(snapshot).transpose()?;
         let (settled, now) = (Place::parse(&settled)?, snapshot(&now)?);
@@ -58,6 +60,7 @@ impl Postgres {
             now,
             waits,
             aside,
+            due: due.map(due_in),
             share: Share {
                 lane: self.relays(),
                 lanes,
@@ -148,7 +151,8 @@ impl Postgres {
             .bind(cursor.now.text())
             .bind(cursor.aside);
         let rows = cursor.share.bind(rows).fetch_all(&self.pool).await;
-        rows.map_err(error("read"))?.iter().map(entry).collect()
+        let rows = rows.map_err(error("read"))?;
+        rows.iter().map(|row| self.entry(row)).collect()
     }
 
     async fn read_page(
@@ -167,7 +171,8 @@ impl Postgres {
             .bind(cursor.aside);
         let rows = cursor.share.bind(rows).fetch_all(&self.pool).await;
         let rows = rows.map_err(error("read"))?;
-        let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let entries = rows.iter().map(|row| self.entry(row));
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let is_whole = i64::try_from(entries.len()).is_ok_and(|count| count == limit);
         let place = match entries.last() {
             Some(entry) if is_whole => Place::Within {
@@ -178,6 +183,42 @@ impl Postgres {
             _ => Place::After(until),
         };
         Ok((entries, place))
+    }
+
+    /// By place, not by name: it is done for each row.
+    fn entry(&self, row: &PgRow) -> Result<Entry, Error> {
+        let error = error("read");
+        let headers: Option<Vec<u8>> = row.try_get(3).map_err(&error)?;
+        let columns = match headers {
+            Some(_) => None,
+            None => row.try_get(7).map_err(&error)?,
+        };
+        let row = StoredRow {
+            id: row.try_get(0).map_err(&error)?,
+            topic: row.try_get(1).map_err(&error)?,
+            key: row.try_get(2).map_err(&error)?,
+            headers,
+            payload: row.try_get(4).map_err(&error)?,
+            created_at: row.try_get(5).map_err(&error)?,
+            behind: row.try_get(6).map_err(&error)?,
+            columns,
+        };
+        Ok(row.into_entry(BACKEND, &self.routing))
+    }
+
+    async fn say_sleeps(&self, lease: &Lease, sleeps: bool) -> Result<(), Error> {
+        let said = sqlx::query(queries::SLEEPS)
+            .bind(&*lease.owner)
+            .bind(epoch(lease.epoch))
+            .bind(self.relays())
+            .bind(sleeps)
+            .execute(&self.pool)
+            .await
+            .map_err(error("idle"))?;
+        if said.rows_affected() == 0 {
+            return Err(lease.fenced(BACKEND, "idle"));
+        }
+        Ok(())
     }
 
     async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
@@ -256,7 +297,7 @@ impl Store for Postgres {
         if window.entries.is_empty() && cursor.is_far_behind() {
             Box::pin(self.catch_up(lease, &cursor)).await?;
         }
-        Ok(window)
+        Ok(window.with_due(cursor.due))
     }
 
     async fn set_aside(
@@ -276,8 +317,13 @@ impl Store for Postgres {
             .bind(rows(limit));
         let rows = cursor.share.bind(waiting).fetch_all(&self.pool).await;
         let rows = rows.map_err(error("read"))?;
-        let entries = rows.iter().map(entry).collect::<Result<_, _>>()?;
+        let entries = rows.iter().map(|row| self.entry(row));
+        let entries = entries.collect::<Result<_, _>>()?;
         Ok(Window::new(entries, None).with_aside(cursor.waits))
+    }
+
+    async fn promote(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Option<Duration>, Error> {
+        self.move_due(lease, limit).await
     }
 
     async fn settle(
@@ -314,6 +360,14 @@ impl Store for Postgres {
         self.empty_parts().await
     }
 
+    async fn idle(&self, lease: &Lease) -> Result<(), Error> {
+        self.say_sleeps(lease, true).await
+    }
+
+    async fn busy(&self, lease: &Lease) -> Result<(), Error> {
+        self.say_sleeps(lease, false).await
+    }
+
     async fn committed(&self) {
         self.wake.committed().await;
     }
@@ -331,7 +385,7 @@ impl Store for Postgres {
         let parked = parked.iter().map(|row| {
             let reason: String = row.try_get("parked_reason").map_err(&error)?;
             let at = row.try_get("parked_at").map_err(&error)?;
-            Ok(Parked::new(entry(row)?, reason, at))
+            Ok(Parked::new(self.entry(row)?, reason, at))
         });
         parked.collect()
     }
@@ -348,7 +402,8 @@ impl Store for Postgres {
 /// Sets rows of the log aside, or changes what was.
 async fn put(tx: &mut Tx, window: &Window, settled: &[Settled]) -> Result<(), Error> {
     let error = error("settle");
-    let (mut published, mut ids, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut published, mut ids) = (Vec::new(), Vec::new());
+    let (mut reasons, mut topics) = (Vec::new(), Vec::new());
     let is_of_the_log = window.next.is_some();
     for (entry, settled) in window.entries.iter().zip(settled) {
         let reason = match settled {
@@ -362,6 +417,7 @@ async fn put(tx: &mut Tx, window: &Window, settled: &[Settled]) -> Result<(), Er
         };
         ids.push(entry.id.value());
         reasons.push(reason);
+        topics.push(&*entry.record.topic);
     }
     if !is_of_the_log {
         let published = sqlx::query(queries::PUBLISHED_ASIDE).bind(published);
@@ -370,29 +426,15 @@ async fn put(tx: &mut Tx, window: &Window, settled: &[Settled]) -> Result<(), Er
     if ids.is_empty() {
         return Ok(());
     }
-    let sql = if is_of_the_log {
-        queries::PUT_ASIDE
+    let put = if is_of_the_log {
+        let put = sqlx::query(queries::PUT_ASIDE).bind(&ids).bind(reasons);
+        put.bind(topics)
     } else {
-        queries::PARK
+        sqlx::query(queries::PARK).bind(&ids).bind(reasons)
     };
-    let put = sqlx::query(sql).bind(&ids).bind(reasons);
     put.execute(&mut **tx).await.map_err(&error)?;
     let reckon = sqlx::query(queries::RECKON).bind(&ids);
     reckon.execute(&mut **tx).await.map_err(&error).map(drop)
-}
-
-/// By place, not by name: it is done for each row.
-fn entry(row: &PgRow) -> Result<Entry, Error> {
-    let error = error("read");
-    Ok(Entry::from(StoredRow {
-        id: row.try_get(0).map_err(&error)?,
-        topic: row.try_get(1).map_err(&error)?,
-        key: row.try_get(2).map_err(&error)?,
-        headers: row.try_get(3).map_err(&error)?,
-        payload: row.try_get(4).map_err(&error)?,
-        created_at: row.try_get(5).map_err(&error)?,
-        behind: row.try_get(6).map_err(&error)?,
-    }))
 }
 
 pub(super) fn snapshot(text: &str) -> Result<Snapshot, Error> {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep;
 
 const CHANNEL: &str = "bowline_outbox";
@@ -17,6 +17,7 @@ pub(super) struct Wake {
     /// The connection that listens, from the first wait on. It is none of the pool's: one that is
     /// never given back must not be missing where callers wait for one.
     listener: Mutex<Option<PgListener>>,
+    hint: Notify,
 }
 
 impl Wake {
@@ -24,12 +25,25 @@ impl Wake {
         Self {
             options: pool.connect_options(),
             listener: Mutex::new(None),
+            hint: Notify::new(),
         }
     }
 
-    /// Returns when a notification came since it returned last, and whenever the connection was made
-    /// anew: what was sent in between is lost.
+    /// What a caller in this process says.
+    pub(super) fn hint(&self) {
+        self.hint.notify_one();
+    }
+
+    /// Returns when a notification or a hint came since it returned last, and whenever the connection
+    /// was made anew: what was sent in between is lost.
     pub(super) async fn committed(&self) {
+        tokio::select! {
+            () = self.hint.notified() => {}
+            () = self.notified() => {}
+        }
+    }
+
+    async fn notified(&self) {
         let mut listener = self.listener.lock().await;
         loop {
             if let Some(listening) = listener.as_mut() {

@@ -9,6 +9,7 @@ use super::held::Held;
 use super::verdict::{Round, Verdicts};
 use super::{Config, Report};
 use crate::broker::Publisher;
+use crate::clock::after;
 use crate::error::{Chain, Error};
 use crate::outbox::entry::OrderingKey;
 use crate::outbox::{Lease, Position, Settled, Store, Window};
@@ -35,10 +36,18 @@ pub(super) struct Tenure<'a, S> {
     aside: bool,
     /// When the store was tidied last.
     tidied: Option<Instant>,
+    /// What the store was told last: whether we sleep. `None` when nobody knows.
+    sleeps: Option<bool>,
+    /// When to look for scheduled messages that are due; `None` when there are none.
+    due: Option<Instant>,
+    /// Whether there was a rest since the last window.
+    rested: bool,
 }
 
 /// How often the room of what is settled is given back.
 const TIDY: Duration = Duration::from_secs(10);
+/// How long to wait for a scheduled message that is due and could not be moved.
+const LOOK: Duration = Duration::from_millis(10);
 
 impl<'a, S: Store> Tenure<'a, S> {
     pub(super) fn new(store: &'a S, lease: Lease, asked: Instant, config: Config) -> Self {
@@ -53,6 +62,9 @@ impl<'a, S: Store> Tenure<'a, S> {
             stuck: HashSet::new(),
             aside: false,
             tidied: None,
+            sleeps: None,
+            due: Some(asked),
+            rested: true,
         }
     }
 
@@ -67,6 +79,7 @@ impl<'a, S: Store> Tenure<'a, S> {
         token: &Token,
     ) -> Result<Report, Error> {
         self.tidy().await?;
+        self.promote().await?;
         let mut report = self.retry_aside(publisher, token).await?;
         let window = match self.ahead.take() {
             Some(window) => self.follow(window),
@@ -75,6 +88,7 @@ impl<'a, S: Store> Tenure<'a, S> {
         self.stuck.clear();
         self.next.clone_from(&window.next);
         self.aside |= window.aside;
+        self.due = window.due.map(|due| after(Instant::now(), due));
         if window.entries.is_empty() {
             return Ok(report);
         }
@@ -82,6 +96,7 @@ impl<'a, S: Store> Tenure<'a, S> {
         let (settled, round) = verdicts.of_the_log();
         self.settle(&window, &settled).await?;
         self.ahead = ahead;
+        self.go_on().await?;
         report += round;
         Ok(report)
     }
@@ -123,6 +138,18 @@ impl<'a, S: Store> Tenure<'a, S> {
         }
         report += round;
         Ok(report)
+    }
+
+    /// Moves what is due into the log. That nothing is scheduled is known from the last window.
+    async fn promote(&mut self) -> Result<(), Error> {
+        if self.due.is_none_or(|due| due > Instant::now()) {
+            return Ok(());
+        }
+        let (store, lease) = (self.store, self.lease.clone());
+        let next = store.promote(&lease, self.config.window);
+        let next = self.renewing(next).await??;
+        self.due = next.map(|next| after(Instant::now(), next));
+        Ok(())
     }
 
     async fn tidy(&mut self) -> Result<(), Error> {
@@ -225,14 +252,39 @@ impl<'a, S: Store> Tenure<'a, S> {
         Ok(())
     }
 
-    /// Waits until rows may have been committed, or until those that wait aside may be tried, at most
-    /// for the time between polls.
+    /// A window after another needs nobody who wakes us.
+    async fn go_on(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.rested) || self.sleeps == Some(false) {
+            return Ok(());
+        }
+        let (store, lease) = (self.store, self.lease.clone());
+        self.renewing(store.busy(&lease)).await??;
+        self.sleeps = Some(false);
+        Ok(())
+    }
+
+    /// Waits until rows may have been committed, until the next scheduled message is due, or until those
+    /// that wait aside may be tried, at most for the time between polls.
     pub(super) async fn idle(&mut self) -> Result<(), Error> {
         let store = self.store;
+        if self.sleeps != Some(true) {
+            let lease = self.lease.clone();
+            self.renewing(store.idle(&lease)).await??;
+            self.sleeps = Some(true);
+            // Whoever wrote before that wakes nobody: there is one more look before the first wait.
+            return Ok(());
+        }
+        self.rested = true;
         let poll = Instant::now() + self.config.poll;
         let until = match self.held.next_due() {
             Some(due) if self.aside => due.min(poll),
             _ => poll,
+        };
+        let until = match self.due {
+            // What is due and could not be moved is being taken back, or the clocks do not agree.
+            Some(due) if due <= Instant::now() => until.min(Instant::now() + LOOK),
+            Some(due) => until.min(due),
+            None => until,
         };
         let hint = async {
             tokio::select! {

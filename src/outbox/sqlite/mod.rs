@@ -1,6 +1,7 @@
 //! The outbox in SQLite.
 
 mod queries;
+mod schedule;
 mod wake;
 
 use std::num::NonZeroUsize;
@@ -8,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, SqlitePool, Transaction};
 
-use super::row::{NewRow, StoredRow, epoch, rows};
-use super::{Entry, EntryId, Lease, Parked, Position, Routing, Settled, Status, Store, Window};
+use super::row::{StoredRow, due_in, epoch, rows};
+use super::{Bind, Entry, EntryId, Lease, Parked, Position, Prepared, Routing, Settled, Status};
+use super::{Store, Window};
 use crate::driver::Schema;
 use crate::driver::sqlite::{BACKEND, BEGIN, error, migrate, migration_sql};
 use crate::error::{Error, Kind};
@@ -56,6 +59,12 @@ impl Sqlite {
         self
     }
 
+    /// Wakes a relay of this outbox, or of a clone, in this process: for a caller that has just
+    /// committed. It is a hint: the relay looks for commits by itself every 10 ms.
+    pub fn wake(&self) {
+        self.wake.hint();
+    }
+
     /// Makes the tables, or brings them to this version. Safe to call from several processes.
     ///
     /// # Errors
@@ -91,6 +100,15 @@ impl Sqlite {
         self.pool.begin_with(BEGIN).await.map_err(error("begin"))
     }
 
+    /// The statement that writes `message`, for a transaction of another driver.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Invalid`] when no topic is set for it, or it fails [`Message::check`].
+    pub fn prepare<'a>(&self, message: &'a Message) -> Result<Prepared<'a>, Error> {
+        Prepared::sqlite(&self.routing, message)
+    }
+
     /// Writes `message` into the outbox as a part of `tx`.
     ///
     /// # Errors
@@ -107,20 +125,9 @@ impl Sqlite {
         tx: &mut Transaction<'_, sqlx::Sqlite>,
         message: &Message,
     ) -> Result<(), Error> {
-        let row = NewRow::new(BACKEND, &self.routing, message)?;
-        sqlx::query(queries::ENQUEUE)
-            .bind(row.event_id)
-            .bind(row.aggregate_type)
-            .bind(row.aggregate_id)
-            .bind(row.kind)
-            .bind(&*row.topic)
-            .bind(row.key)
-            .bind(&*row.headers)
-            .bind(row.payload.as_deref())
-            .execute(&mut **tx)
-            .await
-            .map_err(error("enqueue"))
-            .map(drop)
+        let prepared = self.prepare(message)?;
+        let written = bound(&prepared).execute(&mut **tx).await;
+        written.map_err(error("enqueue")).map(drop)
     }
 
     /// Writes all of `messages`, in order; see [`enqueue`](Self::enqueue).
@@ -143,15 +150,37 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Where the log is settled, and whether rows wait aside.
-    async fn cursor(&self, lease: &Lease) -> Result<(i64, bool), Error> {
-        let cursor: Option<(i64, bool)> = sqlx::query_as(queries::CURSOR)
+    /// Where the log is settled, whether rows wait aside, and in how many seconds the next scheduled
+    /// message is due.
+    async fn cursor(&self, lease: &Lease) -> Result<(i64, bool, Option<f64>), Error> {
+        let cursor: Option<(i64, bool, Option<f64>)> = sqlx::query_as(queries::CURSOR)
             .bind(&*lease.owner)
             .bind(epoch(lease.epoch))
             .fetch_optional(&self.pool)
             .await
             .map_err(error("read"))?;
         cursor.ok_or_else(|| lease.fenced(BACKEND, "read"))
+    }
+
+    /// By place, not by name: it is done for each row.
+    fn entry(&self, row: &SqliteRow) -> Result<Entry, Error> {
+        let error = error("read");
+        let headers: Option<Vec<u8>> = row.try_get(3).map_err(&error)?;
+        let columns = match headers {
+            Some(_) => None,
+            None => text(row, 7)?,
+        };
+        let row = StoredRow {
+            id: row.try_get(0).map_err(&error)?,
+            topic: text(row, 1)?,
+            key: row.try_get(2).map_err(&error)?,
+            headers,
+            payload: row.try_get(4).map_err(&error)?,
+            created_at: time(row.try_get(5).map_err(&error)?),
+            behind: row.try_get(6).map_err(&error)?,
+            columns,
+        };
+        Ok(row.into_entry(BACKEND, &self.routing))
     }
 
     async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
@@ -195,7 +224,7 @@ impl Store for Sqlite {
         from: Option<&Position>,
         limit: NonZeroUsize,
     ) -> Result<Window, Error> {
-        let (settled, aside) = self.cursor(lease).await?;
+        let (settled, aside, due) = self.cursor(lease).await?;
         let from = match from {
             Some(position) => position.number(BACKEND)?,
             None => settled,
@@ -206,9 +235,11 @@ impl Store for Sqlite {
             .fetch_all(&self.pool)
             .await
             .map_err(error("read"))?;
-        let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let entries = rows.iter().map(|row| self.entry(row));
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let next = entries.last().map_or(from, |entry| entry.id.value());
-        Ok(Window::new(entries, Some(Position::at(next))).with_aside(aside))
+        let window = Window::new(entries, Some(Position::at(next))).with_aside(aside);
+        Ok(window.with_due(due.map(due_in)))
     }
 
     async fn set_aside(
@@ -217,7 +248,7 @@ impl Store for Sqlite {
         held: &[Arc<str>],
         limit: NonZeroUsize,
     ) -> Result<Window, Error> {
-        let (_, aside) = self.cursor(lease).await?;
+        let (_, aside, _) = self.cursor(lease).await?;
         let held = serde_json::to_string(held)
             .map_err(|source| Error::new(Kind::Invalid, BACKEND, "read").with_source(source))?;
         let rows = sqlx::query(queries::SET_ASIDE)
@@ -226,8 +257,13 @@ impl Store for Sqlite {
             .fetch_all(&self.pool)
             .await
             .map_err(error("read"))?;
-        let entries = rows.iter().map(entry).collect::<Result<_, _>>()?;
+        let entries = rows.iter().map(|row| self.entry(row));
+        let entries = entries.collect::<Result<_, _>>()?;
         Ok(Window::new(entries, None).with_aside(aside))
+    }
+
+    async fn promote(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Option<Duration>, Error> {
+        self.move_due(lease, limit).await
     }
 
     async fn settle(
@@ -255,7 +291,7 @@ impl Store for Sqlite {
         }
         for (entry, settled) in window.entries.iter().zip(settled) {
             match window.next {
-                Some(_) => leave(&mut tx, entry.id, settled).await?,
+                Some(_) => leave(&mut tx, entry, settled).await?,
                 None => change(&mut tx, entry.id, settled).await?,
             }
         }
@@ -290,6 +326,10 @@ impl Store for Sqlite {
                 .try_get::<i64, _>("parked")
                 .map_err(&error)?
                 .unsigned_abs(),
+            scheduled: row
+                .try_get::<i64, _>("scheduled")
+                .map_err(&error)?
+                .unsigned_abs(),
             owner: owner.map(Into::into),
             epoch: row
                 .try_get::<i64, _>("epoch")
@@ -308,7 +348,7 @@ impl Store for Sqlite {
             .map_err(&error)?;
         rows.iter()
             .map(|row| {
-                let entry = entry(row)?;
+                let entry = self.entry(row)?;
                 let reason: String = row.try_get("parked_reason").map_err(&error)?;
                 let at = time(row.try_get("parked_at").map_err(&error)?);
                 Ok(Parked::new(entry, reason, at))
@@ -325,20 +365,31 @@ impl Store for Sqlite {
     }
 }
 
+/// The statement with its values.
+fn bound<'a>(prepared: &'a Prepared<'_>) -> Query<'a, sqlx::Sqlite, SqliteArguments> {
+    let bind = |query: Query<'a, sqlx::Sqlite, SqliteArguments>, bind| match bind {
+        Bind::Text(text) => query.bind(text),
+        Bind::Bytes(bytes) => query.bind(bytes),
+    };
+    let binds = prepared.binds().into_iter();
+    binds.fold(sqlx::query(prepared.sql()), bind)
+}
+
 type Tx = Transaction<'static, sqlx::Sqlite>;
 type Changed<'q> =
     sqlx::query::QueryAs<'q, sqlx::Sqlite, (i64, String, Option<Vec<u8>>), SqliteArguments>;
 
 /// What becomes of a row of the log, which is trimmed afterwards.
-async fn leave(tx: &mut Tx, id: EntryId, settled: &Settled) -> Result<(), Error> {
+async fn leave(tx: &mut Tx, entry: &Entry, settled: &Settled) -> Result<(), Error> {
     let reason = match settled {
         Settled::Published => return Ok(()),
         Settled::Aside => None,
         Settled::Parked(reason) => Some(reason),
     };
     let put = sqlx::query(queries::PUT_ASIDE)
-        .bind(id.value())
-        .bind(reason);
+        .bind(entry.id.value())
+        .bind(reason)
+        .bind(&*entry.record.topic);
     put.execute(&mut **tx)
         .await
         .map_err(error("settle"))
@@ -372,18 +423,14 @@ async fn change_aside(tx: &mut Tx, changed: Changed<'_>) -> Result<bool, Error> 
     reckoned.map_err(error("change aside")).map(|_| true)
 }
 
-/// By place, not by name: it is done for each row.
-fn entry(row: &SqliteRow) -> Result<Entry, Error> {
-    let error = error("read");
-    Ok(Entry::from(StoredRow {
-        id: row.try_get(0).map_err(&error)?,
-        topic: row.try_get(1).map_err(&error)?,
-        key: row.try_get(2).map_err(&error)?,
-        headers: row.try_get(3).map_err(&error)?,
-        payload: row.try_get(4).map_err(&error)?,
-        created_at: time(row.try_get(5).map_err(&error)?),
-        behind: row.try_get(6).map_err(&error)?,
-    }))
+/// A text that need not be one: SQLite takes any bytes, and the relay goes on whatever somebody wrote.
+fn text(row: &SqliteRow, column: usize) -> Result<Option<String>, Error> {
+    let bytes: Option<Vec<u8>> = row.try_get_unchecked(column).map_err(error("read"))?;
+    let text = |bytes| match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    };
+    Ok(bytes.map(text))
 }
 
 fn time(millis: i64) -> DateTime<Utc> {

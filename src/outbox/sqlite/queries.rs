@@ -1,9 +1,5 @@
 //! The statements, by what they do.
 
-pub(super) const ENQUEUE: &str = "INSERT INTO bowline_outbox \
-    (event_id, aggregatetype, aggregateid, type, topic, key, headers, payload) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-
 pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
     epoch = CASE WHEN owner IS $1 THEN epoch ELSE epoch + 1 END, \
     owner = $1, lease_until = unixepoch('subsec') + $2 \
@@ -13,31 +9,82 @@ pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
 pub(super) const RELEASE: &str = "UPDATE bowline_outbox_cursor \
     SET owner = NULL, lease_until = NULL WHERE id = 1 AND owner = $1 AND epoch = $2";
 
-/// Where the log is settled, and whether rows wait aside; no row when the lease is not ours.
+/// Where the log is settled, whether rows wait aside, and in how many seconds the next scheduled
+/// message is due; no row when the lease is not ours.
 pub(super) const CURSOR: &str = "SELECT position, \
-    EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits) \
+    EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits), \
+    (SELECT min(due_at) / 1000.0 - unixepoch('subsec') FROM bowline_outbox_scheduled) \
     FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
+
+/// The time, in milliseconds since 1970; no row when the lease is not ours.
+pub(super) const NOW: &str = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) \
+    FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
+
+/// Moves what is due at `$1` into the log.
+pub(super) const PROMOTE: &str = "INSERT INTO bowline_outbox (event_id, aggregatetype, aggregateid, \
+        type, topic, key, headers, payload, source, text_headers) \
+    SELECT event_id, aggregatetype, aggregateid, type, topic, key, headers, payload, source, \
+        text_headers FROM bowline_outbox_scheduled WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2";
+
+/// What was moved is scheduled no more.
+pub(super) const PROMOTED: &str = "DELETE FROM bowline_outbox_scheduled WHERE id IN \
+    (SELECT id FROM bowline_outbox_scheduled WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2)";
+
+/// In how many seconds the next scheduled message is due.
+pub(super) const NEXT_DUE: &str =
+    "SELECT min(due_at) / 1000.0 - unixepoch('subsec') FROM bowline_outbox_scheduled";
+
+pub(super) const UNSCHEDULE: &str = "DELETE FROM bowline_outbox_scheduled WHERE event_id = $1";
 
 /// Moves the cursor; changes nothing when the lease is not ours.
 pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor SET position = max(position, $3) \
     WHERE id = 1 AND owner = $1 AND epoch = $2";
 
-pub(super) const READ: &str = "SELECT id, topic, key, headers, payload, created_at, \
-    EXISTS (SELECT 1 FROM bowline_outbox_aside a WHERE a.topic = o.topic AND a.key = o.key) \
-    FROM bowline_outbox o WHERE id > $1 ORDER BY id LIMIT $2";
+/// What a row without headers has in their place.
+macro_rules! columns {
+    () => {
+        "CASE WHEN headers IS NULL THEN \
+         json_array(event_id, type, source, aggregateid, text_headers) END"
+    };
+}
 
-pub(super) const SET_ASIDE: &str = "SELECT id, topic, key, headers, payload, created_at, FALSE \
-    FROM bowline_outbox_aside WHERE waits AND topic NOT IN (SELECT value FROM json_each($1)) \
-    ORDER BY id LIMIT $2";
+/// Whether a row of the key of `o` was set aside. One that is not routed yet may go to any topic.
+macro_rules! behind {
+    () => {
+        "CASE WHEN o.headers IS NULL THEN EXISTS (SELECT 1 FROM bowline_outbox_aside a \
+            WHERE a.key = coalesce(o.key, CAST(o.aggregateid AS BLOB)) \
+            AND (o.topic IS NULL OR a.topic = o.topic)) \
+         ELSE EXISTS (SELECT 1 FROM bowline_outbox_aside a \
+            WHERE a.topic = o.topic AND a.key = o.key) END"
+    };
+}
+
+pub(super) const READ: &str = concat!(
+    "SELECT id, topic, key, headers, payload, created_at, ",
+    behind!(),
+    ", ",
+    columns!(),
+    " FROM bowline_outbox o WHERE id > $1 ORDER BY id LIMIT $2"
+);
+
+pub(super) const SET_ASIDE: &str = concat!(
+    "SELECT id, topic, key, headers, payload, created_at, FALSE, ",
+    columns!(),
+    " FROM bowline_outbox_aside WHERE waits AND topic NOT IN (SELECT value FROM json_each($1)) \
+    ORDER BY id LIMIT $2"
+);
 
 /// Takes a row out of the log, to where it waits or is parked.
 pub(super) const PUT_ASIDE: &str = "INSERT INTO bowline_outbox_aside \
-    (id, topic, key, headers, payload, created_at, parked_at, parked_reason, waits) \
-    SELECT id, topic, key, headers, payload, created_at, \
+    (id, event_id, aggregateid, type, topic, key, headers, payload, created_at, source, \
+        text_headers, parked_at, parked_reason, waits) \
+    SELECT id, event_id, aggregateid, type, $3, ordered_by, headers, payload, created_at, source, \
+        text_headers, \
         CASE WHEN $2 IS NOT NULL THEN CAST(unixepoch('subsec') * 1000 AS INTEGER) END, $2, \
-        $2 IS NULL AND NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = o.topic \
-            AND p.key = o.key AND p.id < o.id AND p.parked_at IS NOT NULL) \
-    FROM bowline_outbox o WHERE id = $1";
+        $2 IS NULL AND NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = $3 \
+            AND p.key = o.ordered_by AND p.id < o.id AND p.parked_at IS NOT NULL) \
+    FROM (SELECT *, CASE WHEN headers IS NULL THEN coalesce(key, CAST(aggregateid AS BLOB)) \
+        ELSE key END AS ordered_by FROM bowline_outbox WHERE id = $1) o";
 
 /// What is settled has left the log.
 pub(super) const TRIM: &str = "DELETE FROM bowline_outbox WHERE id <= $1";
@@ -68,12 +115,16 @@ pub(super) const STATUS: &str = "SELECT \
         SELECT created_at FROM bowline_outbox WHERE id > position \
         UNION ALL SELECT created_at FROM bowline_outbox_aside WHERE parked_at IS NULL)) AS oldest, \
     (SELECT count(*) FROM bowline_outbox_aside WHERE parked_at IS NOT NULL) AS parked, \
+    (SELECT count(*) FROM bowline_outbox_scheduled) AS scheduled, \
     CASE WHEN lease_until >= unixepoch('subsec') THEN owner END AS owner, epoch \
     FROM bowline_outbox_cursor WHERE id = 1";
 
-pub(super) const PARKED: &str = "SELECT id, topic, key, headers, payload, created_at, FALSE, \
-    parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL \
-    ORDER BY id LIMIT $1";
+pub(super) const PARKED: &str = concat!(
+    "SELECT id, topic, key, headers, payload, created_at, FALSE, ",
+    columns!(),
+    ", parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL \
+    ORDER BY id LIMIT $1"
+);
 
 /// Changes when another connection has committed.
 pub(super) const DATA_VERSION: &str = "PRAGMA data_version";

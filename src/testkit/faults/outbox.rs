@@ -36,6 +36,11 @@ impl<S: Store> Store for Faulty<S> {
             .await
     }
 
+    async fn promote(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Option<Duration>, Error> {
+        self.around("promote", self.inner.promote(lease, limit))
+            .await
+    }
+
     async fn settle(
         &self,
         lease: &Lease,
@@ -48,6 +53,14 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn tidy(&self) -> Result<(), Error> {
         self.around("tidy", self.inner.tidy()).await
+    }
+
+    async fn idle(&self, lease: &Lease) -> Result<(), Error> {
+        self.around("idle", self.inner.idle(lease)).await
+    }
+
+    async fn busy(&self, lease: &Lease) -> Result<(), Error> {
+        self.around("busy", self.inner.busy(lease)).await
     }
 
     async fn committed(&self) {

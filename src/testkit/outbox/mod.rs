@@ -9,20 +9,27 @@
 )]
 
 mod relaying;
+mod scheduling;
 
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::broker::Record;
 use crate::error::{Error, Kind};
-use crate::message::Message;
+use crate::message::{Message, MessageId};
 use crate::outbox::{Entry, EntryId, Lease, Settled, Store, Window};
 
 pub use relaying::a_relay_loses_nothing_at_any_step;
+pub use scheduling::{
+    a_lost_lease_promotes_nothing, a_message_is_not_read_before_it_is_due,
+    a_scheduled_message_is_taken_back, a_time_beyond_the_calendar_is_refused,
+    what_is_due_comes_in_the_order_of_its_time,
+};
 
 /// The topic that a [`Harness`] sends every message to.
 pub const TOPIC: &str = "suite";
@@ -56,6 +63,21 @@ pub trait Harness {
         message: &Message,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
+    /// Writes `message` as a part of `tx`, to be due at `at`.
+    fn enqueue_at(
+        &self,
+        tx: &mut Self::Transaction,
+        message: &Message,
+        at: DateTime<Utc>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Takes the scheduled message `id` back, as a part of `tx`; whether there was one.
+    fn unschedule(
+        &self,
+        tx: &mut Self::Transaction,
+        id: &MessageId,
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
+
     /// Commits `tx`.
     fn commit(&self, tx: Self::Transaction) -> impl Future<Output = ()> + Send;
 }
@@ -77,6 +99,11 @@ pub async fn all<H: Harness>(fresh: impl AsyncFn() -> H) {
     what_waits_aside_keeps_the_order_of_its_key(&fresh().await).await;
     a_held_topic_is_left_out(&fresh().await).await;
     the_status_counts(&fresh().await).await;
+    a_message_is_not_read_before_it_is_due(&fresh().await).await;
+    what_is_due_comes_in_the_order_of_its_time(&fresh().await).await;
+    a_scheduled_message_is_taken_back(&fresh().await).await;
+    a_lost_lease_promotes_nothing(&fresh().await).await;
+    a_time_beyond_the_calendar_is_refused(&fresh().await).await;
     a_relay_loses_nothing_at_any_step(&fresh).await;
 }
 

@@ -10,16 +10,24 @@ CREATE TABLE bowline_outbox (
     txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     -- The order of the outbox.
     id bigint NOT NULL DEFAULT nextval('bowline_outbox_id'),
-    event_id text NOT NULL,
+    event_id text NOT NULL DEFAULT gen_random_uuid()::text,
     aggregatetype text NOT NULL,
     aggregateid text,
     type text NOT NULL,
-    topic text NOT NULL,
+    -- NULL: the relay's routing decides.
+    topic text CHECK (topic <> ''),
     key bytea,
-    headers bytea NOT NULL,
+    -- As this library writes them. NULL: what follows from the other columns.
+    headers bytea,
     -- NULL is a tombstone.
     payload bytea,
+    -- What a relay can show.
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+        CHECK (created_at >= '0001-01-01Z' AND created_at < '10000-01-01Z'),
+    -- Those that were NULL above come from these.
+    source text,
+    text_headers jsonb,
+    CHECK (topic IS NOT NULL OR headers IS NULL)
 ) PARTITION BY LIST (((id >> 18) % 4));
 
 ALTER SEQUENCE bowline_outbox_id OWNED BY bowline_outbox.id;
@@ -36,18 +44,25 @@ CREATE INDEX bowline_outbox_txid ON bowline_outbox (txid);
 CREATE TABLE bowline_outbox_aside (
     -- As it was in the log.
     id bigint PRIMARY KEY,
+    event_id text NOT NULL,
+    aggregateid text,
+    type text NOT NULL,
+    -- As it was routed; empty when it could not be.
     topic text NOT NULL,
+    -- What it is ordered by.
     key bytea,
-    headers bytea NOT NULL,
+    headers bytea,
     payload bytea,
     created_at timestamptz NOT NULL,
+    source text,
+    text_headers jsonb,
     parked_at timestamptz,
     parked_reason text,
     -- Whether neither it nor an earlier row of its key is parked.
     waits boolean NOT NULL
 );
 
-CREATE INDEX bowline_outbox_aside_key ON bowline_outbox_aside (topic, key, id);
+CREATE INDEX bowline_outbox_aside_key ON bowline_outbox_aside (key, topic, id);
 CREATE INDEX bowline_outbox_aside_waits ON bowline_outbox_aside (id) WHERE waits;
 CREATE INDEX bowline_outbox_aside_parked ON bowline_outbox_aside (id) WHERE parked_at IS NOT NULL;
 
@@ -84,3 +99,34 @@ CREATE TABLE bowline_outbox_origin (
 );
 
 INSERT INTO bowline_outbox_origin (id, txid) VALUES (1, pg_current_xact_id());
+
+-- Apart from the cursor, which changes with every window: whoever enqueues reads this.
+CREATE TABLE bowline_outbox_relay (
+    lane integer PRIMARY KEY,
+    -- Whether the relay waits to be told of what is committed.
+    sleeps boolean NOT NULL
+) WITH (fillfactor = 50);
+
+-- Held by whoever moves scheduled messages into the log.
+INSERT INTO bowline_outbox_relay (lane, sleeps) VALUES (0, FALSE);
+
+-- Messages that are due later, as they are to stand in the log.
+CREATE TABLE bowline_outbox_scheduled (
+    -- The order of writing.
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    due_at timestamptz NOT NULL,
+    event_id text NOT NULL DEFAULT gen_random_uuid()::text,
+    aggregatetype text NOT NULL,
+    aggregateid text,
+    type text NOT NULL,
+    topic text CHECK (topic <> ''),
+    key bytea,
+    headers bytea,
+    payload bytea,
+    source text,
+    text_headers jsonb,
+    CHECK (topic IS NOT NULL OR headers IS NULL)
+);
+
+CREATE INDEX bowline_outbox_scheduled_due ON bowline_outbox_scheduled (due_at, id);
+CREATE INDEX bowline_outbox_scheduled_event ON bowline_outbox_scheduled (event_id);
