@@ -14,7 +14,8 @@
 //! 3. The outbox is a log. The relay reads a window of committed rows in order, publishes them as one
 //!    batch, and settles them, which moves the log's position over them; the next window is read
 //!    meanwhile. Rows with the same topic and key are published in the order in which they were
-//!    enqueued. It looks again when it is woken, and when it polls.
+//!    enqueued. After rows have come it looks again after a millisecond, then after twice as long each
+//!    time, up to `poll`, and whenever it is woken.
 //! 4. A transient failure is tried again after growing, jittered delays, with what has not been
 //!    published of the window. A topic that is missing, or not ours to write, or fails four times while
 //!    the broker takes others, is left alone for such a delay. Its rows are set aside, where they wait

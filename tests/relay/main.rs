@@ -6,9 +6,13 @@
     reason = "a test reports by panicking"
 )]
 
+mod counted;
 mod ill;
 #[cfg(feature = "postgres")]
 mod log;
+mod pace;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod topics;
+#[cfg(feature = "postgres")]
+mod wake;

@@ -23,7 +23,8 @@ pub struct Config {
     /// How long a relay that says nothing keeps the lease.
     #[serde(with = "duration")]
     pub lease: Duration,
-    /// How long to wait without a hint before looking for new rows.
+    /// The longest wait without a hint before looking for new rows: waits begin with a millisecond and
+    /// double while none come.
     #[serde(with = "duration")]
     pub poll: Duration,
     /// How long to wait after a transient failure.

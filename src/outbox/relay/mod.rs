@@ -3,6 +3,7 @@
 mod builder;
 mod config;
 mod held;
+mod pace;
 mod report;
 mod tenure;
 mod verdict;
@@ -123,8 +124,8 @@ impl<S: Store, P: Publisher> Relay<S, P> {
     async fn work(&self, mut tenure: Tenure<'_, S>, token: &Token) -> Result<(), Error> {
         tracing::debug!(name: "bowline.outbox.lease", owner = %self.owner, epoch = tenure.lease().epoch);
         while !token.is_stopped() {
-            let report = tenure.turn(&self.publisher, token).await?;
-            if report.is_empty() {
+            tenure.turn(&self.publisher, token).await?;
+            if !tenure.has_more() {
                 tokio::select! {
                     () = token.stopped() => {}
                     idle = tenure.idle() => idle?,

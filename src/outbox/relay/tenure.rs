@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::held::Held;
+use super::pace::{Hint, Pace, Rest};
 use super::verdict::{Round, Verdicts};
 use super::{Config, Report};
 use crate::broker::Publisher;
+use crate::clock::after;
 use crate::error::{Chain, Error};
 use crate::outbox::entry::OrderingKey;
 use crate::outbox::{Lease, Position, Settled, Store, Window};
@@ -35,6 +37,11 @@ pub(super) struct Tenure<'a, S> {
     aside: bool,
     /// When the store was tidied last.
     tidied: Option<Instant>,
+    /// Whether more rows are known to be there.
+    more: bool,
+    pace: Pace,
+    /// The store's next hint, once it was waited for.
+    hint: Option<Hint<'a>>,
 }
 
 /// How often the room of what is settled is given back.
@@ -53,7 +60,15 @@ impl<'a, S: Store> Tenure<'a, S> {
             stuck: HashSet::new(),
             aside: false,
             tidied: None,
+            more: false,
+            pace: Pace::new(config.poll),
+            hint: None,
         }
+    }
+
+    /// Whether there is something to do without a wait.
+    pub(super) fn has_more(&self) -> bool {
+        self.more
     }
 
     pub(super) fn lease(&self) -> &Lease {
@@ -68,6 +83,7 @@ impl<'a, S: Store> Tenure<'a, S> {
     ) -> Result<Report, Error> {
         self.tidy().await?;
         let mut report = self.retry_aside(publisher, token).await?;
+        self.more = !report.is_empty();
         let window = match self.ahead.take() {
             Some(window) => self.follow(window),
             None => self.read().await?,
@@ -78,9 +94,11 @@ impl<'a, S: Store> Tenure<'a, S> {
         if window.entries.is_empty() {
             return Ok(report);
         }
+        self.pace.found();
         let (verdicts, ahead) = self.publish(&window, publisher, token).await?;
         let (settled, round) = verdicts.of_the_log();
         self.settle(&window, &settled).await?;
+        self.more |= ahead.is_some() || self.is_full(&window);
         self.ahead = ahead;
         report += round;
         Ok(report)
@@ -163,7 +181,7 @@ impl<'a, S: Store> Tenure<'a, S> {
             if batch.is_empty() {
                 break;
             }
-            let is_full = window.entries.len() >= self.config.window.get();
+            let is_full = self.is_full(window);
             // What comes next is read meanwhile, or to see whom a failure would keep waiting.
             let look = ahead.is_none() && (is_full || round >= Round::LAST);
             let next = window.next.as_ref().filter(|_| look);
@@ -198,6 +216,10 @@ impl<'a, S: Store> Tenure<'a, S> {
         Ok((verdicts, ahead))
     }
 
+    fn is_full(&self, window: &Window) -> bool {
+        window.entries.len() >= self.config.window.get()
+    }
+
     /// The window at `next`. One that cannot be read is read again when its turn has come.
     fn read_ahead(
         &self,
@@ -225,22 +247,31 @@ impl<'a, S: Store> Tenure<'a, S> {
         Ok(())
     }
 
-    /// Waits until rows may have been committed, or until those that wait aside may be tried, at most
-    /// for the time between polls.
+    /// Waits until rows may have been committed, or until those that wait aside may be tried, or until
+    /// it is time to look again.
     pub(super) async fn idle(&mut self) -> Result<(), Error> {
-        let store = self.store;
-        let poll = Instant::now() + self.config.poll;
-        let until = match self.held.next_due() {
-            Some(due) if self.aside => due.min(poll),
-            _ => poll,
+        let now = Instant::now();
+        let wait = match self.pace.rest(now) {
+            Rest::Wait(wait) => wait,
+            // Here a store that wakes only those who sleep is told so.
+            Rest::FallAsleep => return Ok(()),
         };
-        let hint = async {
+        let look = after(now, wait);
+        let until = match self.held.next_due() {
+            Some(due) if self.aside => due.min(look),
+            _ => look,
+        };
+        let mut hint = self.hint.take().unwrap_or_else(|| Hint::of(self.store));
+        let hinted = async {
             tokio::select! {
-                () = store.committed() => {}
-                () = sleep_until(until) => {}
+                () = &mut hint => true,
+                () = sleep_until(until) => false,
             }
         };
-        self.renewing(hint).await
+        if !self.renewing(hinted).await? {
+            self.hint = Some(hint);
+        }
+        Ok(())
     }
 
     /// Waits for `work` and renews the lease in time.
