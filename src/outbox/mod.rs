@@ -103,7 +103,9 @@
 //! # Ok::<_, bowline::Error>(()) }).unwrap();
 //! ```
 
+mod crashes;
 mod entry;
+mod halted;
 pub mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -115,7 +117,9 @@ mod row;
 mod sqlite;
 mod store;
 
+pub use crashes::Crashes;
 pub use entry::{Entry, EntryId, OrderingKey};
+pub use halted::Halted;
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bowline::Error;
-use bowline::outbox::{EntryId, Lease, Parked, Position, Settled, Status, Store, Window};
+use bowline::outbox::{EntryId, Halted, Lease, Parked, Position, Settled, Status, Store, Window};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Counted<S> {
@@ -81,6 +81,22 @@ impl<S: Store> Store for Counted<S> {
         settled: &[Settled],
     ) -> Result<(), Error> {
         self.inner.settle(lease, window, settled).await
+    }
+
+    async fn trying(&self, lease: &Lease, row: Option<EntryId>) -> Result<(), Error> {
+        self.inner.trying(lease, row).await
+    }
+
+    async fn halt(&self, reason: &str) -> Result<(), Error> {
+        self.inner.halt(reason).await
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        self.inner.resume().await
+    }
+
+    async fn halted(&self) -> Result<Option<Halted>, Error> {
+        self.inner.halted().await
     }
 
     async fn tidy(&self) -> Result<(), Error> {

@@ -11,6 +11,7 @@ mod ill;
 #[cfg(feature = "postgres")]
 mod log;
 mod pace;
+mod poison;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod topics;

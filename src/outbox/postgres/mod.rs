@@ -1,5 +1,6 @@
 //! The outbox in PostgreSQL.
 
+mod operations;
 mod place;
 mod queries;
 mod store;

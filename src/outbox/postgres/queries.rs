@@ -29,23 +29,33 @@ pub(super) const ENQUEUE: &str = "INSERT INTO bowline_outbox \
 
 pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
     epoch = CASE WHEN owner = $1 THEN epoch ELSE epoch + 1 END, \
+    crashes = CASE WHEN owner <> $1 THEN crashes + 1 ELSE crashes END, \
+    suspect_crashes = CASE WHEN trying IS NULL THEN suspect_crashes \
+        WHEN owner <> $1 THEN CASE WHEN trying = suspect THEN suspect_crashes + 1 ELSE 1 END \
+        WHEN trying = suspect THEN 0 ELSE suspect_crashes END, \
+    suspect = CASE WHEN owner <> $1 THEN coalesce(trying, suspect) ELSE suspect END, \
+    trying = NULL, \
     owner = $1, lease_until = clock_timestamp() + make_interval(secs => $2) \
-    WHERE id = 1 AND (owner = $1 OR owner IS NULL OR lease_until < clock_timestamp()) \
-    RETURNING epoch";
+    WHERE id = 1 AND (owner = $1 \
+        OR halted_at IS NULL AND (owner IS NULL OR lease_until < clock_timestamp())) \
+    RETURNING epoch, crashes, suspect, suspect_crashes";
 
 pub(super) const RELEASE: &str = "UPDATE bowline_outbox_cursor \
-    SET owner = NULL, lease_until = NULL WHERE id = 1 AND owner = $1 AND epoch = $2";
+    SET owner = NULL, lease_until = NULL, trying = NULL WHERE id = 1 AND owner = $1 AND epoch = $2";
 
 /// Where the log is settled, what can be seen now, whether rows wait aside and whether any are there;
-/// no row when the lease is not ours.
+/// no row when the lease is not ours or the outbox is halted.
 pub(super) const CURSOR: &str = "SELECT position, pg_current_snapshot()::text, \
     EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits), \
     EXISTS (SELECT 1 FROM bowline_outbox_aside) \
-    FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
+    FROM bowline_outbox_cursor \
+    WHERE id = 1 AND owner = $1 AND epoch = $2 AND halted_at IS NULL";
 
 /// Moves the cursor; changes nothing when the lease is not ours.
 pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor \
-    SET position = coalesce($3, position) WHERE id = 1 AND owner = $1 AND epoch = $2";
+    SET position = coalesce($3, position), crashes = 0, trying = NULL, \
+    suspect_crashes = CASE WHEN trying = suspect THEN 0 ELSE suspect_crashes END \
+    WHERE id = 1 AND owner = $1 AND epoch = $2";
 
 /// How many rows came between two snapshots, and the first of them; at most so many are looked at. A
 /// row came when its transaction was running at the first snapshot, or had not begun, and has ended at
@@ -57,39 +67,41 @@ pub(super) const COUNT: &str = "SELECT count(*), min(id) FROM (SELECT id FROM ( 
 
 /// The rows that came between two snapshots, when they are few.
 pub(super) const READ_ALL: &str = "SELECT id, topic, key, headers, payload, created_at, \
-    $4 AND EXISTS (SELECT 1 FROM bowline_outbox_aside a WHERE a.topic = o.topic AND a.key = o.key) \
+    $4 AND EXISTS (SELECT 1 FROM bowline_outbox_aside a WHERE a.topic = o.topic AND a.key = o.key \
+        AND NOT a.alone) \
     FROM (SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
         SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) o \
     WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot)) ORDER BY id";
 
 /// A page of the rows that came between two snapshots, when they are many.
 pub(super) const READ_PAGE: &str = "SELECT id, topic, key, headers, payload, created_at, \
-    $5 AND EXISTS (SELECT 1 FROM bowline_outbox_aside a WHERE a.topic = o.topic AND a.key = o.key) \
+    $5 AND EXISTS (SELECT 1 FROM bowline_outbox_aside a WHERE a.topic = o.topic AND a.key = o.key \
+        AND NOT a.alone) \
     FROM bowline_outbox o WHERE id > $3 \
     AND pg_visible_in_snapshot(txid, (SELECT $2::text::pg_snapshot)) \
     AND NOT pg_visible_in_snapshot(txid, (SELECT $1::text::pg_snapshot)) \
     ORDER BY id LIMIT $4";
 
-pub(super) const SET_ASIDE: &str = "SELECT id, topic, key, headers, payload, created_at, FALSE \
+pub(super) const SET_ASIDE: &str = "SELECT id, topic, key, headers, payload, created_at, FALSE, alone \
     FROM bowline_outbox_aside WHERE waits AND topic <> ALL ($1) ORDER BY id LIMIT $2";
 
 /// Takes rows out of the log, to where they wait or are parked.
 pub(super) const PUT_ASIDE: &str = "INSERT INTO bowline_outbox_aside \
-    (id, topic, key, headers, payload, created_at, parked_at, parked_reason, waits) \
+    (id, topic, key, headers, payload, created_at, parked_at, parked_reason, alone, waits) \
     SELECT o.id, o.topic, o.key, o.headers, o.payload, o.created_at, \
-        CASE WHEN u.reason IS NOT NULL THEN clock_timestamp() END, u.reason, TRUE \
-    FROM unnest($1::bigint[], $2::text[]) u (id, reason) JOIN bowline_outbox o ON o.id = u.id";
+        CASE WHEN u.reason IS NOT NULL THEN clock_timestamp() END, u.reason, u.alone, TRUE \
+    FROM unnest($1::bigint[], $2::text[], $3::boolean[]) u (id, reason, alone) JOIN bowline_outbox o ON o.id = u.id";
 
 pub(super) const PUBLISHED_ASIDE: &str = "DELETE FROM bowline_outbox_aside WHERE id = ANY ($1)";
 
 pub(super) const PARK: &str = "UPDATE bowline_outbox_aside a \
-    SET parked_at = clock_timestamp(), parked_reason = u.reason \
-    FROM unnest($1::bigint[], $2::text[]) u (id, reason) WHERE a.id = u.id";
+    SET parked_at = clock_timestamp(), parked_reason = u.reason, alone = a.alone OR u.alone \
+    FROM unnest($1::bigint[], $2::text[], $3::boolean[]) u (id, reason, alone) WHERE a.id = u.id";
 
 /// Says of rows, and of those of their keys, which of them wait.
 pub(super) const RECKON: &str = "UPDATE bowline_outbox_aside a SET waits = parked_at IS NULL \
-    AND NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
-        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL) \
+    AND (alone OR NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
+        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL AND NOT p.alone)) \
     WHERE id = ANY ($1) OR EXISTS (SELECT 1 FROM bowline_outbox_aside k \
         WHERE k.id = ANY ($1) AND k.topic = a.topic AND k.key = a.key)";
 
@@ -102,14 +114,31 @@ pub(super) const DISCARD: &str = "DELETE FROM bowline_outbox_aside \
 
 /// As [`RECKON`], for one row and its key.
 pub(super) const RECKON_KEY: &str = "UPDATE bowline_outbox_aside a SET waits = parked_at IS NULL \
-    AND NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
-        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL) \
+    AND (alone OR NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
+        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL AND NOT p.alone)) \
     WHERE id = $1 OR (topic = $2 AND key = $3)";
+
+/// Notes the row that is tried alone; without one, that the one before was answered.
+pub(super) const TRYING: &str = "UPDATE bowline_outbox_cursor SET trying = $3::bigint, \
+    suspect_crashes = CASE WHEN $3::bigint IS NULL AND trying = suspect THEN 0 ELSE suspect_crashes END \
+    WHERE id = 1 AND owner = $1 AND epoch = $2";
+
+pub(super) const HALT: &str = "UPDATE bowline_outbox_cursor \
+    SET halted_at = clock_timestamp(), halted_reason = $1 WHERE id = 1 AND halted_at IS NULL";
+
+pub(super) const RESUME: &str = "UPDATE bowline_outbox_cursor \
+    SET halted_at = NULL, halted_reason = NULL WHERE id = 1";
+
+pub(super) const HALTED: &str =
+    "SELECT halted_at, halted_reason FROM bowline_outbox_cursor WHERE id = 1";
 
 pub(super) const STATUS: &str = "SELECT \
     (SELECT count(*) FROM bowline_outbox_aside WHERE parked_at IS NULL) AS waiting, \
     (SELECT min(created_at) FROM bowline_outbox_aside WHERE parked_at IS NULL) AS oldest, \
     (SELECT count(*) FROM bowline_outbox_aside WHERE parked_at IS NOT NULL) AS parked, \
+    (SELECT count(*) FROM (SELECT DISTINCT topic, key FROM bowline_outbox_aside \
+        WHERE parked_at IS NOT NULL AND key IS NOT NULL AND NOT alone) keys) AS parked_keys, \
+    halted_at, halted_reason, \
     CASE WHEN lease_until >= clock_timestamp() THEN owner END AS owner, epoch, position \
     FROM bowline_outbox_cursor WHERE id = 1";
 
@@ -120,7 +149,7 @@ pub(super) const PENDING: &str = "SELECT count(*), min(created_at) FROM ( \
     WHERE NOT (id <= $4 AND pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot)))";
 
 pub(super) const PARKED: &str = "SELECT id, topic, key, headers, payload, created_at, FALSE, \
-    parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL \
+    alone, parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL \
     ORDER BY id LIMIT $1";
 
 /// In which part of the log the newest row is, and where the log is settled.

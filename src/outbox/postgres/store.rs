@@ -6,12 +6,15 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{Row, Transaction};
 
+use super::operations::{self, LeaseRow};
 use super::place::{Place, Snapshot};
 use super::{Postgres, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
 use crate::outbox::row::{StoredRow, epoch, rows};
-use crate::outbox::{Entry, EntryId, Lease, Parked, Position, Settled, Status, Store, Window};
+use crate::outbox::{
+    Entry, EntryId, Halted, Lease, Parked, Position, Settled, Status, Store, Window,
+};
 
 type Tx = Transaction<'static, sqlx::Postgres>;
 
@@ -146,13 +149,16 @@ impl Postgres {
 
 impl Store for Postgres {
     async fn lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
-        let epoch: Option<i64> = sqlx::query_scalar(queries::LEASE)
+        let lease: Option<LeaseRow> = sqlx::query_as(queries::LEASE)
             .bind(owner)
             .bind(ttl.as_secs_f64())
             .fetch_optional(&self.pool)
             .await
             .map_err(error("lease"))?;
-        Ok(epoch.map(|epoch| Lease::new(owner, epoch.unsigned_abs())))
+        Ok(lease.map(|row| {
+            let lease = Lease::new(owner, row.0.unsigned_abs());
+            lease.with_crashes(operations::crashes_of(row))
+        }))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
@@ -205,7 +211,7 @@ impl Store for Postgres {
             .fetch_all(&self.pool)
             .await
             .map_err(error("read"))?;
-        let entries = rows.iter().map(entry).collect::<Result<_, _>>()?;
+        let entries = rows.iter().map(aside).collect::<Result<_, _>>()?;
         Ok(Window::new(entries, None).with_aside(cursor.waits))
     }
 
@@ -235,7 +241,27 @@ impl Store for Postgres {
             return Err(lease.fenced(BACKEND, "settle"));
         }
         put(&mut tx, window, settled).await?;
+        if let Some(reason) = Settled::halt(settled) {
+            operations::halt(&mut *tx, reason).await?;
+        }
         tx.commit().await.map_err(&error)
+    }
+
+    async fn trying(&self, lease: &Lease, row: Option<EntryId>) -> Result<(), Error> {
+        self.note_trying(lease, row).await
+    }
+
+    async fn halt(&self, reason: &str) -> Result<(), Error> {
+        operations::halt(&self.pool, reason).await
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        let resumed = sqlx::query(queries::RESUME).execute(&self.pool).await;
+        resumed.map(drop).map_err(error("resume"))
+    }
+
+    async fn halted(&self) -> Result<Option<Halted>, Error> {
+        self.read_halted().await
     }
 
     async fn tidy(&self) -> Result<(), Error> {
@@ -273,7 +299,10 @@ impl Store for Postgres {
         Ok(Status {
             pending: pending.unsigned_abs() + count("waiting").map_err(&error)?,
             oldest: first.into_iter().chain(waiting).min(),
+            aside: count("waiting").map_err(&error)?,
             parked: count("parked").map_err(&error)?,
+            parked_keys: count("parked_keys").map_err(&error)?,
+            halted: operations::halted_of(&row).map_err(&error)?,
             owner: owner.map(Into::into),
             epoch: count("epoch").map_err(&error)?,
         })
@@ -286,7 +315,7 @@ impl Store for Postgres {
         let parked = parked.iter().map(|row| {
             let reason: String = row.try_get("parked_reason").map_err(&error)?;
             let at = row.try_get("parked_at").map_err(&error)?;
-            Ok(Parked::new(entry(row)?, reason, at))
+            Ok(Parked::new(aside(row)?, reason, at))
         });
         parked.collect()
     }
@@ -303,20 +332,21 @@ impl Store for Postgres {
 /// Sets rows of the log aside, or changes what was.
 async fn put(tx: &mut Tx, window: &Window, settled: &[Settled]) -> Result<(), Error> {
     let error = error("settle");
-    let (mut published, mut ids, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut published, mut ids) = (Vec::new(), Vec::new());
+    let (mut reasons, mut alone) = (Vec::new(), Vec::new());
     let is_of_the_log = window.next.is_some();
     for (entry, settled) in window.entries.iter().zip(settled) {
-        let reason = match settled {
+        match settled {
             Settled::Published => {
                 published.push(entry.id.value());
                 continue;
             }
-            Settled::Aside if is_of_the_log => None,
-            Settled::Aside => continue,
-            Settled::Parked(reason) => Some(reason.as_str()),
-        };
+            Settled::Aside if !is_of_the_log => continue,
+            _ => {}
+        }
         ids.push(entry.id.value());
-        reasons.push(reason);
+        reasons.push(settled.reason());
+        alone.push(settled.is_alone());
     }
     if !is_of_the_log {
         let published = sqlx::query(queries::PUBLISHED_ASIDE).bind(published);
@@ -330,7 +360,7 @@ async fn put(tx: &mut Tx, window: &Window, settled: &[Settled]) -> Result<(), Er
     } else {
         queries::PARK
     };
-    let put = sqlx::query(sql).bind(&ids).bind(reasons);
+    let put = sqlx::query(sql).bind(&ids).bind(reasons).bind(alone);
     put.execute(&mut **tx).await.map_err(&error)?;
     let reckon = sqlx::query(queries::RECKON).bind(&ids);
     reckon.execute(&mut **tx).await.map_err(&error).map(drop)
@@ -348,6 +378,12 @@ fn entry(row: &PgRow) -> Result<Entry, Error> {
         created_at: row.try_get(5).map_err(&error)?,
         behind: row.try_get(6).map_err(&error)?,
     }))
+}
+
+/// A row that was set aside.
+fn aside(row: &PgRow) -> Result<Entry, Error> {
+    let alone = row.try_get("alone").map_err(error("read"))?;
+    Ok(entry(row)?.with_alone(alone))
 }
 
 fn snapshot(text: &str) -> Result<Snapshot, Error> {

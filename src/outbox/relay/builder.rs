@@ -1,7 +1,7 @@
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use super::{Config, Relay};
+use super::{Config, OnPoison, Relay};
 use crate::backoff::Backoff;
 use crate::config::ConfigError;
 
@@ -50,6 +50,18 @@ impl<S, P> Builder<S, P> {
     /// Waits by this schedule after transient failures.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.config.backoff = backoff;
+        self
+    }
+
+    /// Does this with a row that can never be published.
+    pub fn on_poison(mut self, on_poison: OnPoison) -> Self {
+        self.config.on_poison = on_poison;
+        self
+    }
+
+    /// Takes a row for poison after so many relays have ended with it alone in hand.
+    pub fn crash_limit(mut self, crashes: NonZeroU32) -> Self {
+        self.config.crash_limit = crashes;
         self
     }
 

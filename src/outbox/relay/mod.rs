@@ -1,9 +1,11 @@
 //! Publishes what an outbox holds; see the [module docs](super).
 
+mod attempt;
 mod builder;
 mod config;
 mod held;
 mod pace;
+mod poison;
 mod report;
 mod tenure;
 mod verdict;
@@ -14,7 +16,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{Lease, Store};
+use super::{Halted, Lease, Store};
 use crate::broker::Publisher;
 use crate::error::{Chain, Error, Kind};
 use crate::shutdown::{Shutdown, Token};
@@ -22,6 +24,7 @@ use tenure::Tenure;
 
 pub use builder::Builder;
 pub use config::Config;
+pub use poison::OnPoison;
 pub use report::Report;
 
 /// Publishes what an outbox holds, as long as it holds the lease.
@@ -68,19 +71,28 @@ impl<S: Store, P: Publisher> Relay<S, P> {
     /// the lease is free only when it has expired. Use the token.
     pub async fn run(self, token: Token) -> Result<(), Error> {
         let mut delays = self.config.backoff.delays();
+        let mut halted = None;
         while !token.is_stopped() {
             let lease = tokio::select! {
                 () = token.stopped() => return Ok(()),
                 lease = self.take_lease() => lease,
             };
             let wait = match lease {
-                Ok(Some(tenure)) => match self.work(tenure, &token).await {
-                    Ok(()) => Duration::ZERO,
-                    Err(error) => self.trouble(error, &mut delays)?,
-                },
+                Ok(Some(tenure)) => {
+                    if halted.take().is_some() {
+                        tracing::info!(name: "bowline.outbox.halted", "the outbox goes on");
+                    }
+                    match self.work(tenure, &token).await {
+                        Ok(()) => Duration::ZERO,
+                        Err(error) => self.trouble(error, &mut delays)?,
+                    }
+                }
                 Ok(None) => self.config.lease / 3,
                 Err(error) => self.trouble(error, &mut delays)?,
             };
+            if !token.is_stopped() && !wait.is_zero() {
+                self.tell_halted(&mut halted).await;
+            }
             tokio::select! {
                 () = token.stopped() => {}
                 () = sleep(wait) => {}
@@ -123,6 +135,16 @@ impl<S: Store, P: Publisher> Relay<S, P> {
     /// Publishes window after window until it is time to stop or something fails.
     async fn work(&self, mut tenure: Tenure<'_, S>, token: &Token) -> Result<(), Error> {
         tracing::debug!(name: "bowline.outbox.lease", owner = %self.owner, epoch = tenure.lease().epoch);
+        let worked = self.turns(&mut tenure, token).await;
+        // Not ours, or it is kept from us until an operator says that it may go on.
+        let is_over = |error: &Error| error.kind() == Kind::Fenced;
+        if worked.as_ref().err().is_none_or(is_over) {
+            self.give_up(tenure.lease()).await;
+        }
+        worked
+    }
+
+    async fn turns(&self, tenure: &mut Tenure<'_, S>, token: &Token) -> Result<(), Error> {
         while !token.is_stopped() {
             tenure.turn(&self.publisher, token).await?;
             if !tenure.has_more() {
@@ -132,8 +154,19 @@ impl<S: Store, P: Publisher> Relay<S, P> {
                 }
             }
         }
-        self.give_up(tenure.lease()).await;
         Ok(())
+    }
+
+    /// Says once why nothing is published.
+    async fn tell_halted(&self, told: &mut Option<Halted>) {
+        // One that cannot say is asked for the lease again soon.
+        let Ok(halted) = self.store.halted().await else {
+            return;
+        };
+        if let (Some(Halted { reason, since }), None) = (&halted, &told) {
+            tracing::error!(name: "bowline.outbox.halted", %since, reason, "the outbox is halted");
+        }
+        *told = halted.or(told.take());
     }
 
     async fn give_up(&self, lease: &Lease) {
@@ -150,7 +183,7 @@ impl<S: Store, P: Publisher> Relay<S, P> {
         delays: &mut crate::backoff::Delays,
     ) -> Result<Duration, Error> {
         if error.kind() == Kind::Fenced {
-            tracing::info!(owner = %self.owner, "another relay has taken over");
+            tracing::info!(owner = %self.owner, "the lease has ended");
             return Ok(self.config.lease / 3);
         }
         if !error.is_transient() {

@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -7,13 +8,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::held::Held;
 use super::pace::{Hint, Pace, Rest};
-use super::verdict::{Round, Verdicts};
 use super::{Config, Report};
 use crate::broker::Publisher;
 use crate::clock::after;
 use crate::error::{Chain, Error};
 use crate::outbox::entry::OrderingKey;
-use crate::outbox::{Lease, Position, Settled, Store, Window};
+use crate::outbox::{EntryId, Lease, Position, Settled, Store, Window};
 use crate::shutdown::Token;
 
 /// The time during which a relay holds the lease; whatever it waits for, it renews the lease
@@ -24,9 +24,11 @@ pub(super) struct Tenure<'a, S> {
     lease: Lease,
     /// When the lease was asked for last.
     asked: Instant,
-    config: Config,
+    pub(super) config: Config,
     /// Topics that are left alone for a while.
-    held: Held,
+    pub(super) held: Held,
+    /// How many rows of the log are still to be published one by one.
+    wary: usize,
     /// Where the log goes on; `None` before the first window.
     next: Option<Position>,
     /// The window after the last one, if it was read while that was published.
@@ -44,12 +46,19 @@ pub(super) struct Tenure<'a, S> {
     hint: Option<Hint<'a>>,
 }
 
+/// After so many holders of the lease in a row that ended and settled nothing, rows are published one by
+/// one, to find the one that is to blame.
+const WARY: u32 = 3;
 /// How often the room of what is settled is given back.
 const TIDY: Duration = Duration::from_secs(10);
 
 impl<'a, S: Store> Tenure<'a, S> {
     pub(super) fn new(store: &'a S, lease: Lease, asked: Instant, config: Config) -> Self {
         Self {
+            wary: match lease.crashes.count {
+                0..WARY => 0,
+                _ => config.window.get(),
+            },
             store,
             lease,
             asked,
@@ -95,11 +104,12 @@ impl<'a, S: Store> Tenure<'a, S> {
             return Ok(report);
         }
         self.pace.found();
-        let (verdicts, ahead) = self.publish(&window, publisher, token).await?;
-        let (settled, round) = verdicts.of_the_log();
+        let attempt = self.publish(&window, publisher, token).await?;
+        let (settled, round) = attempt.verdicts.of_the_log();
         self.settle(&window, &settled).await?;
-        self.more |= ahead.is_some() || self.is_full(&window);
-        self.ahead = ahead;
+        self.more |= attempt.ahead.is_some() || self.is_full(&window);
+        self.ahead = attempt.ahead;
+        self.wary = self.wary.saturating_sub(window.entries.len());
         report += round;
         Ok(report)
     }
@@ -127,15 +137,15 @@ impl<'a, S: Store> Tenure<'a, S> {
         }
         let (store, lease) = (self.store, self.lease.clone());
         let held = self.held.topics();
-        let window = store.set_aside(&lease, &held, self.config.window);
+        let window = store.set_aside(&lease, &held, self.limit());
         let window = self.renewing(window).await??;
         self.aside = !held.is_empty() || !window.entries.is_empty();
         if window.entries.is_empty() {
             return Ok(report);
         }
-        let (verdicts, _) = self.publish(&window, publisher, token).await?;
+        let attempt = self.publish(&window, publisher, token).await?;
         // What still waits is where it was.
-        let (window, settled, round) = verdicts.of_what_changed(window);
+        let (window, settled, round) = attempt.verdicts.of_what_changed(window);
         if !settled.is_empty() {
             self.settle(&window, &settled).await?;
         }
@@ -160,73 +170,41 @@ impl<'a, S: Store> Tenure<'a, S> {
     async fn read(&mut self) -> Result<Window, Error> {
         let (store, lease) = (self.store, self.lease.clone());
         let from = self.next.clone();
-        let window = store.read(&lease, from.as_ref(), self.config.window);
+        let window = store.read(&lease, from.as_ref(), self.limit());
         self.renewing(window).await?
     }
 
-    /// Publishes the rows of `window` until there is an answer for each, or `token` is stopped. Of the
-    /// log the next window is read meanwhile.
-    async fn publish<P: Publisher>(
-        &mut self,
-        window: &Window,
-        publisher: &P,
-        token: &Token,
-    ) -> Result<(Verdicts, Option<Window>), Error> {
-        let mut ahead = None;
-        let mut verdicts = Verdicts::new(window);
-        let mut delays = self.config.backoff.delays();
-        let mut round = Round::FIRST;
-        loop {
-            let batch = verdicts.batch(window, &self.held);
-            if batch.is_empty() {
-                break;
-            }
-            let is_full = self.is_full(window);
-            // What comes next is read meanwhile, or to see whom a failure would keep waiting.
-            let look = ahead.is_none() && (is_full || round >= Round::LAST);
-            let next = window.next.as_ref().filter(|_| look);
-            let reading = self.read_ahead(next);
-            let both = async { tokio::join!(publisher.publish(batch), reading) };
-            let (results, read) = self.renewing(both).await?;
-            ahead = ahead.or(read);
-            verdicts.judge(window, results, round, &mut self.held);
-            if verdicts.is_complete() {
-                break;
-            }
-            // What waits aside is not worth waiting for.
-            if window.next.is_none()
-                || verdicts.keeps_others_waiting(window, round, ahead.as_ref(), &self.held)
-            {
-                verdicts.leave_topics(window, &mut self.held);
-                break;
-            }
-            round = round.next();
-            let wait = delays.next().unwrap_or(self.config.poll);
-            let pause = async {
-                tokio::select! {
-                    () = sleep(wait) => {}
-                    () = token.stopped() => {}
-                }
-            };
-            self.renewing(pause).await?;
-            if token.is_stopped() {
-                break;
-            }
-        }
-        Ok((verdicts, ahead))
+    pub(super) fn is_full(&self, window: &Window) -> bool {
+        window.entries.len() >= self.limit().get()
     }
 
-    fn is_full(&self, window: &Window) -> bool {
-        window.entries.len() >= self.config.window.get()
+    /// How many rows to read.
+    fn limit(&self) -> NonZeroUsize {
+        if self.is_wary() {
+            NonZeroUsize::MIN
+        } else {
+            self.config.window
+        }
+    }
+
+    /// Whether rows are read, published and settled one by one, as relays have ended before.
+    pub(super) fn is_wary(&self) -> bool {
+        self.wary > 0
+    }
+
+    /// Notes the row that is published alone, or that there was an answer.
+    pub(super) async fn trying(&mut self, row: Option<EntryId>) -> Result<(), Error> {
+        let (store, lease) = (self.store, self.lease.clone());
+        self.renewing(store.trying(&lease, row)).await?
     }
 
     /// The window at `next`. One that cannot be read is read again when its turn has come.
-    fn read_ahead(
+    pub(super) fn read_ahead(
         &self,
         next: Option<&Position>,
     ) -> impl Future<Output = Option<Window>> + use<'a, S> {
         let (store, lease) = (self.store, self.lease.clone());
-        let (next, limit) = (next.cloned(), self.config.window);
+        let (next, limit) = (next.cloned(), self.limit());
         async move {
             let next = next?;
             let window = store.read(&lease, Some(&next), limit).await.ok()?;
@@ -278,7 +256,7 @@ impl<'a, S: Store> Tenure<'a, S> {
     ///
     /// Both go on at the same time: `work` may be a transaction that holds the very row which the
     /// renewal waits for, and must come to its end then.
-    async fn renewing<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
+    pub(super) async fn renewing<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
         let mut work = pin!(work);
         loop {
             let due = self.asked + self.config.lease / 3;

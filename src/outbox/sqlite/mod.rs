@@ -1,5 +1,6 @@
 //! The outbox in SQLite.
 
+mod operations;
 mod queries;
 mod wake;
 
@@ -12,11 +13,14 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, SqlitePool, Transaction};
 
 use super::row::{NewRow, StoredRow, epoch, rows};
-use super::{Entry, EntryId, Lease, Parked, Position, Routing, Settled, Status, Store, Window};
+use super::{
+    Entry, EntryId, Halted, Lease, Parked, Position, Routing, Settled, Status, Store, Window,
+};
 use crate::driver::Schema;
 use crate::driver::sqlite::{BACKEND, BEGIN, error, migrate};
 use crate::error::{Error, Kind};
 use crate::message::Message;
+use operations::LeaseRow;
 use wake::Wake;
 
 const SCHEMA: Schema = Schema {
@@ -160,13 +164,16 @@ impl Sqlite {
 
 impl Store for Sqlite {
     async fn lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
-        let epoch: Option<i64> = sqlx::query_scalar(queries::LEASE)
+        let lease: Option<LeaseRow> = sqlx::query_as(queries::LEASE)
             .bind(owner)
             .bind(ttl.as_secs_f64())
             .fetch_optional(&self.pool)
             .await
             .map_err(error("lease"))?;
-        Ok(epoch.map(|epoch| Lease::new(owner, epoch.unsigned_abs())))
+        Ok(lease.map(|row| {
+            let lease = Lease::new(owner, row.0.unsigned_abs());
+            lease.with_crashes(operations::crashes_of(row))
+        }))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
@@ -219,7 +226,7 @@ impl Store for Sqlite {
             .fetch_all(&self.pool)
             .await
             .map_err(error("read"))?;
-        let entries = rows.iter().map(entry).collect::<Result<_, _>>()?;
+        let entries = rows.iter().map(aside_entry).collect::<Result<_, _>>()?;
         Ok(Window::new(entries, None).with_aside(aside))
     }
 
@@ -256,7 +263,27 @@ impl Store for Sqlite {
             let trimmed = sqlx::query(queries::TRIM).bind(position);
             trimmed.execute(&mut *tx).await.map_err(&error)?;
         }
+        if let Some(reason) = Settled::halt(settled) {
+            operations::halt(&mut *tx, reason).await?;
+        }
         tx.commit().await.map_err(&error)
+    }
+
+    async fn trying(&self, lease: &Lease, row: Option<EntryId>) -> Result<(), Error> {
+        self.note_trying(lease, row).await
+    }
+
+    async fn halt(&self, reason: &str) -> Result<(), Error> {
+        operations::halt(&self.pool, reason).await
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        let resumed = sqlx::query(queries::RESUME).execute(&self.pool).await;
+        resumed.map(drop).map_err(error("resume"))
+    }
+
+    async fn halted(&self) -> Result<Option<Halted>, Error> {
+        self.read_halted().await
     }
 
     async fn committed(&self) {
@@ -270,24 +297,19 @@ impl Store for Sqlite {
             .await
             .map_err(&error)?;
         let owner: Option<String> = row.try_get("owner").map_err(&error)?;
+        let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
         Ok(Status {
-            pending: row
-                .try_get::<i64, _>("pending")
-                .map_err(&error)?
-                .unsigned_abs(),
+            pending: count("pending").map_err(&error)?,
             oldest: row
                 .try_get::<Option<i64>, _>("oldest")
                 .map_err(&error)?
                 .and_then(DateTime::from_timestamp_millis),
-            parked: row
-                .try_get::<i64, _>("parked")
-                .map_err(&error)?
-                .unsigned_abs(),
+            aside: count("aside").map_err(&error)?,
+            parked: count("parked").map_err(&error)?,
+            parked_keys: count("parked_keys").map_err(&error)?,
+            halted: operations::halted_of(&row).map_err(&error)?,
             owner: owner.map(Into::into),
-            epoch: row
-                .try_get::<i64, _>("epoch")
-                .map_err(&error)?
-                .unsigned_abs(),
+            epoch: count("epoch").map_err(&error)?,
         })
     }
 
@@ -301,7 +323,7 @@ impl Store for Sqlite {
             .map_err(&error)?;
         rows.iter()
             .map(|row| {
-                let entry = entry(row)?;
+                let entry = aside_entry(row)?;
                 let reason: String = row.try_get("parked_reason").map_err(&error)?;
                 let at = time(row.try_get("parked_at").map_err(&error)?);
                 Ok(Parked::new(entry, reason, at))
@@ -324,14 +346,13 @@ type Changed<'q> =
 
 /// What becomes of a row of the log, which is trimmed afterwards.
 async fn leave(tx: &mut Tx, id: EntryId, settled: &Settled) -> Result<(), Error> {
-    let reason = match settled {
-        Settled::Published => return Ok(()),
-        Settled::Aside => None,
-        Settled::Parked(reason) => Some(reason),
-    };
+    if *settled == Settled::Published {
+        return Ok(());
+    }
     let put = sqlx::query(queries::PUT_ASIDE)
         .bind(id.value())
-        .bind(reason);
+        .bind(settled.reason())
+        .bind(settled.is_alone());
     put.execute(&mut **tx)
         .await
         .map_err(error("settle"))
@@ -347,8 +368,9 @@ async fn change(tx: &mut Tx, id: EntryId, settled: &Settled) -> Result<(), Error
             published.map_err(error("settle")).map(drop)
         }
         Settled::Aside => Ok(()),
-        Settled::Parked(reason) => {
-            let park = sqlx::query_as(queries::PARK).bind(id.value()).bind(reason);
+        Settled::Parked(_) | Settled::ParkedAlone(_) | Settled::Halted(_) => {
+            let park = sqlx::query_as(queries::PARK).bind(id.value());
+            let park = park.bind(settled.reason()).bind(settled.is_alone());
             change_aside(tx, park).await.map(drop)
         }
     }
@@ -377,6 +399,12 @@ fn entry(row: &SqliteRow) -> Result<Entry, Error> {
         created_at: time(row.try_get(5).map_err(&error)?),
         behind: row.try_get(6).map_err(&error)?,
     }))
+}
+
+/// A row that was set aside.
+fn aside_entry(row: &SqliteRow) -> Result<Entry, Error> {
+    let alone = row.try_get("alone").map_err(error("read"))?;
+    Ok(entry(row)?.with_alone(alone))
 }
 
 fn time(millis: i64) -> DateTime<Utc> {

@@ -43,6 +43,8 @@ CREATE TABLE bowline_outbox_aside (
     created_at timestamptz NOT NULL,
     parked_at timestamptz,
     parked_reason text,
+    -- Whether it was parked without its key, and so has no order any more.
+    alone boolean NOT NULL,
     -- Whether neither it nor an earlier row of its key is parked.
     waits boolean NOT NULL
 );
@@ -58,7 +60,17 @@ CREATE TABLE bowline_outbox_cursor (
     position text NOT NULL,
     owner text,
     epoch bigint NOT NULL,
-    lease_until timestamptz
+    lease_until timestamptz,
+    -- How many owners have ended without giving the lease up since something was settled.
+    crashes integer NOT NULL DEFAULT 0,
+    -- The row that is published alone and not answered yet; the one for which owners ended so, and how
+    -- many of them.
+    trying bigint,
+    suspect bigint,
+    suspect_crashes integer NOT NULL DEFAULT 0,
+    -- While this is set nobody relays.
+    halted_at timestamptz,
+    halted_reason text
 ) WITH (fillfactor = 50);
 
 -- Sees nothing.
