@@ -113,6 +113,7 @@ pub mod relay;
 mod routing;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod row;
+mod settled;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
@@ -125,6 +126,7 @@ pub use memory::Memory;
 pub use postgres::Postgres;
 pub use relay::Relay;
 pub use routing::Routing;
+pub use settled::Settled;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
-pub use store::{Lease, Parked, Position, Settled, Status, Store, Window};
+pub use store::{Lease, Parked, Position, Status, Store, Window};

@@ -6,6 +6,7 @@
     reason = "a test reports by panicking"
 )]
 
+mod breaker;
 mod counted;
 mod ill;
 #[cfg(feature = "postgres")]
@@ -14,6 +15,7 @@ mod pace;
 mod poison;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod stats;
 mod topics;
 #[cfg(feature = "postgres")]
 mod wake;

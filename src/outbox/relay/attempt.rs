@@ -5,11 +5,13 @@ use std::any::Any;
 use tokio::time::sleep;
 
 use super::held::Held;
+use super::stats::Stats;
 use super::tenure::Tenure;
 use super::verdict::{Round, Verdicts};
 use crate::backoff::Delays;
-use crate::broker::{Appended, PublishError, Publisher};
-use crate::error::{Error, caught};
+use crate::broker::{Appended, PublishError, Publisher, SendStatus};
+use crate::clock::{Clock as _, SystemClock};
+use crate::error::{Error, caught, rejected};
 use crate::outbox::{Store, Window};
 use crate::shutdown::Token;
 
@@ -56,8 +58,30 @@ impl Attempt {
     }
 
     /// What to do after the publisher's answers to a batch.
-    fn answered(&mut self, window: &Window, results: Answers, held: &mut Held) -> Next {
+    fn answered(
+        &mut self,
+        window: &Window,
+        results: Answers,
+        held: &mut Held,
+        stats: &Stats,
+    ) -> Next {
         self.panics = 0;
+        if !results.is_empty() && results.iter().all(is_refused) {
+            // The broker was not asked: it is away as a whole, and no topic is to blame.
+            tracing::debug!(rows = results.len(), "a layer before the publisher refuses");
+            self.round = Round::FIRST;
+            return if window.next.is_some() {
+                Next::Wait
+            } else {
+                Next::Done
+            };
+        }
+        let rows = self.verdicts.open().zip(&results);
+        let taken = rows.filter(|(_, result)| result.is_ok());
+        let written = taken.map(|(row, _)| window.entries[row].created_at);
+        stats.answered(written, SystemClock.now());
+        let failed = results.iter().filter(|result| result.is_err());
+        stats.meters().failed(failed.count());
         if self.verdicts.judge(window, results, self.round, held) {
             Next::Again
         } else {
@@ -147,7 +171,7 @@ impl<S: Store> Tenure<'_, S> {
         let (answers, ahead) = self.renewing(both).await?;
         attempt.ahead = attempt.ahead.take().or(ahead);
         let next = match answers {
-            Ok(results) => attempt.answered(window, results, &mut self.held),
+            Ok(results) => attempt.answered(window, results, &mut self.held, self.stats),
             Err(panic) => attempt.panicked(window, &*panic, self.config.crash_limit.get()),
         };
         if attempt.verdicts.is_complete() || attempt.verdicts.halts() {
@@ -187,6 +211,13 @@ impl<S: Store> Tenure<'_, S> {
             verdicts.poison(window, row, reason);
         }
     }
+}
+
+/// Whether a layer before the publisher has kept the record back, e.g. a breaker that is open.
+fn is_refused(result: &Result<Appended, PublishError>) -> bool {
+    result
+        .as_ref()
+        .is_err_and(|error| error.status() == SendStatus::NotSent && rejected(error).is_some())
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -1,4 +1,5 @@
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Config, OnPoison, Relay};
@@ -12,6 +13,7 @@ pub struct Builder<S, P> {
     store: S,
     publisher: P,
     config: Config,
+    name: Arc<str>,
 }
 
 impl<S, P> Builder<S, P> {
@@ -20,7 +22,14 @@ impl<S, P> Builder<S, P> {
             store,
             publisher,
             config: Config::default(),
+            name: "outbox".into(),
         }
+    }
+
+    /// Names the outbox in metrics: `outbox`, unless a process has several.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// Takes the whole configuration from `config`.
@@ -72,6 +81,11 @@ impl<S, P> Builder<S, P> {
     /// All problems at once.
     pub fn build(self) -> Result<Relay<S, P>, ConfigError> {
         self.config.check()?;
-        Ok(Relay::new(self.store, self.publisher, self.config))
+        Ok(Relay::new(
+            self.store,
+            self.publisher,
+            self.config,
+            &self.name,
+        ))
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::held::Held;
 use super::pace::{Hint, Pace, Rest};
+use super::stats::Stats;
 use super::{Config, Report};
 use crate::broker::Publisher;
 use crate::clock::after;
@@ -21,6 +22,7 @@ use crate::shutdown::Token;
 #[derive(Debug)]
 pub(super) struct Tenure<'a, S> {
     store: &'a S,
+    pub(super) stats: &'a Stats,
     lease: Lease,
     /// When the lease was asked for last.
     asked: Instant,
@@ -53,13 +55,20 @@ const WARY: u32 = 3;
 const TIDY: Duration = Duration::from_secs(10);
 
 impl<'a, S: Store> Tenure<'a, S> {
-    pub(super) fn new(store: &'a S, lease: Lease, asked: Instant, config: Config) -> Self {
+    pub(super) fn new(
+        store: &'a S,
+        stats: &'a Stats,
+        lease: Lease,
+        asked: Instant,
+        config: Config,
+    ) -> Self {
         Self {
             wary: match lease.crashes.count {
                 0..WARY => 0,
                 _ => config.window.get(),
             },
             store,
+            stats,
             lease,
             asked,
             config,
@@ -107,6 +116,7 @@ impl<'a, S: Store> Tenure<'a, S> {
         let attempt = self.publish(&window, publisher, token).await?;
         let (settled, round) = attempt.verdicts.of_the_log();
         self.settle(&window, &settled).await?;
+        self.stats.settled(round);
         self.more |= attempt.ahead.is_some() || self.is_full(&window);
         self.ahead = attempt.ahead;
         self.wary = self.wary.saturating_sub(window.entries.len());
@@ -148,6 +158,7 @@ impl<'a, S: Store> Tenure<'a, S> {
         let (window, settled, round) = attempt.verdicts.of_what_changed(window);
         if !settled.is_empty() {
             self.settle(&window, &settled).await?;
+            self.stats.settled(round);
         }
         report += round;
         Ok(report)

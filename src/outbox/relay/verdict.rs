@@ -184,7 +184,8 @@ impl Verdicts {
         (Window::new(entries, None), settled, report)
     }
 
-    fn open(&self) -> impl Iterator<Item = usize> {
+    /// The rows that have no answer yet.
+    pub(super) fn open(&self) -> impl Iterator<Item = usize> {
         let rows = self.settled.iter().enumerate();
         rows.filter_map(|(index, settled)| settled.is_none().then_some(index))
     }
