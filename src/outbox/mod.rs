@@ -22,11 +22,22 @@
 //!    and hold up nobody else; once it is mended they go on in order.
 //! 5. A record that the broker will never take, because it is too large or not acceptable, is parked. So
 //!    is a row that cannot be read. Its key's later rows are set aside behind it, in order, until an
-//!    operator retries or discards the row. Other keys go on.
+//!    operator retries or discards the row. Other keys go on. By [`relay::OnPoison`] its key may go on
+//!    without it instead, or the whole outbox be halted: then no relay gets the lease until an operator
+//!    [resumes](Store::resume) it. An operator may also [halt](Store::halt) it; what is in hand is settled.
 //! 6. In PostgreSQL a window is what a snapshot of the database sees and the one before did not, in the
 //!    order of the ids: nothing is passed over whose transaction ended late, a transaction that stays
 //!    open keeps nobody else's rows back, and nothing is written but the position.
 //! 7. A transient error of the store is waited out; a permanent one ends the relay with it.
+//! 8. A lease that has to be taken from an owner who did not give it up is counted, until something is
+//!    settled. From the third on, as many rows as a window has are published one by one, each noted before
+//!    and answered after, whatever the answer. A row with which `crash_limit` relays have ended is poison.
+//!    A relay that renews its lease with the row in hand has not ended of it, and one that is told to stop
+//!    counts for nothing. What crashes while rows are read is not found so.
+//! 9. A panic of the publisher is caught; the rows of its batch are then published one by one, and one over
+//!    which it panics `crash_limit` times is poison.
+//! 10. A batch that a layer before the publisher refuses, as a breaker does that is open, counts as no
+//!     attempt: it waits where it is.
 //!
 //! # When not to use it
 //!
@@ -68,20 +79,49 @@
 //! | `lease` | 10 s | from 1 s |
 //! | `poll` | 500 ms | 1 ms to the lease |
 //! | `backoff` | exponential from 50 ms to 5 s, full jitter | base above 0 |
+//! | `on_poison` | `park-key` | `park-key`, `park-event`, `halt` |
+//! | `crash_limit` | 5 | from 1 |
 //!
 //! # Telemetry
 //!
 //! | event | level | fields |
 //! |---|---|---|
 //! | `bowline.outbox.lease`: the lease was taken | debug | `owner`, `epoch` |
-//! | `bowline.outbox.publish`: a row was not acknowledged, or cannot be read | warn | `id`, `topic`, `error` |
+//! | `bowline.outbox.publish`: a row was not acknowledged | warn | `id`, `topic`, `error` |
 //! | the room of what is settled could not be given back | warn | `error` |
 //! | the lease could not be renewed, and is tried again | warn | `error` |
 //! | the store failed, and is asked again | warn | `error` |
-//! | another relay has taken over | info | `owner` |
+//! | `bowline.outbox.publish`: a row was parked | warn | `id`, `reason` |
+//! | `bowline.outbox.publish`: the publisher panicked | warn | `id` of the first row, `panic` |
+//! | `bowline.outbox.halted`: no relay gets the lease; it goes on | error, info | `since`, `reason` |
+//! | the lease has ended: another relay has taken over, or the outbox is halted | info | `owner` |
 //! | the lease could not be given up | debug | `error` |
+//! | a layer before the publisher refuses | debug | `rows` |
+//! | the state of the outbox is not known | debug | `error` |
 //!
-//! [`Store::status`] shows how many rows wait and since when, how many are parked, and who relays.
+//! [`Store::status`] shows how many rows wait and since when, how many rows and keys are parked, who relays,
+//! and whether the outbox is halted, why and since when. [`Relay::stats`] shows what one relay has done, and
+//! how long rows took from being written to the broker's answer.
+//!
+//! With the feature `metrics`, in the recorder that stands when the relay is built:
+//!
+//! | metric | kind | labels beside `outbox` |
+//! |---|---|---|
+//! | `bowline.outbox.rows` | counter: rows that were settled | `outcome`: published, parked, aside |
+//! | `bowline.outbox.windows` | counter: windows that were settled | |
+//! | `bowline.outbox.failed_attempts` | counter: rows that were not acknowledged | |
+//! | `bowline.outbox.leases` | counter | `change`: taken, ended |
+//! | `bowline.outbox.latency` | histogram: seconds from writing a row to the broker's answer, to an eighth | |
+//! | `bowline.outbox.behind` | gauge: rows that are not yet published, without the parked ones | |
+//! | `bowline.outbox.oldest_age` | gauge: whole seconds since the oldest of them was written | |
+//! | `bowline.outbox.aside` | gauge: those of them that were set aside | |
+//! | `bowline.outbox.parked` | gauge: parked rows | |
+//! | `bowline.outbox.parked_keys` | gauge: keys that a parked row stops | |
+//! | `bowline.outbox.halted` | gauge: relays that wait because the outbox is halted | |
+//!
+//! The label is the [name](relay::Builder::name). The other gauges are set by whoever holds the lease, every
+//! 10 s, or less often where the store takes long to tell, and are 0 once the lease has ended. A row's
+//! latency begins with its `created_at`, by the store's clock, before its transaction was committed.
 //!
 //! # Examples
 //!
@@ -101,6 +141,27 @@
 //! let report = Relay::builder(outbox, broker).build().unwrap().run_once().await?;
 //! assert_eq!(report.published, 1);
 //! # Ok::<_, bowline::Error>(()) }).unwrap();
+//! ```
+//!
+//! Behind a breaker a broker that is away is asked no more often than the breaker lets through; nothing is
+//! parked or set aside for it, and the relay keeps its lease:
+//!
+//! ```
+//! use bowline::breaker::Breaker;
+//! use bowline::broker::{self, Layered, PublishOutcome};
+//! use bowline::outbox::relay::OnPoison;
+//! use bowline::outbox::{Memory, Relay};
+//!
+//! let breaker = Breaker::builder("broker").consecutive_failures(3).build()?;
+//! let layer = breaker.layer().with_classifier(PublishOutcome::new());
+//! let publisher = Layered::new(broker::Memory::new(), layer);
+//! let relay = Relay::builder(Memory::new().with_topic("tasks"), publisher)
+//!     .name("tasks")
+//!     .on_poison(OnPoison::ParkEvent)
+//!     .build()?;
+//! let stats = relay.stats();
+//! assert_eq!(stats.snapshot().latency.count(), 0);
+//! # Ok::<_, bowline::config::ConfigError>(())
 //! ```
 
 mod crashes;
