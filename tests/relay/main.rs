@@ -19,3 +19,5 @@ mod stats;
 mod topics;
 #[cfg(feature = "postgres")]
 mod wake;
+#[cfg(feature = "sqlite")]
+mod wake_sqlite;
