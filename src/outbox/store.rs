@@ -139,8 +139,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         row: Option<EntryId>,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Halts the outbox because of `reason`: a relay settles what it has in hand and stops, and nobody
-    /// relays until it is [resumed](Self::resume). One that is halted stays so for its first reason.
+    /// Halts the outbox because of `reason`: a relay settles what it has in hand, without trying again what
+    /// fails, and stops, and nobody relays until it is [resumed](Self::resume). One that is halted stays so for its first reason.
     ///
     /// # Errors
     ///

@@ -251,6 +251,28 @@ async fn an_operator_halts_without_copies() {
     assert_eq!(broker.taken.lock().unwrap().len(), 29 + 4, "no copies");
 }
 
+/// What the broker did not take before is not tried again while the outbox is halted.
+#[tokio::test(start_paused = true)]
+async fn an_outbox_that_is_halted_in_an_outage_stays_so_when_the_broker_is_back() {
+    let (outbox, broker) = (outbox(&[("1", "a"), ("2", "a")]), Broker::new().await);
+    *broker.away.lock().unwrap() = true;
+    let shutdown = Shutdown::new();
+    let relay = relay(&outbox, &broker, OnPoison::ParkKey);
+    let relay = tokio::spawn(relay.run(shutdown.token()));
+    sleep(A_MINUTE).await;
+    outbox.halt("a look").await.unwrap();
+    sleep(A_MINUTE).await;
+    *broker.away.lock().unwrap() = false;
+    sleep(A_MINUTE).await;
+    assert_eq!(broker.taken(), [""; 0]);
+    assert_eq!(outbox.status().await.unwrap().owner, None);
+    outbox.resume().await.unwrap();
+    sleep(A_MINUTE).await;
+    assert_eq!(broker.taken(), ["1", "2"]);
+    shutdown.trigger();
+    relay.await.unwrap().unwrap();
+}
+
 /// Whoever publishes it is gone without a word, and so is the next one: it is found and parked, and all
 /// else is published.
 #[tokio::test(start_paused = true)]

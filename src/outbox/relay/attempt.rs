@@ -114,8 +114,8 @@ impl Attempt {
 }
 
 impl<S: Store> Tenure<'_, S> {
-    /// Publishes the rows of `window` until there is an answer for each, the outbox is to be halted, or
-    /// `token` is stopped. Of the log the next window is read meanwhile.
+    /// Publishes the rows of `window` until there is an answer for each, or a failure finds the outbox
+    /// halted or `token` stopped. Of the log the next window is read meanwhile.
     pub(super) async fn publish<P: Publisher>(
         &mut self,
         window: &Window,
@@ -140,7 +140,7 @@ impl<S: Store> Tenure<'_, S> {
                 }
             };
             self.renewing(pause).await?;
-            if token.is_stopped() {
+            if token.is_stopped() || self.is_halted().await? {
                 break;
             }
         }

@@ -203,6 +203,13 @@ impl<'a, S: Store> Tenure<'a, S> {
         self.wary > 0
     }
 
+    /// Whether an operator has halted the outbox; a store that cannot say is asked again.
+    pub(super) async fn is_halted(&mut self) -> Result<bool, Error> {
+        let store = self.store;
+        let halted = self.renewing(store.halted()).await?;
+        Ok(halted.is_ok_and(|halted| halted.is_some()))
+    }
+
     /// Notes the row that is published alone, or that there was an answer.
     pub(super) async fn trying(&mut self, row: Option<EntryId>) -> Result<(), Error> {
         let (store, lease) = (self.store, self.lease.clone());
