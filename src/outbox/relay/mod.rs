@@ -160,7 +160,8 @@ impl<S: Store, P: Publisher> Relay<S, P> {
         let levels = self.stats.meters().leased();
         let worked = tokio::select! {
             worked = self.turns(&mut tenure, token) => worked,
-            never = self.watch(levels) => never,
+            // Boxed once per lease: it would make the future of every relay larger.
+            never = Box::pin(self.watch(levels)) => never,
         };
         self.stats.meters().lease_ended();
         // Not ours, or it is kept from us until an operator says that it may go on.
