@@ -11,7 +11,10 @@ use tokio::time::Instant;
 
 use super::prepared::check_due;
 use super::schedule::{Place, Schedule, Scheduled};
-use super::{Entry, EntryId, Lease, Parked, Position, Routing, Settled, Status, Store, Window};
+use super::{
+    Crashes, Entry, EntryId, Halted, Lease, Parked, Position, Routing, Settled, Status, Store,
+    Window,
+};
 use crate::broker::Record;
 use crate::clock::{Clock, SystemClock, after};
 use crate::error::{Error, Kind};
@@ -55,6 +58,8 @@ struct State {
     scheduled: Schedule,
     owner: Option<(Arc<str>, Instant)>,
     epoch: u64,
+    crashes: Crashes,
+    halted: Option<Halted>,
 }
 
 /// A row that was set aside.
@@ -192,6 +197,15 @@ impl Shared {
         }
     }
 
+    /// As [`fenced`](Self::fenced), unless the outbox is halted.
+    fn readable(&self, lease: &Lease) -> Result<MutexGuard<'_, State>, Error> {
+        let state = self.fenced(lease, "read")?;
+        match state.halted {
+            None => Ok(state),
+            Some(_) => Err(lease.fenced(BACKEND, "read")),
+        }
+    }
+
     /// Changes a row that is parked.
     fn parked_row<T>(&self, id: EntryId, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
         let mut state = self.lock();
@@ -243,16 +257,20 @@ impl State {
     }
 
     fn settle(&mut self, entry: &Entry, settled: &Settled) {
-        let parked = match settled {
-            Settled::Published => {
-                self.aside.remove(&entry.id);
-                return;
-            }
-            Settled::Aside => None,
-            Settled::Parked(reason) => Some((reason.clone(), SystemClock.now())),
-        };
-        let entry = entry.clone().with_behind(false);
+        if *settled == Settled::Published {
+            self.aside.remove(&entry.id);
+            return;
+        }
+        let reason = settled.reason();
+        let parked = reason.map(|reason| (reason.to_owned(), SystemClock.now()));
+        let alone = entry.alone || settled.is_alone();
+        let entry = entry.clone().with_behind(false).with_alone(alone);
         self.aside.insert(entry.id, Aside { entry, parked });
+    }
+
+    fn halt(&mut self, reason: &str) {
+        let now = || Halted::new(reason, SystemClock.now());
+        self.halted.get_or_insert_with(now);
     }
 }
 
@@ -264,21 +282,27 @@ impl Store for Memory {
             Some((current, until)) => (&**current == owner, *until < now),
             None => (false, true),
         };
-        if !renewal && !free {
+        if !renewal && (!free || state.halted.is_some()) {
             return Ok(None);
         }
-        if !renewal {
+        if renewal {
+            state.crashes.survived();
+        } else {
             state.epoch += 1;
+            if state.owner.is_some() {
+                state.crashes.ended();
+            }
         }
-        let lease = Lease::new(owner, state.epoch);
+        let lease = Lease::new(owner, state.epoch).with_crashes(state.crashes);
         state.owner = Some((Arc::clone(&lease.owner), now + ttl));
         Ok(Some(lease))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
-        self.shared
-            .fenced(lease, "release")
-            .map(|mut state| state.owner = None)
+        self.shared.fenced(lease, "release").map(|mut state| {
+            state.owner = None;
+            state.crashes.trying = None;
+        })
     }
 
     async fn read(
@@ -287,7 +311,7 @@ impl Store for Memory {
         from: Option<&Position>,
         limit: NonZeroUsize,
     ) -> Result<Window, Error> {
-        let state = self.shared.fenced(lease, "read")?;
+        let state = self.shared.readable(lease)?;
         let from = match from {
             Some(position) => position.number(BACKEND)?,
             None => state.settled,
@@ -309,7 +333,7 @@ impl Store for Memory {
         held: &[Arc<str>],
         limit: NonZeroUsize,
     ) -> Result<Window, Error> {
-        let state = self.shared.fenced(lease, "read")?;
+        let state = self.shared.readable(lease)?;
         let rows = state.waiting();
         let rows = rows.filter(|entry| !held.contains(&entry.record.topic));
         let entries: Vec<_> = rows.take(limit.get()).cloned().collect();
@@ -334,12 +358,40 @@ impl Store for Memory {
         for (entry, settled) in window.entries.iter().zip(settled) {
             state.settle(entry, settled);
         }
+        state.crashes.settled();
+        if let Some(reason) = Settled::halt(settled) {
+            state.halt(reason);
+        }
         if let (Some(_), Some(last)) = (&window.next, window.entries.last()) {
             state.settled = last.id.value();
             let left = state.log.partition_point(|entry| entry.id <= last.id);
             state.log.drain(..left);
         }
         Ok(())
+    }
+
+    async fn trying(&self, lease: &Lease, row: Option<EntryId>) -> Result<(), Error> {
+        let mut state = self.shared.fenced(lease, "try")?;
+        match row {
+            Some(row) => state.crashes.trying = Some(row),
+            None => state.crashes.survived(),
+        }
+        Ok(())
+    }
+
+    async fn halt(&self, reason: &str) -> Result<(), Error> {
+        self.shared.lock().halt(reason);
+        self.shared.committed.notify_one();
+        Ok(())
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        self.shared.lock().halted = None;
+        Ok(())
+    }
+
+    async fn halted(&self) -> Result<Option<Halted>, Error> {
+        Ok(self.shared.lock().halted.clone())
     }
 
     async fn committed(&self) {
@@ -353,12 +405,17 @@ impl Store for Memory {
         let held = aside.filter(|row| row.parked.is_none());
         let held: Vec<_> = held.map(|row| &row.entry).collect();
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let parked = state.aside.values().filter(|row| row.parked.is_some());
+        let stopped: HashSet<_> = parked.filter_map(|row| row.entry.ordering_key()).collect();
         let waiting = state.log.iter().chain(held.iter().copied());
         Ok(Status {
             pending: count(state.log.len() + held.len()),
             oldest: waiting.map(|entry| entry.created_at).min(),
+            aside: count(held.len()),
             parked: count(state.aside.len() - held.len()),
             scheduled: count(state.scheduled.len()),
+            parked_keys: count(stopped.len()),
+            halted: state.halted.clone(),
             owner: state
                 .owner
                 .as_ref()

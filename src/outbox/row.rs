@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::foreign::Foreign;
-use super::{Entry, EntryId, Routing};
+use super::{Crashes, Entry, EntryId, Routing};
 use crate::broker::Record;
 use crate::message::blob;
 
@@ -66,6 +66,15 @@ pub(super) fn due_in(seconds: f64) -> Duration {
 /// An epoch as both databases store it.
 pub(super) fn epoch(epoch: u64) -> i64 {
     i64::try_from(epoch).unwrap_or(i64::MAX)
+}
+
+/// What both databases note of owners that have ended.
+pub(super) fn crashes(count: i64, suspect: Option<i64>, of_suspect: i64) -> Crashes {
+    let times = |count| u32::try_from(count).unwrap_or_default();
+    let of_suspect = times(of_suspect);
+    let suspect = suspect.filter(|_| of_suspect > 0);
+    let suspect = suspect.map(|row| (EntryId::new(row), of_suspect));
+    Crashes::new(times(count), suspect)
 }
 
 /// How many rows to ask for.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Entry, EntryId};
+use super::{Crashes, Entry, EntryId, Halted, Settled};
 use crate::error::{Error, Kind};
 
 /// Where a relay reads what was enqueued and notes what it has published.
@@ -34,12 +34,17 @@ use crate::error::{Error, Kind};
 ///    of duplicates per crash.
 /// 5. A row of the log whose ordering key has a row set aside is read as [`Entry::behind`], and is to
 ///    be set aside too. What waits aside comes by [`set_aside`](Self::set_aside), in order, and no row
-///    of a key while an earlier one is parked.
-/// 6. A message that is due later is no row of the log until [`promote`](Self::promote) has moved it
+///    of a key while an earlier one is parked. A row that was parked alone stops nobody.
+/// 6. While the outbox is halted nobody new gets the lease, and nothing is read. Who holds it may renew
+///    it, settle what it has in hand, and give the lease up.
+/// 7. A lease that is taken from an owner who has not given it up counts in [`Lease::crashes`]; so does,
+///    for a row that was [being tried](Self::trying) and not answered, its row. Renewing the lease is an
+///    answer, too.
+/// 8. A message that is due later is no row of the log until [`promote`](Self::promote) has moved it
 ///    there. A window of the log says in how long the next one is due.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Takes the lease for `ttl` if it is free, expired or already `owner`'s; `None` while somebody
-    /// else holds it. `owner` is unique to one running relay.
+    /// else holds it, or the outbox is halted. `owner` is unique to one running relay.
     ///
     /// # Errors
     ///
@@ -72,7 +77,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Kind::Fenced`] when the lease is no longer ours, and those of the back-end.
+    /// [`Kind::Fenced`] when the lease is no longer ours or the outbox is halted, and those of the
+    /// back-end.
     ///
     /// # Cancel safety
     ///
@@ -134,6 +140,56 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         window: &Window,
         settled: &[Settled],
     ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Notes that `row` is about to be published alone, or, without a row, that there was an answer for
+    /// it, whatever it was. A relay does so only when others have ended in a row.
+    ///
+    /// # Errors
+    ///
+    /// As [`release`](Self::release).
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it may be noted.
+    fn trying(
+        &self,
+        lease: &Lease,
+        row: Option<EntryId>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Halts the outbox because of `reason`: a relay settles what it has in hand, without trying again what
+    /// fails, and stops, and nobody relays until it is [resumed](Self::resume). One that is halted stays so for its first reason.
+    ///
+    /// # Errors
+    ///
+    /// Those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it may be halted.
+    fn halt(&self, reason: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Lets relays go on, within a third of their lease. What was parked stays so.
+    ///
+    /// # Errors
+    ///
+    /// Those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it may be resumed.
+    fn resume(&self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Why nobody relays, if the outbox is halted. It costs less than [`status`](Self::status).
+    ///
+    /// # Errors
+    ///
+    /// Those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is changed.
+    fn halted(&self) -> impl Future<Output = Result<Option<Halted>, Error>> + Send;
 
     /// Gives back the room of what is settled. A relay calls it now and then; nothing depends on it but
     /// the size of the store.
@@ -244,6 +300,8 @@ pub struct Lease {
     pub owner: Arc<str>,
     /// Grows with every change of owner: the fencing token.
     pub epoch: u64,
+    /// What became of those who held it before.
+    pub crashes: Crashes,
 }
 
 impl Lease {
@@ -253,7 +311,15 @@ impl Lease {
         Self {
             owner: owner.into(),
             epoch,
+            crashes: Crashes::default(),
         }
+    }
+
+    /// Says what became of those who held it before.
+    #[must_use]
+    pub fn with_crashes(mut self, crashes: Crashes) -> Self {
+        self.crashes = crashes;
+        self
     }
 
     /// The error of a call whose lease has been taken over.
@@ -355,19 +421,7 @@ impl Window {
     }
 }
 
-/// What became of one row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Settled {
-    /// The broker has it.
-    Published,
-    /// It waits aside, and its key with it.
-    Aside,
-    /// It is set aside until an operator decides, and its key waits with it; why, in words.
-    Parked(String),
-}
-
-/// A row that stops its key.
+/// A row that waits for an operator, and stops its key unless it was parked alone.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Parked {
@@ -399,12 +453,28 @@ pub struct Status {
     pub pending: u64,
     /// When the oldest of them was written.
     pub oldest: Option<DateTime<Utc>>,
+    /// Those of them that were set aside.
+    pub aside: u64,
     /// Parked rows.
     pub parked: u64,
+    /// Keys that a parked row stops.
+    pub parked_keys: u64,
     /// Messages that are due later, which are not pending until they are moved into the log.
     pub scheduled: u64,
+    /// Why nobody relays, if the outbox is halted.
+    pub halted: Option<Halted>,
     /// Who relays, if anybody holds a valid lease.
     pub owner: Option<Arc<str>>,
     /// The epoch of the newest lease.
     pub epoch: u64,
+}
+
+impl Status {
+    /// How long ago the oldest row was written that is not yet published, at `now`: by this machine's
+    /// clock, while the row has the store's.
+    #[must_use]
+    pub fn oldest_age(&self, now: DateTime<Utc>) -> Option<Duration> {
+        let oldest = self.oldest?;
+        Some((now - oldest).to_std().unwrap_or_default())
+    }
 }

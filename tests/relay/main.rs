@@ -6,6 +6,8 @@
     reason = "a test reports by panicking"
 )]
 
+mod breaker;
+mod counted;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod foreign;
 mod ill;
@@ -13,6 +15,8 @@ mod ill;
 mod lanes;
 #[cfg(feature = "postgres")]
 mod log;
+mod pace;
+mod poison;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
@@ -22,8 +26,13 @@ mod scheduled;
 mod schema;
 #[cfg(feature = "postgres")]
 mod sleep;
+mod stats;
 #[cfg(feature = "postgres")]
 mod tidy;
 mod topics;
+#[cfg(feature = "postgres")]
+mod wake;
+#[cfg(feature = "sqlite")]
+mod wake_sqlite;
 #[cfg(feature = "postgres")]
 mod writers;

@@ -2,6 +2,7 @@
 
 mod change;
 mod lane;
+mod operations;
 mod origin;
 mod place;
 mod queries;

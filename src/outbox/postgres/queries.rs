@@ -81,9 +81,16 @@ pub(super) const ENQUEUE_QUIETLY: &str = many!();
 
 pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
     epoch = CASE WHEN owner = $1 THEN epoch ELSE epoch + 1 END, \
+    crashes = CASE WHEN owner <> $1 THEN crashes + 1 ELSE crashes END, \
+    suspect_crashes = CASE WHEN trying IS NULL THEN suspect_crashes \
+        WHEN owner <> $1 THEN CASE WHEN trying = suspect THEN suspect_crashes + 1 ELSE 1 END \
+        WHEN trying = suspect THEN 0 ELSE suspect_crashes END, \
+    suspect = CASE WHEN owner <> $1 THEN coalesce(trying, suspect) ELSE suspect END, \
+    trying = NULL, \
     owner = $1, lease_until = clock_timestamp() + make_interval(secs => $2) \
-    WHERE lane = $3 AND lane < lanes AND (owner = $1 OR owner IS NULL OR lease_until < clock_timestamp()) \
-    RETURNING epoch";
+    WHERE lane = $3 AND lane < lanes AND (owner = $1 \
+        OR halted_at IS NULL AND (owner IS NULL OR lease_until < clock_timestamp())) \
+    RETURNING epoch, crashes, suspect, suspect_crashes";
 
 /// Moves what is due into the log, all or nothing; whether the lease is ours, and in how many seconds the
 /// next one is due. The main query does not see what the others change. A row that somebody is taking
@@ -113,11 +120,12 @@ pub(super) const SLEEPS: &str = "INSERT INTO bowline_outbox_relay (lane, sleeps)
     ON CONFLICT (lane) DO UPDATE SET sleeps = excluded.sleeps";
 
 pub(super) const RELEASE: &str = "UPDATE bowline_outbox_cursor \
-    SET owner = NULL, lease_until = NULL WHERE lane = $3 AND owner = $1 AND epoch = $2";
+    SET owner = NULL, lease_until = NULL, trying = NULL \
+    WHERE lane = $3 AND owner = $1 AND epoch = $2";
 
 /// Where the log is settled, what can be seen now, whether rows wait aside and whether any are there,
 /// in how many seconds the next scheduled message is due, and the lanes; no row when the lease is not
-/// ours.
+/// ours or the outbox is halted.
 pub(super) const CURSOR: &str = concat!(
     "SELECT position, pg_current_snapshot()::text, \
     EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits AND (lanes = 1 OR ",
@@ -126,7 +134,8 @@ pub(super) const CURSOR: &str = concat!(
     (SELECT extract(epoch FROM min(due_at) - statement_timestamp())::float8 \
         FROM bowline_outbox_scheduled), \
     lanes, wanted IS NOT NULL, barrier \
-    FROM bowline_outbox_cursor WHERE lane = $3 AND owner = $1 AND epoch = $2"
+    FROM bowline_outbox_cursor \
+    WHERE lane = $3 AND owner = $1 AND epoch = $2 AND halted_at IS NULL"
 );
 
 /// What a row without headers has in their place.
@@ -142,15 +151,17 @@ macro_rules! behind {
     () => {
         "CASE WHEN o.headers IS NULL THEN EXISTS (SELECT 1 FROM bowline_outbox_aside a \
             WHERE a.key = coalesce(o.key, convert_to(o.aggregateid, 'UTF8')) \
-            AND (o.topic IS NULL OR a.topic = o.topic)) \
+            AND (o.topic IS NULL OR a.topic = o.topic) AND NOT a.alone) \
          ELSE EXISTS (SELECT 1 FROM bowline_outbox_aside a \
-            WHERE a.topic = o.topic AND a.key = o.key) END"
+            WHERE a.topic = o.topic AND a.key = o.key AND NOT a.alone) END"
     };
 }
 
 /// Moves the cursor; changes nothing when the lease is not ours.
 pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor \
-    SET position = coalesce($4, position) WHERE lane = $3 AND owner = $1 AND epoch = $2";
+    SET position = coalesce($4, position), crashes = 0, trying = NULL, \
+    suspect_crashes = CASE WHEN trying = suspect THEN 0 ELSE suspect_crashes END \
+    WHERE lane = $3 AND owner = $1 AND epoch = $2";
 
 /// As [`ADVANCE`], unless the cursor has moved meanwhile.
 pub(super) const CATCH_UP: &str = "UPDATE bowline_outbox_cursor \
@@ -240,7 +251,7 @@ pub(super) const SET_ASIDE: OfLanes = of_lanes!(
     concat!(
         "SELECT id, topic, key, headers, payload, created_at, FALSE, ",
         columns!(),
-        " FROM bowline_outbox_aside WHERE waits AND topic <> ALL ($1)"
+        ", alone FROM bowline_outbox_aside WHERE waits AND topic <> ALL ($1)"
     ),
     " ORDER BY id LIMIT $2"
 );
@@ -248,25 +259,25 @@ pub(super) const SET_ASIDE: OfLanes = of_lanes!(
 /// Takes rows out of the log, to where they wait or are parked.
 pub(super) const PUT_ASIDE: &str = "INSERT INTO bowline_outbox_aside \
     (id, event_id, aggregateid, type, topic, key, headers, payload, created_at, source, \
-        text_headers, parked_at, parked_reason, waits) \
+        text_headers, parked_at, parked_reason, alone, waits) \
     SELECT o.id, o.event_id, o.aggregateid, o.type, u.topic, \
         CASE WHEN o.headers IS NULL THEN coalesce(o.key, convert_to(o.aggregateid, 'UTF8')) \
             ELSE o.key END, \
         o.headers, o.payload, o.created_at, o.source, o.text_headers, \
-        CASE WHEN u.reason IS NOT NULL THEN clock_timestamp() END, u.reason, TRUE \
-    FROM unnest($1::bigint[], $2::text[], $3::text[]) u (id, reason, topic) \
+        CASE WHEN u.reason IS NOT NULL THEN clock_timestamp() END, u.reason, u.alone, TRUE \
+    FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::text[]) u (id, reason, alone, topic) \
         JOIN bowline_outbox o ON o.id = u.id";
 
 pub(super) const PUBLISHED_ASIDE: &str = "DELETE FROM bowline_outbox_aside WHERE id = ANY ($1)";
 
 pub(super) const PARK: &str = "UPDATE bowline_outbox_aside a \
-    SET parked_at = clock_timestamp(), parked_reason = u.reason \
-    FROM unnest($1::bigint[], $2::text[]) u (id, reason) WHERE a.id = u.id";
+    SET parked_at = clock_timestamp(), parked_reason = u.reason, alone = a.alone OR u.alone \
+    FROM unnest($1::bigint[], $2::text[], $3::boolean[]) u (id, reason, alone) WHERE a.id = u.id";
 
 /// Says of rows, and of those of their keys, which of them wait.
 pub(super) const RECKON: &str = "UPDATE bowline_outbox_aside a SET waits = parked_at IS NULL \
-    AND NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
-        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL) \
+    AND (alone OR NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
+        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL AND NOT p.alone)) \
     WHERE id = ANY ($1) OR EXISTS (SELECT 1 FROM bowline_outbox_aside k \
         WHERE k.id = ANY ($1) AND k.topic = a.topic AND k.key = a.key)";
 
@@ -279,13 +290,28 @@ pub(super) const DISCARD: &str = "DELETE FROM bowline_outbox_aside \
 
 /// As [`RECKON`], for one row and its key.
 pub(super) const RECKON_KEY: &str = "UPDATE bowline_outbox_aside a SET waits = parked_at IS NULL \
-    AND NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
-        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL) \
+    AND (alone OR NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
+        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL AND NOT p.alone)) \
     WHERE id = $1 OR (topic = $2 AND key = $3)";
+
+/// Notes the row that is tried alone; without one, that the one before was answered.
+pub(super) const TRYING: &str = "UPDATE bowline_outbox_cursor SET trying = $4::bigint, \
+    suspect_crashes = CASE WHEN $4::bigint IS NULL AND trying = suspect THEN 0 ELSE suspect_crashes END \
+    WHERE lane = $3 AND owner = $1 AND epoch = $2";
+
+/// Halts all lanes.
+pub(super) const HALT: &str = "UPDATE bowline_outbox_cursor \
+    SET halted_at = clock_timestamp(), halted_reason = $1 WHERE halted_at IS NULL";
+
+pub(super) const RESUME: &str =
+    "UPDATE bowline_outbox_cursor SET halted_at = NULL, halted_reason = NULL";
+
+pub(super) const HALTED: &str =
+    "SELECT halted_at, halted_reason FROM bowline_outbox_cursor WHERE lane = 0";
 
 /// Who relays each lane, and where it is settled; `$1` is the one that is asked for, if it is one.
 pub(super) const CURSORS: &str = "SELECT lane, lanes, position, epoch, \
-    CASE WHEN lease_until >= clock_timestamp() THEN owner END AS owner \
+    CASE WHEN lease_until >= clock_timestamp() THEN owner END AS owner, halted_at, halted_reason \
     FROM bowline_outbox_cursor WHERE lane < lanes AND ($1::int IS NULL OR lane = $1) ORDER BY lane";
 
 /// What of all the lanes, or of one, is aside.
@@ -295,6 +321,8 @@ pub(super) const COUNT_ASIDE: OfLanes = of_lanes!(
     "SELECT count(*) FILTER (WHERE parked_at IS NULL) AS waiting, \
     min(created_at) FILTER (WHERE parked_at IS NULL) AS oldest, \
     count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked, \
+    count(DISTINCT (topic, key)) FILTER \
+        (WHERE parked_at IS NOT NULL AND key IS NOT NULL AND NOT alone) AS parked_keys, \
     (SELECT count(*) FROM bowline_outbox_scheduled) AS scheduled FROM bowline_outbox_aside WHERE TRUE",
     ""
 );
@@ -316,7 +344,7 @@ pub(super) const PARKED: OfLanes = of_lanes!(
     concat!(
         "SELECT id, topic, key, headers, payload, created_at, FALSE, ",
         columns!(),
-        ", parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL"
+        ", alone, parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL"
     ),
     " ORDER BY id LIMIT $1"
 );

@@ -4,7 +4,7 @@ use sqlx::Row;
 use super::lane::Share;
 use super::place::Place;
 use super::store::snapshot;
-use super::{Postgres, queries};
+use super::{Postgres, operations, queries};
 use crate::driver::postgres::error;
 use crate::error::Error;
 use crate::outbox::Status;
@@ -27,6 +27,7 @@ impl Postgres {
                 status.owner = owner.map(Into::into);
                 let epoch: i64 = cursor.try_get("epoch").map_err(&error)?;
                 status.epoch = epoch.unsigned_abs();
+                status.halted = operations::halted_of(cursor).map_err(&error)?;
                 self.count_aside(share, &mut status).await?;
             }
             let position: String = cursor.try_get("position").map_err(&error)?;
@@ -46,8 +47,10 @@ impl Postgres {
             .await
             .map_err(&error)?;
         let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
-        status.pending += count("waiting").map_err(&error)?;
-        status.parked += count("parked").map_err(&error)?;
+        status.aside = count("waiting").map_err(&error)?;
+        status.pending += status.aside;
+        status.parked = count("parked").map_err(&error)?;
+        status.parked_keys = count("parked_keys").map_err(&error)?;
         status.scheduled = count("scheduled").map_err(&error)?;
         let oldest: Option<DateTime<Utc>> = row.try_get("oldest").map_err(&error)?;
         status.oldest = status.oldest.into_iter().chain(oldest).min();

@@ -8,12 +8,15 @@ use sqlx::postgres::PgRow;
 
 use super::change::Change;
 use super::lane::Share;
+use super::operations::{self, LeaseRow};
 use super::place::{Place, Snapshot};
 use super::{Postgres, Tx, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
 use crate::outbox::row::{StoredRow, due_in, epoch, rows};
-use crate::outbox::{Entry, EntryId, Lease, Parked, Position, Settled, Status, Store, Window};
+use crate::outbox::{
+    Entry, EntryId, Halted, Lease, Parked, Position, Settled, Status, Store, Window,
+};
 
 /// Where the log stands.
 pub(super) struct Cursor {
@@ -185,6 +188,12 @@ impl Postgres {
         Ok((entries, place))
     }
 
+    /// A row that was set aside.
+    fn aside(&self, row: &PgRow) -> Result<Entry, Error> {
+        let alone = row.try_get("alone").map_err(error("read"))?;
+        Ok(self.entry(row)?.with_alone(alone))
+    }
+
     /// By place, not by name: it is done for each row.
     fn entry(&self, row: &PgRow) -> Result<Entry, Error> {
         let error = error("read");
@@ -242,17 +251,18 @@ impl Postgres {
 
 impl Store for Postgres {
     async fn lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
-        let epoch: Option<i64> = sqlx::query_scalar(queries::LEASE)
+        let lease: Option<LeaseRow> = sqlx::query_as(queries::LEASE)
             .bind(owner)
             .bind(ttl.as_secs_f64())
             .bind(self.relays())
             .fetch_optional(&self.pool)
             .await
             .map_err(error("lease"))?;
-        let Some(epoch) = epoch.map(i64::unsigned_abs) else {
+        let Some(row) = lease else {
             return Ok(None);
         };
-        let lease = Lease::new(owner, epoch);
+        let epoch = row.0.unsigned_abs();
+        let lease = Lease::new(owner, epoch).with_crashes(operations::crashes_of(row));
         if self.verified.load(Ordering::Relaxed) != epoch {
             // In a box, as what is seldom done is not to make each relay larger.
             if let Err(error) = Box::pin(self.verify(&lease)).await {
@@ -317,7 +327,7 @@ impl Store for Postgres {
             .bind(rows(limit));
         let rows = cursor.share.bind(waiting).fetch_all(&self.pool).await;
         let rows = rows.map_err(error("read"))?;
-        let entries = rows.iter().map(|row| self.entry(row));
+        let entries = rows.iter().map(|row| self.aside(row));
         let entries = entries.collect::<Result<_, _>>()?;
         Ok(Window::new(entries, None).with_aside(cursor.waits))
     }
@@ -353,7 +363,27 @@ impl Store for Postgres {
             return Err(lease.fenced(BACKEND, "settle"));
         }
         put(&mut tx, window, settled).await?;
+        if let Some(reason) = Settled::halt(settled) {
+            operations::halt(&mut *tx, reason).await?;
+        }
         tx.commit().await.map_err(&error)
+    }
+
+    async fn trying(&self, lease: &Lease, row: Option<EntryId>) -> Result<(), Error> {
+        self.note_trying(lease, row).await
+    }
+
+    async fn halt(&self, reason: &str) -> Result<(), Error> {
+        operations::halt(&self.pool, reason).await
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        let resumed = sqlx::query(queries::RESUME).execute(&self.pool).await;
+        resumed.map(drop).map_err(error("resume"))
+    }
+
+    async fn halted(&self) -> Result<Option<Halted>, Error> {
+        self.read_halted().await
     }
 
     async fn tidy(&self) -> Result<(), Error> {
@@ -385,7 +415,7 @@ impl Store for Postgres {
         let parked = parked.iter().map(|row| {
             let reason: String = row.try_get("parked_reason").map_err(&error)?;
             let at = row.try_get("parked_at").map_err(&error)?;
-            Ok(Parked::new(self.entry(row)?, reason, at))
+            Ok(Parked::new(self.aside(row)?, reason, at))
         });
         parked.collect()
     }
@@ -403,20 +433,20 @@ impl Store for Postgres {
 async fn put(tx: &mut Tx, window: &Window, settled: &[Settled]) -> Result<(), Error> {
     let error = error("settle");
     let (mut published, mut ids) = (Vec::new(), Vec::new());
-    let (mut reasons, mut topics) = (Vec::new(), Vec::new());
+    let (mut reasons, mut alone, mut topics) = (Vec::new(), Vec::new(), Vec::new());
     let is_of_the_log = window.next.is_some();
     for (entry, settled) in window.entries.iter().zip(settled) {
-        let reason = match settled {
+        match settled {
             Settled::Published => {
                 published.push(entry.id.value());
                 continue;
             }
-            Settled::Aside if is_of_the_log => None,
-            Settled::Aside => continue,
-            Settled::Parked(reason) => Some(reason.as_str()),
-        };
+            Settled::Aside if !is_of_the_log => continue,
+            _ => {}
+        }
         ids.push(entry.id.value());
-        reasons.push(reason);
+        reasons.push(settled.reason());
+        alone.push(settled.is_alone());
         topics.push(&*entry.record.topic);
     }
     if !is_of_the_log {
@@ -428,9 +458,10 @@ async fn put(tx: &mut Tx, window: &Window, settled: &[Settled]) -> Result<(), Er
     }
     let put = if is_of_the_log {
         let put = sqlx::query(queries::PUT_ASIDE).bind(&ids).bind(reasons);
-        put.bind(topics)
+        put.bind(alone).bind(topics)
     } else {
-        sqlx::query(queries::PARK).bind(&ids).bind(reasons)
+        let park = sqlx::query(queries::PARK).bind(&ids).bind(reasons);
+        park.bind(alone)
     };
     put.execute(&mut **tx).await.map_err(&error)?;
     let reckon = sqlx::query(queries::RECKON).bind(&ids);

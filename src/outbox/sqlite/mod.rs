@@ -1,5 +1,6 @@
 //! The outbox in SQLite.
 
+mod operations;
 mod queries;
 mod schedule;
 mod wake;
@@ -14,12 +15,13 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, SqlitePool, Transaction};
 
 use super::row::{StoredRow, due_in, epoch, rows};
-use super::{Bind, Entry, EntryId, Lease, Parked, Position, Prepared, Routing, Settled, Status};
-use super::{Store, Window};
+use super::{Bind, Entry, EntryId, Halted, Lease, Parked, Position, Prepared, Routing, Settled};
+use super::{Status, Store, Window};
 use crate::driver::Schema;
 use crate::driver::sqlite::{BACKEND, BEGIN, error, migrate, migration_sql};
 use crate::error::{Error, Kind};
 use crate::message::Message;
+use operations::LeaseRow;
 use wake::Wake;
 
 const SCHEMA: Schema = Schema {
@@ -162,6 +164,12 @@ impl Sqlite {
         cursor.ok_or_else(|| lease.fenced(BACKEND, "read"))
     }
 
+    /// A row that was set aside.
+    fn aside_entry(&self, row: &SqliteRow) -> Result<Entry, Error> {
+        let alone = row.try_get("alone").map_err(error("read"))?;
+        Ok(self.entry(row)?.with_alone(alone))
+    }
+
     /// By place, not by name: it is done for each row.
     fn entry(&self, row: &SqliteRow) -> Result<Entry, Error> {
         let error = error("read");
@@ -196,13 +204,16 @@ impl Sqlite {
 
 impl Store for Sqlite {
     async fn lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
-        let epoch: Option<i64> = sqlx::query_scalar(queries::LEASE)
+        let lease: Option<LeaseRow> = sqlx::query_as(queries::LEASE)
             .bind(owner)
             .bind(ttl.as_secs_f64())
             .fetch_optional(&self.pool)
             .await
             .map_err(error("lease"))?;
-        Ok(epoch.map(|epoch| Lease::new(owner, epoch.unsigned_abs())))
+        Ok(lease.map(|row| {
+            let lease = Lease::new(owner, row.0.unsigned_abs());
+            lease.with_crashes(operations::crashes_of(row))
+        }))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
@@ -257,7 +268,7 @@ impl Store for Sqlite {
             .fetch_all(&self.pool)
             .await
             .map_err(error("read"))?;
-        let entries = rows.iter().map(|row| self.entry(row));
+        let entries = rows.iter().map(|row| self.aside_entry(row));
         let entries = entries.collect::<Result<_, _>>()?;
         Ok(Window::new(entries, None).with_aside(aside))
     }
@@ -299,7 +310,27 @@ impl Store for Sqlite {
             let trimmed = sqlx::query(queries::TRIM).bind(position);
             trimmed.execute(&mut *tx).await.map_err(&error)?;
         }
+        if let Some(reason) = Settled::halt(settled) {
+            operations::halt(&mut *tx, reason).await?;
+        }
         tx.commit().await.map_err(&error)
+    }
+
+    async fn trying(&self, lease: &Lease, row: Option<EntryId>) -> Result<(), Error> {
+        self.note_trying(lease, row).await
+    }
+
+    async fn halt(&self, reason: &str) -> Result<(), Error> {
+        operations::halt(&self.pool, reason).await
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        let resumed = sqlx::query(queries::RESUME).execute(&self.pool).await;
+        resumed.map(drop).map_err(error("resume"))
+    }
+
+    async fn halted(&self) -> Result<Option<Halted>, Error> {
+        self.read_halted().await
     }
 
     async fn committed(&self) {
@@ -313,28 +344,20 @@ impl Store for Sqlite {
             .await
             .map_err(&error)?;
         let owner: Option<String> = row.try_get("owner").map_err(&error)?;
+        let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
         Ok(Status {
-            pending: row
-                .try_get::<i64, _>("pending")
-                .map_err(&error)?
-                .unsigned_abs(),
+            pending: count("pending").map_err(&error)?,
             oldest: row
                 .try_get::<Option<i64>, _>("oldest")
                 .map_err(&error)?
                 .and_then(DateTime::from_timestamp_millis),
-            parked: row
-                .try_get::<i64, _>("parked")
-                .map_err(&error)?
-                .unsigned_abs(),
-            scheduled: row
-                .try_get::<i64, _>("scheduled")
-                .map_err(&error)?
-                .unsigned_abs(),
+            aside: count("aside").map_err(&error)?,
+            parked: count("parked").map_err(&error)?,
+            parked_keys: count("parked_keys").map_err(&error)?,
+            scheduled: count("scheduled").map_err(&error)?,
+            halted: operations::halted_of(&row).map_err(&error)?,
             owner: owner.map(Into::into),
-            epoch: row
-                .try_get::<i64, _>("epoch")
-                .map_err(&error)?
-                .unsigned_abs(),
+            epoch: count("epoch").map_err(&error)?,
         })
     }
 
@@ -348,7 +371,7 @@ impl Store for Sqlite {
             .map_err(&error)?;
         rows.iter()
             .map(|row| {
-                let entry = self.entry(row)?;
+                let entry = self.aside_entry(row)?;
                 let reason: String = row.try_get("parked_reason").map_err(&error)?;
                 let at = time(row.try_get("parked_at").map_err(&error)?);
                 Ok(Parked::new(entry, reason, at))
@@ -381,14 +404,13 @@ type Changed<'q> =
 
 /// What becomes of a row of the log, which is trimmed afterwards.
 async fn leave(tx: &mut Tx, entry: &Entry, settled: &Settled) -> Result<(), Error> {
-    let reason = match settled {
-        Settled::Published => return Ok(()),
-        Settled::Aside => None,
-        Settled::Parked(reason) => Some(reason),
-    };
+    if *settled == Settled::Published {
+        return Ok(());
+    }
     let put = sqlx::query(queries::PUT_ASIDE)
         .bind(entry.id.value())
-        .bind(reason)
+        .bind(settled.reason())
+        .bind(settled.is_alone())
         .bind(&*entry.record.topic);
     put.execute(&mut **tx)
         .await
@@ -405,8 +427,9 @@ async fn change(tx: &mut Tx, id: EntryId, settled: &Settled) -> Result<(), Error
             published.map_err(error("settle")).map(drop)
         }
         Settled::Aside => Ok(()),
-        Settled::Parked(reason) => {
-            let park = sqlx::query_as(queries::PARK).bind(id.value()).bind(reason);
+        Settled::Parked(_) | Settled::ParkedAlone(_) | Settled::Halted(_) => {
+            let park = sqlx::query_as(queries::PARK).bind(id.value());
+            let park = park.bind(settled.reason()).bind(settled.is_alone());
             change_aside(tx, park).await.map(drop)
         }
     }

@@ -2,19 +2,27 @@
 
 pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
     epoch = CASE WHEN owner IS $1 THEN epoch ELSE epoch + 1 END, \
+    crashes = CASE WHEN owner <> $1 THEN crashes + 1 ELSE crashes END, \
+    suspect_crashes = CASE WHEN trying IS NULL THEN suspect_crashes \
+        WHEN owner <> $1 THEN CASE WHEN trying = suspect THEN suspect_crashes + 1 ELSE 1 END \
+        WHEN trying = suspect THEN 0 ELSE suspect_crashes END, \
+    suspect = CASE WHEN owner <> $1 THEN coalesce(trying, suspect) ELSE suspect END, \
+    trying = NULL, \
     owner = $1, lease_until = unixepoch('subsec') + $2 \
-    WHERE id = 1 AND (owner IS $1 OR owner IS NULL OR lease_until < unixepoch('subsec')) \
-    RETURNING epoch";
+    WHERE id = 1 AND (owner IS $1 \
+        OR halted_at IS NULL AND (owner IS NULL OR lease_until < unixepoch('subsec'))) \
+    RETURNING epoch, crashes, suspect, suspect_crashes";
 
 pub(super) const RELEASE: &str = "UPDATE bowline_outbox_cursor \
-    SET owner = NULL, lease_until = NULL WHERE id = 1 AND owner = $1 AND epoch = $2";
+    SET owner = NULL, lease_until = NULL, trying = NULL WHERE id = 1 AND owner = $1 AND epoch = $2";
 
 /// Where the log is settled, whether rows wait aside, and in how many seconds the next scheduled
-/// message is due; no row when the lease is not ours.
+/// message is due; no row when the lease is not ours or the outbox is halted.
 pub(super) const CURSOR: &str = "SELECT position, \
     EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits), \
     (SELECT min(due_at) / 1000.0 - unixepoch('subsec') FROM bowline_outbox_scheduled) \
-    FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
+    FROM bowline_outbox_cursor \
+    WHERE id = 1 AND owner = $1 AND epoch = $2 AND halted_at IS NULL";
 
 /// The time, in milliseconds since 1970; no row when the lease is not ours.
 pub(super) const NOW: &str = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER) \
@@ -37,7 +45,9 @@ pub(super) const NEXT_DUE: &str =
 pub(super) const UNSCHEDULE: &str = "DELETE FROM bowline_outbox_scheduled WHERE event_id = $1";
 
 /// Moves the cursor; changes nothing when the lease is not ours.
-pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor SET position = max(position, $3) \
+pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor SET position = max(position, $3), \
+    crashes = 0, trying = NULL, \
+    suspect_crashes = CASE WHEN trying = suspect THEN 0 ELSE suspect_crashes END \
     WHERE id = 1 AND owner = $1 AND epoch = $2";
 
 /// What a row without headers has in their place.
@@ -53,9 +63,9 @@ macro_rules! behind {
     () => {
         "CASE WHEN o.headers IS NULL THEN EXISTS (SELECT 1 FROM bowline_outbox_aside a \
             WHERE a.key = coalesce(o.key, CAST(o.aggregateid AS BLOB)) \
-            AND (o.topic IS NULL OR a.topic = o.topic)) \
+            AND (o.topic IS NULL OR a.topic = o.topic) AND NOT a.alone) \
          ELSE EXISTS (SELECT 1 FROM bowline_outbox_aside a \
-            WHERE a.topic = o.topic AND a.key = o.key) END"
+            WHERE a.topic = o.topic AND a.key = o.key AND NOT a.alone) END"
     };
 }
 
@@ -70,19 +80,20 @@ pub(super) const READ: &str = concat!(
 pub(super) const SET_ASIDE: &str = concat!(
     "SELECT id, topic, key, headers, payload, created_at, FALSE, ",
     columns!(),
-    " FROM bowline_outbox_aside WHERE waits AND topic NOT IN (SELECT value FROM json_each($1)) \
+    ", alone FROM bowline_outbox_aside WHERE waits AND topic NOT IN (SELECT value FROM json_each($1)) \
     ORDER BY id LIMIT $2"
 );
 
 /// Takes a row out of the log, to where it waits or is parked.
 pub(super) const PUT_ASIDE: &str = "INSERT INTO bowline_outbox_aside \
     (id, event_id, aggregateid, type, topic, key, headers, payload, created_at, source, \
-        text_headers, parked_at, parked_reason, waits) \
-    SELECT id, event_id, aggregateid, type, $3, ordered_by, headers, payload, created_at, source, \
+        text_headers, parked_at, parked_reason, alone, waits) \
+    SELECT id, event_id, aggregateid, type, $4, ordered_by, headers, payload, created_at, source, \
         text_headers, \
-        CASE WHEN $2 IS NOT NULL THEN CAST(unixepoch('subsec') * 1000 AS INTEGER) END, $2, \
-        $2 IS NULL AND NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = $3 \
-            AND p.key = o.ordered_by AND p.id < o.id AND p.parked_at IS NOT NULL) \
+        CASE WHEN $2 IS NOT NULL THEN CAST(unixepoch('subsec') * 1000 AS INTEGER) END, $2, $3, \
+        $2 IS NULL AND NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = $4 \
+            AND p.key = o.ordered_by AND p.id < o.id AND p.parked_at IS NOT NULL \
+            AND NOT p.alone) \
     FROM (SELECT *, CASE WHEN headers IS NULL THEN coalesce(key, CAST(aggregateid AS BLOB)) \
         ELSE key END AS ordered_by FROM bowline_outbox WHERE id = $1) o";
 
@@ -92,7 +103,7 @@ pub(super) const TRIM: &str = "DELETE FROM bowline_outbox WHERE id <= $1";
 pub(super) const PUBLISHED_ASIDE: &str = "DELETE FROM bowline_outbox_aside WHERE id = $1";
 
 pub(super) const PARK: &str = "UPDATE bowline_outbox_aside SET \
-    parked_at = CAST(unixepoch('subsec') * 1000 AS INTEGER), parked_reason = $2 \
+    parked_at = CAST(unixepoch('subsec') * 1000 AS INTEGER), parked_reason = $2, alone = alone OR $3 \
     WHERE id = $1 RETURNING id, topic, key";
 
 pub(super) const RETRY: &str = "UPDATE bowline_outbox_aside SET \
@@ -104,9 +115,23 @@ pub(super) const DISCARD: &str = "DELETE FROM bowline_outbox_aside \
 
 /// Says of a row, and of its key's, which of them wait.
 pub(super) const RECKON: &str = "UPDATE bowline_outbox_aside AS a SET waits = parked_at IS NULL \
-    AND NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
-        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL) \
+    AND (alone OR NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
+        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL AND NOT p.alone)) \
     WHERE id = $1 OR (topic = $2 AND key = $3)";
+
+/// Notes the row that is tried alone; without one, that the one before was answered.
+pub(super) const TRYING: &str = "UPDATE bowline_outbox_cursor SET trying = $3, \
+    suspect_crashes = CASE WHEN $3 IS NULL AND trying = suspect THEN 0 ELSE suspect_crashes END \
+    WHERE id = 1 AND owner = $1 AND epoch = $2";
+
+pub(super) const HALT: &str = "UPDATE bowline_outbox_cursor \
+    SET halted_at = CAST(unixepoch('subsec') * 1000 AS INTEGER), halted_reason = $1 WHERE id = 1 AND halted_at IS NULL";
+
+pub(super) const RESUME: &str = "UPDATE bowline_outbox_cursor \
+    SET halted_at = NULL, halted_reason = NULL WHERE id = 1";
+
+pub(super) const HALTED: &str =
+    "SELECT halted_at, halted_reason FROM bowline_outbox_cursor WHERE id = 1";
 
 pub(super) const STATUS: &str = "SELECT \
     (SELECT count(*) FROM bowline_outbox WHERE id > position) \
@@ -115,6 +140,10 @@ pub(super) const STATUS: &str = "SELECT \
         SELECT created_at FROM bowline_outbox WHERE id > position \
         UNION ALL SELECT created_at FROM bowline_outbox_aside WHERE parked_at IS NULL)) AS oldest, \
     (SELECT count(*) FROM bowline_outbox_aside WHERE parked_at IS NOT NULL) AS parked, \
+    (SELECT count(*) FROM bowline_outbox_aside WHERE parked_at IS NULL) AS aside, \
+    (SELECT count(*) FROM (SELECT DISTINCT topic, key FROM bowline_outbox_aside \
+        WHERE parked_at IS NOT NULL AND key IS NOT NULL AND NOT alone)) AS parked_keys, \
+    halted_at, halted_reason, \
     (SELECT count(*) FROM bowline_outbox_scheduled) AS scheduled, \
     CASE WHEN lease_until >= unixepoch('subsec') THEN owner END AS owner, epoch \
     FROM bowline_outbox_cursor WHERE id = 1";
@@ -122,7 +151,7 @@ pub(super) const STATUS: &str = "SELECT \
 pub(super) const PARKED: &str = concat!(
     "SELECT id, topic, key, headers, payload, created_at, FALSE, ",
     columns!(),
-    ", parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL \
+    ", alone, parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL \
     ORDER BY id LIMIT $1"
 );
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Faulty;
 use crate::error::Error;
-use crate::outbox::{EntryId, Lease, Parked, Position, Settled, Status, Store, Window};
+use crate::outbox::{EntryId, Halted, Lease, Parked, Position, Settled, Status, Store, Window};
 
 /// Only what a relay does is counted; what an operator asks goes through.
 impl<S: Store> Store for Faulty<S> {
@@ -49,6 +49,22 @@ impl<S: Store> Store for Faulty<S> {
     ) -> Result<(), Error> {
         self.around("settle", self.inner.settle(lease, window, settled))
             .await
+    }
+
+    async fn trying(&self, lease: &Lease, row: Option<EntryId>) -> Result<(), Error> {
+        self.around("try", self.inner.trying(lease, row)).await
+    }
+
+    async fn halt(&self, reason: &str) -> Result<(), Error> {
+        self.inner.halt(reason).await
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        self.inner.resume().await
+    }
+
+    async fn halted(&self) -> Result<Option<Halted>, Error> {
+        self.inner.halted().await
     }
 
     async fn tidy(&self) -> Result<(), Error> {

@@ -8,6 +8,7 @@
     reason = "a case reports by panicking"
 )]
 
+mod operating;
 mod relaying;
 mod scheduling;
 
@@ -24,6 +25,11 @@ use crate::error::{Error, Kind};
 use crate::message::{Message, MessageId};
 use crate::outbox::{Entry, EntryId, Lease, Settled, Store, Window};
 
+pub use operating::{
+    a_halted_outbox_is_not_relayed, a_row_parked_alone_lets_its_key_go_on,
+    a_row_that_ends_its_relays_is_suspected, a_row_that_halts_is_parked,
+    owners_that_end_are_counted,
+};
 pub use relaying::a_relay_loses_nothing_at_any_step;
 pub use scheduling::{
     a_lost_lease_promotes_nothing, a_message_is_not_read_before_it_is_due,
@@ -104,6 +110,11 @@ pub async fn all<H: Harness>(fresh: impl AsyncFn() -> H) {
     a_scheduled_message_is_taken_back(&fresh().await).await;
     a_lost_lease_promotes_nothing(&fresh().await).await;
     a_time_beyond_the_calendar_is_refused(&fresh().await).await;
+    a_row_parked_alone_lets_its_key_go_on(&fresh().await).await;
+    a_halted_outbox_is_not_relayed(&fresh().await).await;
+    a_row_that_halts_is_parked(&fresh().await).await;
+    owners_that_end_are_counted(&fresh().await).await;
+    a_row_that_ends_its_relays_is_suspected(&fresh().await).await;
     a_relay_loses_nothing_at_any_step(&fresh).await;
 }
 
@@ -394,7 +405,8 @@ pub async fn the_status_counts<H: Harness>(harness: &H) {
     park_first(harness, &lease).await;
     enqueue(harness, &[("more", "2")]).await;
     let status = harness.store().status().await.expect("a status");
-    assert_eq!((status.pending, status.parked), (2, 1));
+    assert_eq!((status.pending, status.aside, status.parked), (2, 1, 1));
+    assert_eq!((status.parked_keys, &status.halted), (1, &None));
     assert!(status.oldest.is_some());
     assert_eq!(
         (status.owner, status.epoch),

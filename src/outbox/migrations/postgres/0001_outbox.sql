@@ -58,6 +58,8 @@ CREATE TABLE bowline_outbox_aside (
     text_headers jsonb,
     parked_at timestamptz,
     parked_reason text,
+    -- Whether it was parked without its key, and so has no order any more.
+    alone boolean NOT NULL,
     -- Whether neither it nor an earlier row of its key is parked.
     waits boolean NOT NULL
 );
@@ -77,6 +79,16 @@ CREATE TABLE bowline_outbox_cursor (
     owner text,
     epoch bigint NOT NULL,
     lease_until timestamptz,
+    -- How many owners have ended without giving the lease up since something was settled.
+    crashes integer NOT NULL DEFAULT 0,
+    -- The row that is published alone and not answered yet; the one for which owners ended so, and how
+    -- many of them.
+    trying bigint,
+    suspect bigint,
+    suspect_crashes integer NOT NULL DEFAULT 0,
+    -- While this is set nobody relays.
+    halted_at timestamptz,
+    halted_reason text,
     -- While the number of lanes changes: the number to come,
     wanted integer,
     -- whether nothing is in hand that was read before that was known,

@@ -40,6 +40,8 @@ CREATE TABLE bowline_outbox_aside (
     text_headers TEXT,
     parked_at INTEGER,
     parked_reason TEXT,
+    -- Whether it was parked without its key, and so has no order any more.
+    alone INTEGER NOT NULL,
     -- Whether neither it nor an earlier row of its key is parked.
     waits INTEGER NOT NULL
 ) STRICT;
@@ -55,7 +57,17 @@ CREATE TABLE bowline_outbox_cursor (
     owner TEXT,
     epoch INTEGER NOT NULL,
     -- Seconds since 1970.
-    lease_until REAL
+    lease_until REAL,
+    -- How many owners have ended without giving the lease up since something was settled.
+    crashes INTEGER NOT NULL DEFAULT 0,
+    -- The row that is published alone and not answered yet; the one for which owners ended so, and how
+    -- many of them.
+    trying INTEGER,
+    suspect INTEGER,
+    suspect_crashes INTEGER NOT NULL DEFAULT 0,
+    -- Milliseconds since 1970; while this is set nobody relays.
+    halted_at INTEGER,
+    halted_reason TEXT
 ) STRICT;
 
 INSERT INTO bowline_outbox_cursor (id, position, epoch) VALUES (1, 0, 0);
