@@ -140,6 +140,7 @@ impl<S: Store, P: Publisher> Relay<S, P> {
         // One that is stopped already: what fails transiently is not waited for.
         let stopped = Shutdown::new();
         stopped.trigger();
+        tenure.look_aside();
         let report = tenure.turn(&self.publisher, &stopped.token()).await;
         // What was published stands, whether the lease is given up now or ends by itself.
         self.give_up(tenure.lease()).await;

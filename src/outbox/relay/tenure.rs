@@ -84,7 +84,7 @@ impl<'a, S: Store> Tenure<'a, S> {
             next: None,
             ahead: None,
             stuck: HashSet::new(),
-            aside: true,
+            aside: false,
             tidied: None,
             sleeps: None,
             due: Some(asked),
@@ -93,6 +93,11 @@ impl<'a, S: Store> Tenure<'a, S> {
             pace: Pace::new(config.poll),
             hint: None,
         }
+    }
+
+    /// Tries what waits aside in the first turn, too.
+    pub(super) fn look_aside(&mut self) {
+        self.aside = true;
     }
 
     /// Whether there is something to do without a wait.
