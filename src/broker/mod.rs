@@ -161,13 +161,14 @@ mod sqlite;
 mod subscriber;
 mod topics;
 mod traced;
+mod transactional;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{Redis, RedisSubscriber};
 pub use commit::{Assigned, Commit, Committed};
 pub use delivery::Delivery;
 pub use layered::Layered;
-pub use memory::{Memory, MemorySubscriber};
+pub use memory::{Memory, MemorySubscriber, MemoryTransactional};
 pub use outcome::PublishOutcome;
 pub use partitioner::partition_for;
 pub use publish_error::{PublishError, SendStatus};
@@ -183,3 +184,4 @@ pub use sqlite::{Sqlite, SqliteSubscriber};
 pub use subscriber::{Assignment, Polled, Received, Start, Subscriber};
 pub use topics::{Created, Topics};
 pub use traced::Traced;
+pub use transactional::{Transactional, Transactions};

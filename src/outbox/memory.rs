@@ -8,8 +8,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use uuid::Uuid;
 
-use super::{Entry, EntryId, Lease, Parked, Position, Routing, Settled, Status, Store, Window};
+use super::{
+    Entry, EntryId, Lease, Parked, Position, Progress, Routing, Settled, Status, Store, Window,
+};
 use crate::broker::Record;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Kind};
@@ -41,10 +44,14 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Which outbox it is, once somebody has asked.
+    identity: Option<Arc<str>>,
     /// The newest row.
     last: i64,
     /// Up to which row all is settled.
     settled: i64,
+    /// Under which lease it was.
+    settled_epoch: u64,
     log: VecDeque<Entry>,
     aside: BTreeMap<EntryId, Aside>,
     owner: Option<(Arc<str>, Instant)>,
@@ -172,6 +179,13 @@ impl State {
         })
     }
 
+    /// What is known of the row of `entry`.
+    fn row(&self, entry: &Entry) -> Entry {
+        let in_log = self.log.binary_search_by_key(&entry.id, |row| row.id);
+        let row = in_log.ok().and_then(|index| self.log.get(index));
+        row.unwrap_or(entry).clone().with_behind(false)
+    }
+
     fn settle(&mut self, entry: &Entry, settled: &Settled) {
         let parked = match settled {
             Settled::Published => {
@@ -181,7 +195,7 @@ impl State {
             Settled::Aside => None,
             Settled::Parked(reason) => Some((reason.clone(), SystemClock.now())),
         };
-        let entry = entry.clone().with_behind(false);
+        let entry = self.row(entry);
         self.aside.insert(entry.id, Aside { entry, parked });
     }
 }
@@ -209,6 +223,17 @@ impl Store for Memory {
         self.shared
             .fenced(lease, "release")
             .map(|mut state| state.owner = None)
+    }
+
+    async fn progress(&self, lease: &Lease) -> Result<Progress, Error> {
+        let mut state = self.shared.fenced(lease, "read")?;
+        let position = Position::at(state.settled);
+        let epoch = state.settled_epoch;
+        let identity = state.identity.get_or_insert_with(|| {
+            let identity = Uuid::now_v7().simple();
+            identity.to_string().into()
+        });
+        Ok(Progress::new(Arc::clone(identity), position, epoch))
     }
 
     async fn read(
@@ -252,13 +277,16 @@ impl Store for Memory {
         settled: &[Settled],
     ) -> Result<(), Error> {
         window.check(settled, BACKEND)?;
+        let next = window.next.as_ref().map(|next| next.number(BACKEND));
+        let next = next.transpose()?;
         let mut state = self.shared.fenced(lease, "settle")?;
         for (entry, settled) in window.entries.iter().zip(settled) {
             state.settle(entry, settled);
         }
-        if let (Some(_), Some(last)) = (&window.next, window.entries.last()) {
-            state.settled = last.id.value();
-            let left = state.log.partition_point(|entry| entry.id <= last.id);
+        if let Some(next) = next {
+            state.settled = next;
+            state.settled_epoch = lease.epoch;
+            let left = state.log.partition_point(|row| row.id.value() <= next);
             state.log.drain(..left);
         }
         Ok(())

@@ -106,6 +106,7 @@ mod entry;
 pub mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod progress;
 pub mod relay;
 mod routing;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -118,6 +119,7 @@ pub use entry::{Entry, EntryId, OrderingKey};
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
+pub use progress::Progress;
 pub use relay::Relay;
 pub use routing::Routing;
 #[cfg(feature = "sqlite")]

@@ -6,6 +6,7 @@
     reason = "a test reports by panicking"
 )]
 
+mod exactly_once;
 mod ill;
 #[cfg(feature = "postgres")]
 mod log;

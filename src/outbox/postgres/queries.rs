@@ -43,9 +43,14 @@ pub(super) const CURSOR: &str = "SELECT position, pg_current_snapshot()::text, \
     EXISTS (SELECT 1 FROM bowline_outbox_aside) \
     FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
 
+/// Which outbox it is, and how far its log is settled; no row when the lease is not ours.
+pub(super) const PROGRESS: &str = "SELECT outbox, position, settled_epoch \
+    FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
+
 /// Moves the cursor; changes nothing when the lease is not ours.
 pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor \
-    SET position = coalesce($3, position) WHERE id = 1 AND owner = $1 AND epoch = $2";
+    SET position = coalesce($3, position), \
+    settled_epoch = CASE WHEN $3 IS NULL THEN settled_epoch ELSE $2 END WHERE id = 1 AND owner = $1 AND epoch = $2";
 
 /// How many rows came between two snapshots, and the first of them; at most so many are looked at. A
 /// row came when its transaction was running at the first snapshot, or had not begun, and has ended at

@@ -11,7 +11,9 @@ use super::{Postgres, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
 use crate::outbox::row::{StoredRow, epoch, rows};
-use crate::outbox::{Entry, EntryId, Lease, Parked, Position, Settled, Status, Store, Window};
+use crate::outbox::{
+    Entry, EntryId, Lease, Parked, Position, Progress, Settled, Status, Store, Window,
+};
 
 type Tx = Transaction<'static, sqlx::Postgres>;
 
@@ -166,6 +168,18 @@ impl Store for Postgres {
             return Err(lease.fenced(BACKEND, "release"));
         }
         Ok(())
+    }
+
+    async fn progress(&self, lease: &Lease) -> Result<Progress, Error> {
+        let progress: Option<(String, String, i64)> = sqlx::query_as(queries::PROGRESS)
+            .bind(&*lease.owner)
+            .bind(epoch(lease.epoch))
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(error("read"))?;
+        let (outbox, settled, epoch) = progress.ok_or_else(|| lease.fenced(BACKEND, "read"))?;
+        let position = Position::new(settled);
+        Ok(Progress::new(outbox, position, epoch.unsigned_abs()))
     }
 
     async fn read(

@@ -2,7 +2,10 @@
 
 mod builder;
 mod config;
+mod delivery;
+mod exactly_once;
 mod held;
+mod mark;
 mod report;
 mod tenure;
 mod verdict;
@@ -14,13 +17,15 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{Lease, Store};
-use crate::broker::Publisher;
 use crate::error::{Chain, Error, Kind};
 use crate::shutdown::{Shutdown, Token};
+use delivery::Session;
 use tenure::Tenure;
 
 pub use builder::Builder;
 pub use config::Config;
+pub use delivery::Delivery;
+pub use exactly_once::ExactlyOnce;
 pub use report::Report;
 
 /// Publishes what an outbox holds, as long as it holds the lease.
@@ -34,8 +39,9 @@ pub struct Relay<S, P> {
     owner: Arc<str>,
 }
 
-impl<S: Store, P: Publisher> Relay<S, P> {
-    /// A relay from `store` to `publisher`.
+impl<S: Store, P: Delivery> Relay<S, P> {
+    /// A relay from `store` to `publisher`: a [`Publisher`](crate::broker::Publisher), or
+    /// [`ExactlyOnce`].
     pub fn builder(store: S, publisher: P) -> Builder<S, P> {
         Builder::new(store, publisher)
     }
@@ -52,7 +58,7 @@ impl<S, P> Relay<S, P> {
     }
 }
 
-impl<S: Store, P: Publisher> Relay<S, P> {
+impl<S: Store, P: Delivery> Relay<S, P> {
     /// Publishes until `token` says stop: then it finishes the window in hand, settles it and gives
     /// the lease up.
     ///
@@ -73,10 +79,19 @@ impl<S: Store, P: Publisher> Relay<S, P> {
                 lease = self.take_lease() => lease,
             };
             let wait = match lease {
-                Ok(Some(tenure)) => match self.work(tenure, &token).await {
-                    Ok(()) => Duration::ZERO,
-                    Err(error) => self.trouble(error, &mut delays)?,
-                },
+                Ok(Some(tenure)) => {
+                    let lease = tenure.lease().clone();
+                    match self.work(tenure, &token).await {
+                        Ok(()) => Duration::ZERO,
+                        Err(error) => {
+                            // Whoever has fenced us at the broker is to have the lease too.
+                            if P::ATOMIC && error.kind() == Kind::Fenced {
+                                self.give_up(&lease).await;
+                            }
+                            self.trouble(error, &mut delays)?
+                        }
+                    }
+                }
                 Ok(None) => self.config.lease / 3,
                 Err(error) => self.trouble(error, &mut delays)?,
             };
@@ -105,7 +120,10 @@ impl<S: Store, P: Publisher> Relay<S, P> {
         // One that is stopped already: what fails transiently is not waited for.
         let stopped = Shutdown::new();
         stopped.trigger();
-        let report = tenure.turn(&self.publisher, &stopped.token()).await;
+        let report = match tenure.begin(&self.publisher).await {
+            Ok(mut session) => tenure.turn(&mut session, &stopped.token()).await,
+            Err(error) => Err(error),
+        };
         // What was published stands, whether the lease is given up now or ends by itself.
         self.give_up(tenure.lease()).await;
         report
@@ -122,8 +140,9 @@ impl<S: Store, P: Publisher> Relay<S, P> {
     /// Publishes window after window until it is time to stop or something fails.
     async fn work(&self, mut tenure: Tenure<'_, S>, token: &Token) -> Result<(), Error> {
         tracing::debug!(name: "bowline.outbox.lease", owner = %self.owner, epoch = tenure.lease().epoch);
+        let mut session: Session<'_, P> = tenure.begin(&self.publisher).await?;
         while !token.is_stopped() {
-            let report = tenure.turn(&self.publisher, token).await?;
+            let report = tenure.turn(&mut session, token).await?;
             if report.is_empty() {
                 tokio::select! {
                     () = token.stopped() => {}

@@ -1,15 +1,16 @@
 use std::collections::HashSet;
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::delivery::{Delivery, Session};
 use super::held::Held;
-use super::verdict::{Round, Verdicts};
+use super::verdict::{Judged, Round, Verdicts};
 use super::{Config, Report};
-use crate::broker::Publisher;
-use crate::error::{Chain, Error};
+use crate::error::{Chain, Error, Kind};
 use crate::outbox::entry::OrderingKey;
 use crate::outbox::{Lease, Position, Settled, Store, Window};
 use crate::shutdown::Token;
@@ -23,6 +24,8 @@ pub(super) struct Tenure<'a, S> {
     /// When the lease was asked for last.
     asked: Instant,
     config: Config,
+    /// How many rows are read at once: fewer than configured after more were too many.
+    limit: NonZeroUsize,
     /// Topics that are left alone for a while.
     held: Held,
     /// Where the log goes on; `None` before the first window.
@@ -37,6 +40,8 @@ pub(super) struct Tenure<'a, S> {
     tidied: Option<Instant>,
 }
 
+const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
 /// How often the room of what is settled is given back.
 const TIDY: Duration = Duration::from_secs(10);
 
@@ -47,6 +52,7 @@ impl<'a, S: Store> Tenure<'a, S> {
             lease,
             asked,
             config,
+            limit: config.window,
             held: Held::new(config.backoff),
             next: None,
             ahead: None,
@@ -60,14 +66,54 @@ impl<'a, S: Store> Tenure<'a, S> {
         &self.lease
     }
 
-    /// Publishes and settles what waits aside and may be tried, and then the next rows of the log.
-    pub(super) async fn turn<P: Publisher>(
+    /// Begins to publish by `delivery`.
+    pub(super) async fn begin<'d, P: Delivery>(
         &mut self,
-        publisher: &P,
+        delivery: &'d P,
+    ) -> Result<Session<'d, P>, Error> {
+        let (store, lease) = (self.store, self.lease.clone());
+        let session = Session::begin(delivery, store, &lease);
+        self.renewing(session).await?
+    }
+
+    /// Publishes and settles what waits aside and may be tried, and then the next rows of the log.
+    pub(super) async fn turn<P: Delivery>(
+        &mut self,
+        session: &mut Session<'_, P>,
         token: &Token,
     ) -> Result<Report, Error> {
         self.tidy().await?;
-        let mut report = self.retry_aside(publisher, token).await?;
+        let mut report = self.retry_aside(session, token).await?;
+        loop {
+            let from = self.next.clone();
+            match self.advance(session, token).await {
+                // Fewer will do.
+                Err(error) if error.kind() == Kind::TooLarge && self.limit > NonZeroUsize::MIN => {
+                    let half = NonZeroUsize::new(self.limit.get() / 2);
+                    self.limit = half.unwrap_or(NonZeroUsize::MIN);
+                }
+                Ok(Some(round)) => {
+                    self.limit = self.limit.saturating_mul(TWO).min(self.config.window);
+                    report += round;
+                    return Ok(report);
+                }
+                Ok(None) => {
+                    self.next = from;
+                    return Ok(report);
+                }
+                Err(error) => return Err(error),
+            }
+            self.next = from;
+        }
+    }
+
+    /// Publishes and settles the next rows of the log; `None` when they were not published, and are to be
+    /// read again.
+    async fn advance<P: Delivery>(
+        &mut self,
+        session: &mut Session<'_, P>,
+        token: &Token,
+    ) -> Result<Option<Report>, Error> {
         let window = match self.ahead.take() {
             Some(window) => self.follow(window),
             None => self.read().await?,
@@ -76,14 +122,16 @@ impl<'a, S: Store> Tenure<'a, S> {
         self.next.clone_from(&window.next);
         self.aside |= window.aside;
         if window.entries.is_empty() {
-            return Ok(report);
+            return Ok(Some(Report::default()));
         }
-        let (verdicts, ahead) = self.publish(&window, publisher, token).await?;
-        let (settled, round) = verdicts.of_the_log();
+        let (verdicts, ahead) = self.publish(&window, session, token).await?;
+        if !verdicts.stand() {
+            return Ok(None);
+        }
+        let (settled, report) = verdicts.of_the_log();
         self.settle(&window, &settled).await?;
         self.ahead = ahead;
-        report += round;
-        Ok(report)
+        Ok(Some(report))
     }
 
     /// `window` as it would be read now: what was set aside since takes along what is behind it.
@@ -98,9 +146,9 @@ impl<'a, S: Store> Tenure<'a, S> {
     }
 
     /// Tries what waits aside, but for the topics that are left alone.
-    async fn retry_aside<P: Publisher>(
+    async fn retry_aside<P: Delivery>(
         &mut self,
-        publisher: &P,
+        session: &mut Session<'_, P>,
         token: &Token,
     ) -> Result<Report, Error> {
         let mut report = Report::default();
@@ -110,12 +158,13 @@ impl<'a, S: Store> Tenure<'a, S> {
         let (store, lease) = (self.store, self.lease.clone());
         let held = self.held.topics();
         let window = store.set_aside(&lease, &held, self.config.window);
-        let window = self.renewing(window).await??;
+        let mut window = self.renewing(window).await??;
+        session.fit(&mut window);
         self.aside = !held.is_empty() || !window.entries.is_empty();
         if window.entries.is_empty() {
             return Ok(report);
         }
-        let (verdicts, _) = self.publish(&window, publisher, token).await?;
+        let (verdicts, _) = self.publish(&window, session, token).await?;
         // What still waits is where it was.
         let (window, settled, round) = verdicts.of_what_changed(window);
         if !settled.is_empty() {
@@ -142,44 +191,53 @@ impl<'a, S: Store> Tenure<'a, S> {
     async fn read(&mut self) -> Result<Window, Error> {
         let (store, lease) = (self.store, self.lease.clone());
         let from = self.next.clone();
-        let window = store.read(&lease, from.as_ref(), self.config.window);
+        let window = store.read(&lease, from.as_ref(), self.limit);
         self.renewing(window).await?
     }
 
     /// Publishes the rows of `window` until there is an answer for each, or `token` is stopped. Of the
     /// log the next window is read meanwhile.
-    async fn publish<P: Publisher>(
+    async fn publish<P: Delivery>(
         &mut self,
         window: &Window,
-        publisher: &P,
+        session: &mut Session<'_, P>,
         token: &Token,
     ) -> Result<(Verdicts, Option<Window>), Error> {
         let mut ahead = None;
-        let mut verdicts = Verdicts::new(window);
+        let mut verdicts = Verdicts::new(window, P::ATOMIC);
+        // A transaction has to move the position also when it has no rows.
+        let moves = P::ATOMIC && window.next.is_some();
         let mut delays = self.config.backoff.delays();
-        let mut round = Round::FIRST;
+        let mut round = Round::first(window);
         loop {
             let batch = verdicts.batch(window, &self.held);
-            if batch.is_empty() {
+            if batch.is_empty() && !moves {
                 break;
             }
-            let is_full = window.entries.len() >= self.config.window.get();
+            let is_full = window.entries.len() >= self.limit.get();
             // What comes next is read meanwhile, or to see whom a failure would keep waiting.
             let look = ahead.is_none() && (is_full || round >= Round::LAST);
             let next = window.next.as_ref().filter(|_| look);
             let reading = self.read_ahead(next);
-            let both = async { tokio::join!(publisher.publish(batch), reading) };
+            let publishing = session.publish(batch, window, verdicts.known());
+            let both = async { tokio::join!(publishing, reading) };
             let (results, read) = self.renewing(both).await?;
             ahead = ahead.or(read);
-            verdicts.judge(window, results, round, &mut self.held);
+            let judged = verdicts.judge(window, results?, round, &mut self.held);
             if verdicts.is_complete() {
                 break;
+            }
+            if judged == Judged::Fewer {
+                continue;
             }
             // What waits aside is not worth waiting for.
             if window.next.is_none()
                 || verdicts.keeps_others_waiting(window, round, ahead.as_ref(), &self.held)
             {
                 verdicts.leave_topics(window, &mut self.held);
+                if moves {
+                    continue;
+                }
                 break;
             }
             round = round.next();
@@ -204,7 +262,7 @@ impl<'a, S: Store> Tenure<'a, S> {
         next: Option<&Position>,
     ) -> impl Future<Output = Option<Window>> + use<'a, S> {
         let (store, lease) = (self.store, self.lease.clone());
-        let (next, limit) = (next.cloned(), self.config.window);
+        let (next, limit) = (next.cloned(), self.limit);
         async move {
             let next = next?;
             let window = store.read(&lease, Some(&next), limit).await.ok()?;

@@ -13,13 +13,31 @@ use crate::outbox::{Entry, Settled, Window};
 pub(super) struct Round(u32);
 
 impl Round {
-    pub(super) const FIRST: Self = Self(0);
+    const FIRST: Self = Self(0);
     /// A topic that has failed so often is left alone, if that lets others go on.
     pub(super) const LAST: Self = Self(3);
+
+    /// What waits aside is not tried so often.
+    pub(super) fn first(window: &Window) -> Self {
+        if window.next.is_some() {
+            Self::FIRST
+        } else {
+            Self::LAST
+        }
+    }
 
     pub(super) fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
+}
+
+/// What answers have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// Each row has its answer, or is tried again.
+    Each,
+    /// Rows have failed a transaction and are out of it: the others can be tried at once.
+    Fewer,
 }
 
 /// What becomes of each row of a window, as far as it is known.
@@ -28,18 +46,34 @@ pub(super) struct Verdicts {
     settled: Vec<Option<Settled>>,
     /// The keys of which a row was set aside: what is behind it follows.
     stuck: HashSet<OrderingKey>,
+    /// Whether rows are published all together or not at all.
+    atomic: bool,
+    /// Whether what was published is there to stay.
+    stand: bool,
 }
 
 impl Verdicts {
-    pub(super) fn new(window: &Window) -> Self {
+    pub(super) fn new(window: &Window, atomic: bool) -> Self {
         Self {
             settled: vec![None; window.entries.len()],
             stuck: HashSet::new(),
+            atomic,
+            stand: !atomic,
         }
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.settled.iter().all(Option::is_some)
+        self.stand && self.settled.iter().all(Option::is_some)
+    }
+
+    /// Whether what was published is there to stay.
+    pub(super) fn stand(&self) -> bool {
+        self.stand
+    }
+
+    /// What becomes of each row, as far as it is known.
+    pub(super) fn known(&self) -> &[Option<Settled>] {
+        &self.settled
     }
 
     /// The records that are to be published, after what cannot be was set aside.
@@ -70,9 +104,11 @@ impl Verdicts {
         results: Vec<Result<Appended, PublishError>>,
         round: Round,
         held: &mut Held,
-    ) {
+    ) -> Judged {
+        self.stand = !self.atomic || results.iter().all(Result::is_ok);
         let takes_others = results.iter().any(Result::is_ok);
         let open: Vec<_> = self.open().collect();
+        let before = open.len();
         for (index, result) in open.into_iter().zip(results) {
             let entry = &window.entries[index];
             let topic = &entry.record.topic;
@@ -80,9 +116,13 @@ impl Verdicts {
             match result {
                 Ok(_) => {
                     held.free(topic);
-                    self.settled[index] = Some(Settled::Published);
+                    if self.stand {
+                        self.settled[index] = Some(Settled::Published);
+                    }
                 }
                 Err(_) if self.is_stuck(key.as_ref()) => self.put(index, key, Settled::Aside),
+                // Another record has failed the transaction.
+                Err(error) if self.atomic && is_of_another(&error) => {}
                 Err(error) if is_final(&error) => {
                     tell(entry, &error, "parked");
                     let reason = Chain(error.error()).to_string();
@@ -95,6 +135,11 @@ impl Verdicts {
                 }
                 Err(error) => tell(entry, &error, "will be tried again"),
             }
+        }
+        if !self.stand && self.open().count() < before {
+            Judged::Fewer
+        } else {
+            Judged::Each
         }
     }
 
@@ -177,6 +222,11 @@ fn report(settled: &[Settled]) -> Report {
 fn is_of_topic(error: &PublishError) -> bool {
     error.status() == SendStatus::NotSent
         && matches!(error.error().kind(), Kind::NotFound | Kind::Unauthorized)
+}
+
+/// Whether the record failed because another one did.
+fn is_of_another(error: &PublishError) -> bool {
+    error.status() == SendStatus::NotSent && error.error().kind() == Kind::Contention
 }
 
 /// Whether the record itself is the trouble, so that the broker will never take it. A missing topic

@@ -18,8 +18,13 @@ pub(super) const CURSOR: &str = "SELECT position, \
     EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits) \
     FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
 
+/// Which outbox it is, and how far its log is settled; no row when the lease is not ours.
+pub(super) const PROGRESS: &str = "SELECT outbox, position, settled_epoch \
+    FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
+
 /// Moves the cursor; changes nothing when the lease is not ours.
-pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor SET position = max(position, $3) \
+pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor SET position = max(position, $3), \
+    settled_epoch = CASE WHEN $3 = 0 THEN settled_epoch ELSE $2 END \
     WHERE id = 1 AND owner = $1 AND epoch = $2";
 
 pub(super) const READ: &str = "SELECT id, topic, key, headers, payload, created_at, \

@@ -58,6 +58,10 @@ CREATE TABLE bowline_outbox_cursor (
     position text NOT NULL,
     owner text,
     epoch bigint NOT NULL,
+    -- The epoch of the lease under which the position was moved.
+    settled_epoch bigint NOT NULL DEFAULT 0,
+    -- Tells this outbox from every other one.
+    outbox text NOT NULL DEFAULT replace(gen_random_uuid()::text, '-', ''),
     lease_until timestamptz
 ) WITH (fillfactor = 50);
 
