@@ -26,6 +26,9 @@
 //!    order of the ids: nothing is passed over whose transaction ended late, a transaction that stays
 //!    open keeps nobody else's rows back, and nothing is written but the position.
 //! 7. A transient error of the store is waited out; a permanent one ends the relay with it.
+//! 8. With [`relay::ExactlyOnce`] a window and the position after it are one transaction of the broker,
+//!    which is committed before the store settles. Whoever takes the lease fences the relay before it at the
+//!    broker, and brings the store to the broker's position first.
 //!
 //! # When not to use it
 //!
@@ -36,12 +39,12 @@
 //!
 //! | | |
 //! |---|---|
-//! | a committed row | is published at least once |
+//! | a committed row | is published at least once; with [`relay::ExactlyOnce`] who reads what is committed sees it exactly once |
 //! | a row that was rolled back | is never published |
 //! | order | per topic and key, as enqueued; also under retries, crashes and changes of relay |
 //! | two transactions that are open at the same time | have no order between them, unless one waits for the other, e.g. because both change the same row |
-//! | after a crash of the relay | at most one window is published again; consumers drop the copies by id |
-//! | a relay that was stopped past its lease | may publish what it has in hand once more; it cannot settle |
+//! | after a crash of the relay | at most one window is published again; consumers drop the copies by id. With [`relay::ExactlyOnce`] none is |
+//! | a relay that was stopped past its lease | may publish what it has in hand once more; it cannot settle. With [`relay::ExactlyOnce`] it publishes nothing |
 //! | a relay that is told to stop | publishes nothing twice: what the broker did not take is set aside |
 //!
 //! Clones of an outbox share its rows; any number of relays may run for it, in any processes.
@@ -73,6 +76,7 @@
 //! | event | level | fields |
 //! |---|---|---|
 //! | `bowline.outbox.lease`: the lease was taken | debug | `owner`, `epoch` |
+//! | `bowline.outbox.resume`: the broker's position was ahead, or had published rows from aside | info | `rows`, `epoch` |
 //! | `bowline.outbox.publish`: a row was not acknowledged, or cannot be read | warn | `id`, `topic`, `error` |
 //! | the room of what is settled could not be given back | warn | `error` |
 //! | the lease could not be renewed, and is tried again | warn | `error` |

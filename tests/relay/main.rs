@@ -8,6 +8,8 @@
 
 mod exactly_once;
 mod ill;
+#[cfg(all(feature = "kafka", feature = "postgres"))]
+mod kafka;
 #[cfg(feature = "postgres")]
 mod log;
 #[cfg(feature = "postgres")]
