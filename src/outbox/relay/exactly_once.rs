@@ -109,11 +109,11 @@ impl<T: Transactions> ExactlyOnce<T> {
     ) -> Result<(), Error> {
         let mark = Mark::decode(found)?;
         if mark.outbox != *stored.outbox {
-            return Err(self.conflict("is of another outbox".to_owned()));
+            return Err(self.conflict("is of another outbox"));
         }
         if found.next > lease.epoch {
             let (found, newest) = (found.next, lease.epoch);
-            return Err(self.conflict(format!(
+            return Err(self.conflict(&format!(
                 "is of lease {found}, the newest one of the store is {newest}"
             )));
         }
@@ -134,7 +134,7 @@ impl<T: Transactions> ExactlyOnce<T> {
         store.settle(lease, &window, &settled).await
     }
 
-    fn conflict(&self, what: String) -> Error {
+    fn conflict(&self, what: &str) -> Error {
         let conflict = Error::new(Kind::Conflict, "relay", "resume");
         conflict.with_detail(format!(
             "the position of {:?} at the broker {what}",

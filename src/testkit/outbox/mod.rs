@@ -8,6 +8,7 @@
     reason = "a case reports by panicking"
 )]
 
+mod progress;
 mod relaying;
 
 use std::future::Future;
@@ -22,7 +23,11 @@ use crate::error::{Error, Kind};
 use crate::message::Message;
 use crate::outbox::{Entry, EntryId, Lease, Settled, Store, Window};
 
-pub use relaying::a_relay_loses_nothing_at_any_step;
+pub use progress::{
+    the_position_tells_under_which_lease_it_was_moved,
+    what_is_left_of_a_window_is_enough_to_settle_it,
+};
+pub use relaying::{a_relay_doubles_nothing_at_any_step, a_relay_loses_nothing_at_any_step};
 
 /// The topic that a [`Harness`] sends every message to.
 pub const TOPIC: &str = "suite";
@@ -77,7 +82,10 @@ pub async fn all<H: Harness>(fresh: impl AsyncFn() -> H) {
     what_waits_aside_keeps_the_order_of_its_key(&fresh().await).await;
     a_held_topic_is_left_out(&fresh().await).await;
     the_status_counts(&fresh().await).await;
+    the_position_tells_under_which_lease_it_was_moved(&fresh().await).await;
+    what_is_left_of_a_window_is_enough_to_settle_it(&fresh().await).await;
     a_relay_loses_nothing_at_any_step(&fresh).await;
+    a_relay_doubles_nothing_at_any_step(&fresh).await;
 }
 
 /// A row is there when its transaction is, as the record that the message is.
