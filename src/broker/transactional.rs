@@ -35,7 +35,8 @@ pub trait Transactions: fmt::Debug + Send + Sync + 'static {
 ///    before it.
 /// 3. After an error nobody knows what became of the batch; [`position`](Self::position), of this
 ///    producer or of the next one with its id, tells.
-/// 4. Once another producer has its id, every call fails with [`Kind::Fenced`], and nothing is seen of it.
+/// 4. Once another producer has its id, nothing more is seen of it: publishing fails with
+///    [`Kind::Fenced`].
 pub trait Transactional: fmt::Debug + Send + 'static {
     /// Appends `batch`, which may be empty, and moves `group` in `partition` to `committed`. Nobody need
     /// be a member of the group, and the partition need not be the source of anything: it is a place for

@@ -51,8 +51,10 @@ impl broker::Transactional for Transactional {
         );
         if results.iter().any(Result::is_err) {
             // If it is not aborted now, it is when the next one begins.
-            drop(transaction().abort().await);
-            return Ok(results);
+            return match transaction().abort().await {
+                Err(error) if matches!(error.kind(), Kind::Fenced | Kind::Closed) => Err(error),
+                _ => Ok(results),
+            };
         }
         moved.map_err(failed)?;
         transaction().commit().await.map_err(failed)?;
