@@ -11,6 +11,7 @@ use bowline::broker::kafka::{Config, Publisher, Subscriber, Topics, Transactions
 use bowline::broker::{
     self, Polled, Start, Subscriber as _, TopicPartition, Topics as _, Transactions as _,
 };
+use bowline::error::Kind;
 use bowline::message::Message;
 use bowline::outbox::relay::{self, Builder, Delivery, ExactlyOnce};
 use bowline::outbox::{self, Relay, Routing, Store};
@@ -330,4 +331,20 @@ async fn a_broker_that_is_restarted_in_the_middle_of_windows_doubles_nothing() {
     }
     drained.await.unwrap();
     world.check(&world.topic, ROWS, "restarted").await;
+}
+
+/// A position without a place would be lost: the relay says so instead of publishing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_that_is_not_there_ends_the_relay() {
+    let world = World::new(broker().await.address()).await;
+    world.enqueue("here.event", 0..1).await;
+    let transactions = Transactions::new(&world.config).unwrap();
+    let nowhere = TopicPartition::new(late(&world.topic), 0);
+    let delivery = ExactlyOnce::new(transactions, &*world.topic, nowhere);
+    let relay = configured(world.store.clone(), delivery).build().unwrap();
+    let ended = timeout(PATIENCE, relay.run(Shutdown::new().token())).await;
+    let error = ended.expect("it ends").unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound, "{error:?}");
+    world.drain(world.store.clone(), world.exactly_once()).await;
+    world.check(&world.topic, 1, "nowhere").await;
 }
