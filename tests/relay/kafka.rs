@@ -19,6 +19,7 @@ use bowline::shutdown::Shutdown;
 use bowline::testkit::faults::{Fault, Faults};
 use bowline_test_services::{Kafka, shared};
 use fastrand::Rng;
+use sqlx::PgPool;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
@@ -34,6 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Clone)]
 struct World {
     config: Config,
+    pool: PgPool,
     store: outbox::Postgres,
     topic: Arc<str>,
 }
@@ -56,10 +58,11 @@ impl World {
             "here.event" => Some(Arc::clone(&here)),
             _ => Some(Arc::clone(&late)),
         });
-        let store = outbox::Postgres::new(pool).with_routing(routing);
+        let store = outbox::Postgres::new(pool.clone()).with_routing(routing);
         store.migrate().await.unwrap();
         Self {
             config,
+            pool,
             store,
             topic,
         }
@@ -331,6 +334,33 @@ async fn a_broker_that_is_restarted_in_the_middle_of_windows_doubles_nothing() {
     }
     drained.await.unwrap();
     world.check(&world.topic, ROWS, "restarted").await;
+}
+
+/// Of a database that came back from a backup Kafka's position says nothing: the numbers of its newest
+/// transactions are given again, and their rows would be passed over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_was_set_back_is_refused() {
+    let world = World::new(broker().await.address()).await;
+    world.enqueue("here.event", 0..1).await;
+    world.drain(world.store.clone(), world.exactly_once()).await;
+    let backup = "SELECT position, settled_epoch FROM bowline_outbox_cursor";
+    let (position, epoch): (String, i64) =
+        sqlx::query_as(backup).fetch_one(&world.pool).await.unwrap();
+    for number in 1..4 {
+        world.enqueue("here.event", number..number + 1).await;
+        world.drain(world.store.clone(), world.exactly_once()).await;
+    }
+    let restore = "UPDATE bowline_outbox_cursor SET position = $1, settled_epoch = $2";
+    let restore = sqlx::query(restore).bind(position).bind(epoch);
+    restore.execute(&world.pool).await.unwrap();
+    let relay = configured(world.store.clone(), world.exactly_once());
+    let relay = relay.build().unwrap().run(Shutdown::new().token());
+    let error = timeout(PATIENCE, relay)
+        .await
+        .expect("it ends")
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict, "{error:?}");
+    world.check(&world.topic, 4, "set back").await;
 }
 
 /// A position without a place would be lost: the relay says so instead of publishing.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chrono::DateTime;
 
 use super::delivery::Deliver;
-use super::mark::{Mark, Rows};
+use super::mark::{Mark, Rows, hash};
 use crate::broker::{
     Appended, Committed, PublishError, Record, TopicPartition, Transactional, Transactions,
 };
@@ -23,7 +23,8 @@ use crate::outbox::{Entry, EntryId, Lease, Position, Progress, Settled, Store, W
 ///
 /// 1. `name` is the transactional id, and the group of the position, which stands in a partition that
 ///    exists. It names the outbox: a relay whose outbox is another one ends with [`Kind::Conflict`], and
-///    so does one whose store has been set back to before the broker's position, e.g. from a backup.
+///    so does one whose store has been set back, e.g. from a backup, as the broker's position says
+///    nothing of it then. Once the group is deleted at the broker, it begins anew at the store's position.
 /// 2. The broker's position says under which lease it was committed. If the store's was moved under a
 ///    later one, by relays that publish at least once, the store's is right; it also is when the
 ///    broker has none. So a running outbox is taken over as it is, and given back as it is.
@@ -40,6 +41,7 @@ use crate::outbox::{Entry, EntryId, Lease, Position, Progress, Settled, Store, W
 /// | a committed row | is seen exactly once by those who read what is committed, e.g. our subscribers |
 /// | a relay that was stopped past its lease | publishes nothing more |
 /// | relays that publish at least once | do not look at the broker's position: let one kind end before the other begins |
+/// | a store that loses what it has confirmed, as in a fail-over to a replica that is behind | may lose rows: let it replicate synchronously |
 /// | a name that is changed | begins anew at the store's position |
 /// | a position that the broker has forgotten, in Kafka after `offsets.retention.minutes`, 7 days | is as one that never was: no row is lost, but a window in whose midst a relay crashed before is doubled |
 /// | rows that wait aside | as many go in one transaction as the broker's limit for metadata lets it tell of |
@@ -84,6 +86,8 @@ pub struct ExactlyOnce<T> {
 pub struct Producing<P> {
     producer: P,
     outbox: Arc<str>,
+    /// Where the store is.
+    position: Position,
     epoch: u64,
 }
 
@@ -99,16 +103,16 @@ impl<T: Transactions> ExactlyOnce<T> {
         }
     }
 
-    /// Brings the store to where the broker is.
+    /// Brings the store to where the broker is; where that is.
     async fn resume<S: Store>(
         &self,
         store: &S,
         lease: &Lease,
         stored: &Progress,
         found: &Committed,
-    ) -> Result<(), Error> {
+    ) -> Result<Position, Error> {
         let mark = Mark::decode(found)?;
-        if mark.outbox != *stored.outbox {
+        if mark.outbox != stored.outbox {
             return Err(self.conflict("is of another outbox"));
         }
         if found.next > lease.epoch {
@@ -117,13 +121,17 @@ impl<T: Transactions> ExactlyOnce<T> {
                 "is of lease {found}, the newest one of the store is {newest}"
             )));
         }
+        let is_newer = found.next >= stored.epoch;
         let (window, settled) = match mark.rows {
             Rows::Aside(ids) => (named(&ids, None), Settled::Published),
-            Rows::Log { next, aside } if found.next >= stored.epoch && next != stored.position => {
+            Rows::Log { next, aside } if is_newer && next != stored.position => {
                 (named(&aside, Some(next)), Settled::Aside)
             }
-            Rows::Log { .. } => return Ok(()),
+            Rows::Log { .. } => return Ok(stored.position.clone()),
         };
+        if is_newer && mark.from != hash(&stored.position) {
+            return Err(self.conflict("does not follow on the store's: it was set back"));
+        }
         tracing::info!(
             name: "bowline.outbox.resume",
             rows = window.entries.len(),
@@ -131,7 +139,8 @@ impl<T: Transactions> ExactlyOnce<T> {
             "the store follows the broker"
         );
         let settled = vec![settled; window.entries.len()];
-        store.settle(lease, &window, &settled).await
+        store.settle(lease, &window, &settled).await?;
+        Ok(window.next.unwrap_or_else(|| stored.position.clone()))
     }
 
     fn conflict(&self, what: &str) -> Error {
@@ -155,12 +164,14 @@ impl<T: Transactions> Deliver for ExactlyOnce<T> {
         let found = found.map_err(mended)?;
         // Asked last: whoever takes the lease from here on connects after us.
         let stored = store.progress(lease).await?;
-        if let Some(found) = found {
-            self.resume(store, lease, &stored, &found).await?;
-        }
+        let position = match found {
+            Some(found) => self.resume(store, lease, &stored, &found).await?,
+            None => stored.position,
+        };
         Ok(Producing {
             producer,
             outbox: stored.outbox,
+            position,
             epoch: lease.epoch,
         })
     }
@@ -185,7 +196,12 @@ impl<T: Transactions> Deliver for ExactlyOnce<T> {
         let published = session
             .producer
             .publish(batch, &self.name, &self.place, &committed);
-        published.await.map_err(mended)
+        let results = published.await.map_err(mended)?;
+        if let (Some(next), true) = (&window.next, results.iter().all(Result::is_ok)) {
+            // It is settled before anything else is published.
+            session.position = next.clone();
+        }
+        Ok(results)
     }
 
     fn fitting(session: &Self::Session, window: &Window) -> usize {
@@ -200,9 +216,10 @@ impl<P: Transactional> Producing<P> {
     /// `TooLarge` when fewer rows would do, `Contention` when the position itself is too long.
     fn mark(&self, rows: Rows) -> Result<String, Error> {
         let max = self.producer.max_metadata();
+        let (outbox, from) = (&self.outbox, hash(&self.position));
         let encode = |rows| {
-            let outbox = self.outbox.to_string();
-            Mark { outbox, rows }.encode()
+            let outbox = Arc::clone(outbox);
+            Mark { outbox, from, rows }.encode()
         };
         let mark = encode(rows.clone());
         if mark.len() <= max {

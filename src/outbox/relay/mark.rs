@@ -1,14 +1,18 @@
+use std::sync::Arc;
+
 use crate::broker::Committed;
 use crate::error::{Error, Kind};
 use crate::outbox::{Entry, EntryId, Position};
 
 /// What the position in a broker's transaction says of the rows in it. It is written as
-/// `1;<outbox>;log;<ids>;<position>` or `1;<outbox>;aside;<ids>`; an id is told by how much it is above
-/// the one before.
+/// `1;<outbox>;<from>;log;<ids>;<position>` or `1;<outbox>;<from>;aside;<ids>`; an id is told by how much it
+/// is above the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mark {
     /// Whose rows they are.
-    pub(super) outbox: String,
+    pub(super) outbox: Arc<str>,
+    /// Where the store was: a hash, as the position itself may be long.
+    pub(super) from: u64,
     pub(super) rows: Rows,
 }
 
@@ -22,12 +26,16 @@ pub(super) enum Rows {
 
 impl Mark {
     pub(super) fn encode(&self) -> String {
-        let Self { outbox, rows } = self;
+        let Self { outbox, from, rows } = self;
         match rows {
             Rows::Log { next, aside } => {
-                format!("1;{outbox};log;{};{}", encoded(aside), next.as_str())
+                format!(
+                    "1;{outbox};{from:x};log;{};{}",
+                    encoded(aside),
+                    next.as_str()
+                )
             }
-            Rows::Aside(ids) => format!("1;{outbox};aside;{}", encoded(ids)),
+            Rows::Aside(ids) => format!("1;{outbox};{from:x};aside;{}", encoded(ids)),
         }
     }
 
@@ -43,8 +51,9 @@ impl Mark {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(5, ';');
-        let (version, outbox) = (parts.next()?, parts.next()?.to_owned());
+        let mut parts = text.splitn(6, ';');
+        let (version, outbox) = (parts.next()?, parts.next()?.into());
+        let from = u64::from_str_radix(parts.next()?, 16).ok()?;
         let (kind, ids) = (parts.next()?, decoded(parts.next()?)?);
         let rows = match (version, kind, parts.next()) {
             ("1", "log", Some(next)) => Rows::Log {
@@ -54,13 +63,14 @@ impl Mark {
             ("1", "aside", None) => Rows::Aside(ids),
             _ => return None,
         };
-        Some(Self { outbox, rows })
+        Some(Self { outbox, from, rows })
     }
 
     /// How many of `entries`, from the first on, can be told of in so many bytes.
-    pub(super) fn fitting(outbox: &str, entries: &[Entry], max: usize) -> usize {
+    pub(super) fn fitting(outbox: &Arc<str>, entries: &[Entry], max: usize) -> usize {
         let bare = Self {
-            outbox: outbox.to_owned(),
+            outbox: Arc::clone(outbox),
+            from: u64::MAX,
             rows: Rows::Aside(Vec::new()),
         };
         let mut length = bare.encode().len();
@@ -73,6 +83,14 @@ impl Mark {
         });
         fits.count()
     }
+}
+
+/// FNV-1a in 64 bits: the same everywhere, and in later versions.
+pub(super) fn hash(position: &Position) -> u64 {
+    let bytes = position.as_str().bytes();
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn encoded(ids: &[EntryId]) -> String {
@@ -116,7 +134,8 @@ mod tests {
 
     fn mark(rows: Rows) -> Mark {
         Mark {
-            outbox: "one".to_owned(),
+            outbox: "one".into(),
+            from: u64::MAX,
             rows,
         }
     }
@@ -128,11 +147,14 @@ mod tests {
             aside: ids(aside),
         };
         for (rows, text) in [
-            (log("10:20:;30:40:;5", &[]), "1;one;log;;10:20:;30:40:;5"),
-            (log("7", &[5, 7, 6]), "1;one;log;5,2,-1;7"),
+            (
+                log("10:20:;30:40:;5", &[]),
+                "1;one;ffffffffffffffff;log;;10:20:;30:40:;5",
+            ),
+            (log("7", &[5, 7, 6]), "1;one;ffffffffffffffff;log;5,2,-1;7"),
             (
                 Rows::Aside(ids(&[i64::MAX, 1])),
-                "1;one;aside;9223372036854775807,-9223372036854775806",
+                "1;one;ffffffffffffffff;aside;9223372036854775807,-9223372036854775806",
             ),
         ] {
             let mark = mark(rows);
@@ -142,14 +164,21 @@ mod tests {
     }
 
     #[test]
+    fn positions_are_told_apart_the_same_way_for_ever() {
+        let hash = |text| hash(&Position::new(text));
+        assert_eq!(hash(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(hash("foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
     fn what_a_relay_has_not_written_is_refused() {
         for text in [
             "",
             "up to 5",
-            "2;one;log;;7",
-            "1;one;log;7",
-            "1;one;aside;x",
-            "1;one;aside;1;2",
+            "2;one;0;log;;7",
+            "1;one;ffffffffffffffff;log;7",
+            "1;one;ffffffffffffffff;aside;x",
+            "1;one;ffffffffffffffff;aside;1;2",
         ] {
             let committed = Committed::new(1).with_metadata(text);
             let error = Mark::decode(&committed).expect_err("refused");
@@ -171,8 +200,11 @@ mod tests {
             (4, &[998, 999, 1_000, 2_000]),
         ] {
             let length = mark(Rows::Aside(ids(rows))).encode().len();
-            assert_eq!(Mark::fitting("one", &entries, length), count);
-            assert_eq!(Mark::fitting("one", &entries, length - 1), count - 1);
+            assert_eq!(Mark::fitting(&"one".into(), &entries, length), count);
+            assert_eq!(
+                Mark::fitting(&"one".into(), &entries, length - 1),
+                count - 1
+            );
         }
     }
 }

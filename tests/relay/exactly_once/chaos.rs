@@ -118,7 +118,7 @@ async fn run(seed: u64) {
     let mut random = Rng::with_seed(seed);
     let (outbox, log) = (outbox(), memory().await);
     let most = Duration::from_secs(3).mul_f64(random.f64());
-    let room = random.choice([64, 100, 4_096]).unwrap();
+    let room = random.choice([81, 120, 4_096]).unwrap();
     let broker = Broker::new(log.clone())
         .with_max_metadata(room)
         .with_delays(most, random.fork());

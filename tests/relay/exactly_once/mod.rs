@@ -166,7 +166,7 @@ async fn as_many_rows_go_together_as_the_position_has_room_for() {
     for number in 0..20 {
         enqueue(&outbox, "here.event", number);
     }
-    let broker = faulty::Broker::new(memory.clone()).with_max_metadata(70);
+    let broker = faulty::Broker::new(memory.clone()).with_max_metadata(90);
     let shutdown = Shutdown::new();
     let running = relay(outbox.clone(), broker).window(NonZeroUsize::new(100).unwrap());
     let running = tokio::spawn(running.build().unwrap().run(shutdown.token()));
