@@ -22,7 +22,15 @@ pub trait Deliver: fmt::Debug + Send + Sync + 'static {
     /// Whether a batch is there as a whole, and the position with it, or nothing of it.
     const ATOMIC: bool;
 
-    /// Begins a session under `lease`.
+    /// Begins a session under `lease`, with the store where the broker is.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store and the broker.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, sessions before it may be fenced.
     fn begin<S: Store>(
         &self,
         store: &S,
@@ -30,6 +38,15 @@ pub trait Deliver: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Session, Error>> + Send;
 
     /// Publishes `batch`: the rows of `window` of which is not `known` yet what becomes of them.
+    ///
+    /// # Errors
+    ///
+    /// What became of the batch is not known, and the session is over; but after `TooLarge` nothing was
+    /// published, and fewer rows may do.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, any part of the batch may be published, and the session is over.
     fn publish(
         &self,
         session: &mut Self::Session,

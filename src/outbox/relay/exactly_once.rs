@@ -93,7 +93,8 @@ pub struct Producing<P> {
 
 impl<T: Transactions> ExactlyOnce<T> {
     /// By producers of `transactions`, for the outbox that is called `name` there, with its position in
-    /// `place`: any partition that exists, e.g. the first of a topic that is published to.
+    /// `place`: any partition that exists, e.g. the first of a topic that is published to. No two outboxes
+    /// have the same name, and an outbox keeps its own.
     #[must_use]
     pub fn new(transactions: T, name: impl Into<Arc<str>>, place: TopicPartition) -> Self {
         Self {

@@ -37,7 +37,7 @@
 //!
 //! Cases use topics and groups of their own, so they may share a server and run side by side. None
 //! depends on how fast the broker is; one that does not answer fails after a minute. A broker that has
-//! [`Transactions`](crate::broker::Transactions) passes [`transactions`] too.
+//! [`Transactions`](crate::broker::Transactions) passes [`transactions()`] too.
 
 #![expect(
     clippy::expect_used,
