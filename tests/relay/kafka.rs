@@ -326,7 +326,7 @@ async fn a_broker_that_is_restarted_in_the_middle_of_windows_doubles_nothing() {
     };
     let drained = tokio::spawn(drained);
     for _ in 0..2 {
-        sleep(Duration::from_millis(1_000)).await;
+        sleep(Duration::from_millis(300)).await;
         assert!(!drained.is_finished(), "the outage came too late");
         let kafka = Arc::clone(&kafka);
         let restarted = spawn_blocking(move || kafka.restart()).await.unwrap();
