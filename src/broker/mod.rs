@@ -19,7 +19,9 @@
 //! 6. Each assignment has an epoch that is never used again. A commit under an epoch that has ended
 //!    is refused with [`Kind::Fenced`](crate::error::Kind::Fenced), and changes nothing.
 //! 7. A commit may carry metadata, a text that comes back with the next assignment of the partition.
-//! 8. A group that begins at [`Start::Latest`] keeps the place where it began, also when its first
+//! 8. Where a broker has [`Transactions`], as [`Memory`] and `Kafka` do, a batch and a position are seen
+//!    together or not at all, and whoever connects with a transactional id takes the work over.
+//! 9. A group that begins at [`Start::Latest`] keeps the place where it began, also when its first
 //!    member dies before it commits.
 //!
 //! # When not to use it
@@ -43,6 +45,7 @@
 //! | ... a fail-over | | | those that the replica has: `with_replicas` | yes, by replicas |
 //! | order | per partition | per partition | per partition | per partition |
 //! | delivery | at least once | at least once | at least once | at least once |
+//! | [`Transactions`] | yes | no | no | yes |
 //! | a dead member is replaced | at once | after its session timeout | after its session timeout | after its session timeout |
 //! | a waiting poll is woken | at once | at once in its process, else within 100 ms | at once | at once |
 //! | old records | kept | kept | kept, or `with_max_len` and only what all groups have committed | deleted after the topic's retention |
@@ -161,13 +164,14 @@ mod sqlite;
 mod subscriber;
 mod topics;
 mod traced;
+mod transactional;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{Redis, RedisSubscriber};
 pub use commit::{Assigned, Commit, Committed};
 pub use delivery::Delivery;
 pub use layered::Layered;
-pub use memory::{Memory, MemorySubscriber};
+pub use memory::{Memory, MemorySubscriber, MemoryTransactional};
 pub use outcome::PublishOutcome;
 pub use partitioner::partition_for;
 pub use publish_error::{PublishError, SendStatus};
@@ -183,3 +187,4 @@ pub use sqlite::{Sqlite, SqliteSubscriber};
 pub use subscriber::{Assignment, Polled, Received, Start, Subscriber};
 pub use topics::{Created, Topics};
 pub use traced::Traced;
+pub use transactional::{Transactional, Transactions};

@@ -8,12 +8,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::prepared::check_due;
 use super::schedule::{Place, Schedule, Scheduled};
 use super::{
-    Crashes, Entry, EntryId, Halted, Lease, Parked, Position, Routing, Settled, Status, Store,
-    Window,
+    Crashes, Entry, EntryId, Halted, Lease, Parked, Position, Progress, Routing, Settled, Status,
+    Store, Window,
 };
 use crate::broker::Record;
 use crate::clock::{Clock, SystemClock, after};
@@ -49,10 +50,14 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Which outbox it is, once somebody has asked.
+    identity: Option<Arc<str>>,
     /// The newest row.
     last: i64,
     /// Up to which row all is settled.
     settled: i64,
+    /// Under which lease it was.
+    settled_epoch: u64,
     log: VecDeque<Entry>,
     aside: BTreeMap<EntryId, Aside>,
     scheduled: Schedule,
@@ -256,6 +261,13 @@ impl State {
         })
     }
 
+    /// What is known of the row of `entry`.
+    fn row(&self, entry: &Entry) -> Entry {
+        let in_log = self.log.binary_search_by_key(&entry.id, |row| row.id);
+        let row = in_log.ok().and_then(|index| self.log.get(index));
+        row.unwrap_or(entry).clone().with_behind(false)
+    }
+
     fn settle(&mut self, entry: &Entry, settled: &Settled) {
         if *settled == Settled::Published {
             self.aside.remove(&entry.id);
@@ -264,7 +276,7 @@ impl State {
         let reason = settled.reason();
         let parked = reason.map(|reason| (reason.to_owned(), SystemClock.now()));
         let alone = entry.alone || settled.is_alone();
-        let entry = entry.clone().with_behind(false).with_alone(alone);
+        let entry = self.row(entry).with_alone(alone);
         self.aside.insert(entry.id, Aside { entry, parked });
     }
 
@@ -303,6 +315,17 @@ impl Store for Memory {
             state.owner = None;
             state.crashes.trying = None;
         })
+    }
+
+    async fn progress(&self, lease: &Lease) -> Result<Progress, Error> {
+        let mut state = self.shared.fenced(lease, "read")?;
+        let position = Position::at(state.settled);
+        let epoch = state.settled_epoch;
+        let identity = state.identity.get_or_insert_with(|| {
+            let identity = Uuid::now_v7().simple();
+            identity.to_string().into()
+        });
+        Ok(Progress::new(Arc::clone(identity), position, epoch))
     }
 
     async fn read(
@@ -354,6 +377,8 @@ impl Store for Memory {
         settled: &[Settled],
     ) -> Result<(), Error> {
         window.check(settled, BACKEND)?;
+        let next = window.next.as_ref().map(|next| next.number(BACKEND));
+        let next = next.transpose()?;
         let mut state = self.shared.fenced(lease, "settle")?;
         for (entry, settled) in window.entries.iter().zip(settled) {
             state.settle(entry, settled);
@@ -362,9 +387,10 @@ impl Store for Memory {
         if let Some(reason) = Settled::halt(settled) {
             state.halt(reason);
         }
-        if let (Some(_), Some(last)) = (&window.next, window.entries.last()) {
-            state.settled = last.id.value();
-            let left = state.log.partition_point(|entry| entry.id <= last.id);
+        if let Some(next) = next {
+            state.settled = next;
+            state.settled_epoch = lease.epoch;
+            let left = state.log.partition_point(|row| row.id.value() <= next);
             state.log.drain(..left);
         }
         Ok(())

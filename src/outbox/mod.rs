@@ -46,7 +46,10 @@
 //! 12. What is enqueued with `enqueue_at` stands beside the log until its time has come by the store's
 //!     clock. The relay moves it into the log then, in the order of due time, and it is a row like any
 //!     other; until then it can be taken back with `unschedule`.
-//! 13. A transient error of the store is waited out; a permanent one ends the relay with it.
+//! 13. With [`relay::ExactlyOnce`] a window and the position after it are one transaction of the broker,
+//!     which is committed before the store settles. Whoever takes the lease fences the relay before it at
+//!     the broker, and brings the store to the broker's position first.
+//! 14. A transient error of the store is waited out; a permanent one ends the relay with it.
 //!
 //! # When not to use it
 //!
@@ -57,13 +60,13 @@
 //!
 //! | | |
 //! |---|---|
-//! | a committed row | is published at least once |
+//! | a committed row | is published at least once; with [`relay::ExactlyOnce`] who reads what is committed sees it exactly once |
 //! | a row that was rolled back | is never published |
 //! | order | per topic and key, as enqueued; also under retries, crashes and changes of relay |
 //! | two transactions that are open at the same time | have no order between them, unless one waits for the other, e.g. because both change the same row |
-//! | after a crash of the relay | at most one window is published again; consumers drop the copies by id |
+//! | after a crash of the relay | at most one window is published again; consumers drop the copies by id. With [`relay::ExactlyOnce`] none is |
 //! | restored from a dump | nothing is lost; what is published and still in the log is published again |
-//! | a relay that was stopped past its lease | may publish what it has in hand once more; it cannot settle |
+//! | a relay that was stopped past its lease | may publish what it has in hand once more; it cannot settle. With [`relay::ExactlyOnce`] it publishes nothing |
 //! | a scheduled message | is published never early, and as late as the relay is behind; a crash loses and doubles it no more than any row |
 //! | a relay that is told to stop | publishes nothing twice: what the broker did not take is set aside |
 //!
@@ -155,6 +158,7 @@
 //! | event | level | fields |
 //! |---|---|---|
 //! | `bowline.outbox.lease`: the lease was taken | debug | `owner`, `epoch` |
+//! | `bowline.outbox.resume`: the broker's position was ahead, or had published rows from aside | info | `rows`, `epoch` |
 //! | `bowline.outbox.publish`: a row was not acknowledged | warn | `id`, `topic`, `error` |
 //! | the room of what is settled could not be given back | warn | `error` |
 //! | the lease could not be renewed, and is tried again | warn | `error` |
@@ -243,6 +247,7 @@ pub mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod prepared;
+mod progress;
 pub mod relay;
 mod routing;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -260,6 +265,7 @@ pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
 pub use prepared::{Bind, Prepared};
+pub use progress::Progress;
 pub use relay::Relay;
 pub use routing::Routing;
 pub use settled::Settled;

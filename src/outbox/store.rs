@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Crashes, Entry, EntryId, Halted, Settled};
+use super::{Crashes, Entry, EntryId, Halted, Progress, Settled};
 use crate::error::{Error, Kind};
 
 /// Where a relay reads what was enqueued and notes what it has published.
@@ -31,7 +31,8 @@ use crate::error::{Error, Kind};
 ///    same order, and at most those besides that were committed since.
 /// 4. [`settle`](Self::settle) moves the position over a window and sets rows of it aside, all at once
 ///    or not at all. A crash before it publishes the window again: at least once, at most one window
-///    of duplicates per crash.
+///    of duplicates per crash. It knows rows by their ids, and a window of the log need not name those
+///    that are published.
 /// 5. A row of the log whose ordering key has a row set aside is read as [`Entry::behind`], and is to
 ///    be set aside too. What waits aside comes by [`set_aside`](Self::set_aside), in order, and no row
 ///    of a key while an earlier one is parked. A row that was parked alone stops nobody.
@@ -72,6 +73,17 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// When dropped, the lease may be free; if it is not, it expires.
     fn release(&self, lease: &Lease) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// How far the log is settled.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Fenced`] when the lease is no longer ours, and those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    fn progress(&self, lease: &Lease) -> impl Future<Output = Result<Progress, Error>> + Send;
 
     /// The next rows of the log, at most `limit`: after `from`, or after what was settled last.
     ///
@@ -124,7 +136,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Duration>, Error>> + Send;
 
     /// Notes what became of `window`, all in one transaction: `settled` has one answer for each of its
-    /// rows, in order.
+    /// rows, in order. A window of the log moves the position to its end, under the lease's epoch.
     ///
     /// # Errors
     ///

@@ -32,6 +32,12 @@ impl Harness for InMemory {
 
 bowline::broker_conformance!(memory, InMemory(Memory::new()));
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_in_memory() {
+    let broker = Memory::new();
+    bowline::testkit::broker::transactions(&InMemory(broker.clone()), &broker).await;
+}
+
 #[cfg(feature = "sqlite")]
 pub(crate) mod file {
     use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use bowline::broker::kafka::{Config, GroupProtocol, Publisher, Subscriber, Topics};
+use bowline::broker::kafka::{Config, GroupProtocol, Publisher, Subscriber, Topics, Transactions};
 use bowline::testkit::broker::Harness;
 use bowline_test_services::shared;
 
@@ -50,6 +50,13 @@ impl Harness for InKafka {
 }
 
 bowline::broker_conformance!(broker, InKafka::new().await);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions() {
+    let harness = InKafka::new().await;
+    let transactions = Transactions::new(&harness.0).expect("a usable configuration");
+    bowline::testkit::broker::transactions(&harness, &transactions).await;
+}
 
 /// The same, with groups that the broker leads.
 mod led_by_the_broker {

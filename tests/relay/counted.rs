@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bowline::Error;
-use bowline::outbox::{EntryId, Halted, Lease, Parked, Position, Settled, Status, Store, Window};
+use bowline::outbox::{
+    EntryId, Halted, Lease, Parked, Position, Progress, Settled, Status, Store, Window,
+};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Counted<S> {
@@ -53,6 +55,10 @@ impl<S: Store> Store for Counted<S> {
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
         self.inner.release(lease).await
+    }
+
+    async fn progress(&self, lease: &Lease) -> Result<Progress, Error> {
+        self.inner.progress(lease).await
     }
 
     async fn read(

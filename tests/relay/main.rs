@@ -8,9 +8,12 @@
 
 mod breaker;
 mod counted;
+mod exactly_once;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod foreign;
 mod ill;
+#[cfg(all(feature = "kafka", feature = "postgres"))]
+mod kafka;
 #[cfg(feature = "postgres")]
 mod lanes;
 #[cfg(feature = "postgres")]

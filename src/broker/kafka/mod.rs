@@ -33,7 +33,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Exactly once into Kafka: the position of what was read moves with what was written.
+//! Exactly once into Kafka: the position of what was read moves with what was written. An outbox does it
+//! by itself, with [`Transactions`] and
+//! [`ExactlyOnce`](crate::outbox::relay::ExactlyOnce); by hand it is:
 //!
 //! ```no_run
 //! # async fn example(read: impl Fn(u64) -> (Vec<bowline::broker::Record>, u64)) -> Result<(), bowline::Error> {
@@ -81,6 +83,7 @@ mod subscriber;
 mod topics;
 mod transaction;
 mod transactional;
+mod transactions;
 mod transactor;
 mod waves;
 mod window;
@@ -91,3 +94,4 @@ pub use subscriber::Subscriber;
 pub use topics::Topics;
 pub use transaction::Transaction;
 pub use transactional::Transactional;
+pub use transactions::Transactions;

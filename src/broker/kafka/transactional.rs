@@ -28,9 +28,9 @@ use crate::error::{Error, Kind};
 pub struct Transactional {
     /// Above the calls, as fields are dropped from the top: the thread of the calls has the last one,
     /// and waits there for those of the driver.
-    transactor: Arc<Transactor>,
-    calls: Calls,
-    counts: Counts,
+    pub(super) transactor: Arc<Transactor>,
+    pub(super) calls: Calls,
+    pub(super) counts: Counts,
 }
 
 impl Transactional {

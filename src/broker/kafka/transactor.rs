@@ -162,9 +162,8 @@ impl Transactor {
         let error = unanswered("read position");
         self.settle(state, "read position")?;
         self.with_group(state, group, |client| {
-            let found = client
-                .committed_offsets(list([partition]), ASK)
-                .map_err(&error)?;
+            let ask = || client.committed_offsets(list([partition]), ASK);
+            let found = patiently(&self.settings, ask).map_err(&error)?;
             each(&found).map_err(&error)?;
             Ok(found.elements().iter().find_map(committed))
         })
@@ -221,10 +220,10 @@ impl Transactor {
     clippy::disallowed_methods,
     reason = "this is not a thread of the runtime"
 )]
-fn patiently(
+fn patiently<T>(
     settings: &Config,
-    call: impl Fn() -> Result<(), KafkaError>,
-) -> Result<(), KafkaError> {
+    call: impl Fn() -> Result<T, KafkaError>,
+) -> Result<T, KafkaError> {
     let began = Instant::now();
     loop {
         match call() {
@@ -242,6 +241,11 @@ fn is_unanswered(failed: &KafkaError) -> bool {
         KafkaError::Transaction(failed) => failed.is_retriable(),
         // The records are still on their way.
         KafkaError::Flush(code) => *code == Code::OperationTimedOut,
+        // Nobody looks after the group yet, as in a new cluster.
+        KafkaError::MetadataFetch(code) => matches!(
+            code,
+            Code::NotCoordinator | Code::CoordinatorNotAvailable | Code::CoordinatorLoadInProgress
+        ),
         _ => false,
     }
 }

@@ -2,6 +2,7 @@
 
 mod state;
 mod subscriber;
+mod transactional;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use self::state::State;
 pub use self::subscriber::MemorySubscriber;
+pub use self::transactional::MemoryTransactional;
 use super::admission::{self, Admission};
 use super::{Appended, Created, PublishError, Publisher, Record, Topics, membership};
 use crate::clock::{Clock, SystemClock};

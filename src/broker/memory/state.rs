@@ -25,6 +25,8 @@ pub(super) struct State {
     /// The start of the milliseconds in which groups reckon: the first use.
     origin: Option<Instant>,
     turn: u32,
+    /// The newest producer of each transactional id.
+    producers: HashMap<Arc<str>, u64>,
 }
 
 #[derive(Debug)]
@@ -78,6 +80,63 @@ impl State {
         let offset = log.len() as u64;
         log.push(Stored { record, at });
         Ok(Appended::at(Position::new(at_partition, offset)))
+    }
+
+    /// Appends all of `batch`, or nothing.
+    pub(super) fn append_all(
+        &mut self,
+        mut batch: Vec<Record>,
+        admission: &mut Admission,
+        at: DateTime<Utc>,
+    ) -> Vec<Result<Appended, PublishError>> {
+        let mut places = Vec::with_capacity(batch.len());
+        for record in &mut batch {
+            let count = self.topics.get(&record.topic).map(|topic| topic.count);
+            places.push(admission.admit(record, count, &mut self.turn).map(|place| {
+                record.partition = Some(place);
+                Appended::within(TopicPartition::new(Arc::clone(&record.topic), place))
+            }));
+        }
+        if places.iter().any(Result::is_err) {
+            return places;
+        }
+        let batch = batch.into_iter();
+        batch
+            .map(|record| self.append(record, admission, at))
+            .collect()
+    }
+
+    /// A new producer with this transactional id; those before it are fenced.
+    pub(super) fn take_over(&mut self, id: &Arc<str>) -> u64 {
+        let newest = self.producers.entry(Arc::clone(id)).or_default();
+        *newest += 1;
+        *newest
+    }
+
+    pub(super) fn is_newest(&self, id: &str, epoch: u64) -> bool {
+        self.producers.get(id) == Some(&epoch)
+    }
+
+    pub(super) fn has_partition(&self, partition: &TopicPartition) -> bool {
+        let topic = self.topics.get(&partition.topic);
+        topic.is_some_and(|topic| partition.partition < topic.count.get())
+    }
+
+    /// Where `group` stands in `partition`, whoever moved it there.
+    pub(super) fn position(&self, group: &str, partition: &TopicPartition) -> Option<Committed> {
+        self.groups.get(group)?.committed.get(partition).cloned()
+    }
+
+    pub(super) fn set_position(
+        &mut self,
+        group: &str,
+        partition: &TopicPartition,
+        committed: &Committed,
+    ) {
+        let shares = self.groups.entry(group.into()).or_default();
+        shares
+            .committed
+            .insert(partition.clone(), committed.clone());
     }
 
     /// The names of the topics and how many partitions each has.

@@ -157,9 +157,15 @@ macro_rules! behind {
     };
 }
 
+/// Which outbox it is, and how far a relay has settled its log; no row when the lease is not ours.
+pub(super) const PROGRESS: &str = "SELECT outbox, coalesce(settled, position), settled_epoch \
+    FROM bowline_outbox_cursor WHERE lane = $3 AND owner = $1 AND epoch = $2";
+
 /// Moves the cursor; changes nothing when the lease is not ours.
 pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor \
-    SET position = coalesce($4, position), crashes = 0, trying = NULL, \
+    SET position = coalesce($4, position), settled = coalesce($4, settled), \
+    settled_epoch = CASE WHEN $4 IS NULL THEN settled_epoch ELSE $2 END, \
+    crashes = 0, trying = NULL, \
     suspect_crashes = CASE WHEN trying = suspect THEN 0 ELSE suspect_crashes END \
     WHERE lane = $3 AND owner = $1 AND epoch = $2";
 
@@ -260,7 +266,7 @@ pub(super) const SET_ASIDE: OfLanes = of_lanes!(
 pub(super) const PUT_ASIDE: &str = "INSERT INTO bowline_outbox_aside \
     (id, event_id, aggregateid, type, topic, key, headers, payload, created_at, source, \
         text_headers, parked_at, parked_reason, alone, waits) \
-    SELECT o.id, o.event_id, o.aggregateid, o.type, u.topic, \
+    SELECT o.id, o.event_id, o.aggregateid, o.type, coalesce(o.topic, u.topic), \
         CASE WHEN o.headers IS NULL THEN coalesce(o.key, convert_to(o.aggregateid, 'UTF8')) \
             ELSE o.key END, \
         o.headers, o.payload, o.created_at, o.source, o.text_headers, \

@@ -15,7 +15,7 @@ use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
 use crate::outbox::row::{StoredRow, due_in, epoch, rows};
 use crate::outbox::{
-    Entry, EntryId, Halted, Lease, Parked, Position, Settled, Status, Store, Window,
+    Entry, EntryId, Halted, Lease, Parked, Position, Progress, Settled, Status, Store, Window,
 };
 
 /// Where the log stands.
@@ -43,7 +43,16 @@ impl Cursor {
 
 impl Postgres {
     async fn cursor(&self, lease: &Lease) -> Result<Cursor, Error> {
-        type Columns = (String, String, bool, bool, Option<f64>, i32, bool, Option<String>);
+        type Columns = (
+            String,
+            String,
+            bool,
+            bool,
+            Option<f64>,
+            i32,
+            bool,
+            Option<String>,
+        );
         let cursor: Option<Columns> = sqlx::query_as(queries::CURSOR)
             .bind(&*lease.owner)
             .bind(epoch(lease.epoch))
@@ -287,6 +296,19 @@ impl Store for Postgres {
             return Err(lease.fenced(BACKEND, "release"));
         }
         Ok(())
+    }
+
+    async fn progress(&self, lease: &Lease) -> Result<Progress, Error> {
+        let progress: Option<(String, String, i64)> = sqlx::query_as(queries::PROGRESS)
+            .bind(&*lease.owner)
+            .bind(epoch(lease.epoch))
+            .bind(self.relays())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(error("read"))?;
+        let (outbox, settled, epoch) = progress.ok_or_else(|| lease.fenced(BACKEND, "read"))?;
+        let position = Position::new(settled);
+        Ok(Progress::new(outbox, position, epoch.unsigned_abs()))
     }
 
     async fn read(

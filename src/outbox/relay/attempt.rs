@@ -4,14 +4,15 @@ use std::any::Any;
 
 use tokio::time::sleep;
 
+use super::delivery::{Delivery, Session};
 use super::held::Held;
 use super::stats::Stats;
 use super::tenure::Tenure;
 use super::verdict::{Round, Verdicts};
 use crate::backoff::Delays;
-use crate::broker::{Appended, PublishError, Publisher, SendStatus};
+use crate::broker::{Appended, PublishError, SendStatus};
 use crate::clock::{Clock as _, SystemClock};
-use crate::error::{Error, caught, rejected};
+use crate::error::{Error, Kind, caught, rejected};
 use crate::outbox::{Store, Window};
 use crate::shutdown::Token;
 
@@ -42,12 +43,12 @@ enum Next {
 }
 
 impl Attempt {
-    fn new(verdicts: Verdicts, delays: Delays, single: bool) -> Self {
+    fn new(window: &Window, verdicts: Verdicts, delays: Delays, single: bool) -> Self {
         Self {
             verdicts,
             ahead: None,
             delays,
-            round: Round::FIRST,
+            round: Round::first(window),
             single,
             panics: 0,
         }
@@ -69,17 +70,19 @@ impl Attempt {
         if !results.is_empty() && results.iter().all(is_refused) {
             // The broker was not asked: it is away as a whole, and no topic is to blame.
             tracing::debug!(rows = results.len(), "a layer before the publisher refuses");
-            self.round = Round::FIRST;
+            self.round = Round::first(window);
             return if window.next.is_some() {
                 Next::Wait
             } else {
                 Next::Done
             };
         }
-        let rows = self.verdicts.open().zip(&results);
-        let taken = rows.filter(|(_, result)| result.is_ok());
-        let written = taken.map(|(row, _)| window.entries[row].created_at);
-        stats.answered(written, SystemClock.now());
+        if self.verdicts.counts(&results) {
+            let rows = self.verdicts.open().zip(&results);
+            let taken = rows.filter(|(_, result)| result.is_ok());
+            let written = taken.map(|(row, _)| window.entries[row].created_at);
+            stats.answered(written, SystemClock.now());
+        }
         let failed = results.iter().filter(|result| result.is_err());
         stats.meters().failed(failed.count());
         if self.verdicts.judge(window, results, self.round, held) {
@@ -116,18 +119,18 @@ impl Attempt {
 impl<S: Store> Tenure<'_, S> {
     /// Publishes the rows of `window` until there is an answer for each, or a failure finds the outbox
     /// halted or `token` stopped. Of the log the next window is read meanwhile.
-    pub(super) async fn publish<P: Publisher>(
+    pub(super) async fn publish<P: Delivery>(
         &mut self,
         window: &Window,
-        publisher: &P,
+        session: &mut Session<'_, P>,
         token: &Token,
     ) -> Result<Attempt, Error> {
-        let mut verdicts = Verdicts::new(window, self.config.on_poison);
+        let mut verdicts = Verdicts::new(window, self.config.on_poison, P::ATOMIC);
         self.condemn(window, &mut verdicts);
         let delays = self.config.backoff.delays();
-        let mut attempt = Attempt::new(verdicts, delays, self.is_wary());
+        let mut attempt = Attempt::new(window, verdicts, delays, self.is_wary());
         loop {
-            match self.try_once(&mut attempt, window, publisher).await? {
+            match self.try_once(&mut attempt, window, session).await? {
                 Next::Done => break,
                 Next::Again => continue,
                 Next::Wait | Next::Failed => {}
@@ -148,14 +151,16 @@ impl<S: Store> Tenure<'_, S> {
     }
 
     /// Publishes once what there is no answer for.
-    async fn try_once<P: Publisher>(
+    async fn try_once<P: Delivery>(
         &mut self,
         attempt: &mut Attempt,
         window: &Window,
-        publisher: &P,
+        session: &mut Session<'_, P>,
     ) -> Result<Next, Error> {
+        // A transaction has to move the position also when it has no rows.
+        let moves = P::ATOMIC && window.next.is_some();
         let batch = attempt.verdicts.batch(window, &self.held, attempt.limit());
-        if batch.is_empty() {
+        if batch.is_empty() && !moves {
             return Ok(Next::Done);
         }
         let wary = self.is_wary();
@@ -167,21 +172,27 @@ impl<S: Store> Tenure<'_, S> {
         let look = self.is_full(window) || attempt.round >= Round::LAST;
         let look = look && attempt.ahead.is_none();
         let reading = self.read_ahead(window.next.as_ref().filter(|_| look));
-        let both = async { tokio::join!(caught(publisher.publish(batch)), reading) };
+        let publishing = session.publish(batch, window, attempt.verdicts.known());
+        let both = async { tokio::join!(caught(publishing), reading) };
         let (answers, ahead) = self.renewing(both).await?;
         attempt.ahead = attempt.ahead.take().or(ahead);
         let next = match answers {
-            Ok(results) => attempt.answered(window, results, &mut self.held, self.stats),
+            Ok(results) => attempt.answered(window, results?, &mut self.held, self.stats),
+            // What became of the transaction is not known.
+            Err(panic) if P::ATOMIC => return Err(panicked(&*panic)),
             Err(panic) => attempt.panicked(window, &*panic, self.config.crash_limit.get()),
         };
-        if attempt.verdicts.is_complete() || attempt.verdicts.halts() {
+        if attempt.verdicts.is_complete() || (attempt.verdicts.halts() && !moves) {
             return Ok(Next::Done);
         }
         if wary {
             self.trying(None).await?;
         }
         Ok(match next {
-            Next::Failed => self.after_a_failure(attempt, window),
+            Next::Failed => match self.after_a_failure(attempt, window) {
+                Next::Done if moves => Next::Again,
+                next => next,
+            },
             next => next,
         })
     }
@@ -218,6 +229,11 @@ fn is_refused(result: &Result<Appended, PublishError>) -> bool {
     result
         .as_ref()
         .is_err_and(|error| error.status() == SendStatus::NotSent && rejected(error).is_some())
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let error = Error::new(Kind::Unavailable, "relay", "publish");
+    error.with_detail(format!("the publisher panicked: {}", panic_text(panic)))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -3,8 +3,11 @@
 mod attempt;
 mod builder;
 mod config;
+mod delivery;
+mod exactly_once;
 mod held;
 mod latency;
+mod mark;
 mod meters;
 mod pace;
 mod poison;
@@ -21,7 +24,6 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{Halted, Lease, Store};
-use crate::broker::Publisher;
 use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Chain, Error, Kind};
 use crate::shutdown::{Shutdown, Token};
@@ -30,6 +32,8 @@ use tenure::Tenure;
 
 pub use builder::Builder;
 pub use config::Config;
+pub use delivery::Delivery;
+pub use exactly_once::ExactlyOnce;
 pub use latency::Latency;
 pub use poison::OnPoison;
 pub use report::Report;
@@ -50,8 +54,9 @@ pub struct Relay<S, P> {
     stats: Stats,
 }
 
-impl<S: Store, P: Publisher> Relay<S, P> {
-    /// A relay from `store` to `publisher`.
+impl<S: Store, P: Delivery> Relay<S, P> {
+    /// A relay from `store` to `publisher`: a [`Publisher`](crate::broker::Publisher), or
+    /// [`ExactlyOnce`].
     pub fn builder(store: S, publisher: P) -> Builder<S, P> {
         Builder::new(store, publisher)
     }
@@ -75,7 +80,7 @@ impl<S, P> Relay<S, P> {
     }
 }
 
-impl<S: Store, P: Publisher> Relay<S, P> {
+impl<S: Store, P: Delivery> Relay<S, P> {
     /// Publishes until `token` says stop: then it finishes the window in hand, settles it and gives
     /// the lease up.
     ///
@@ -103,7 +108,8 @@ impl<S: Store, P: Publisher> Relay<S, P> {
                     if halted.take().is_some() {
                         tracing::info!(name: "bowline.outbox.halted", "the outbox goes on");
                     }
-                    match self.work(tenure, &token).await {
+                    // Boxed once per lease, so that callers need not carry it.
+                    match Box::pin(self.work(tenure, &token)).await {
                         Ok(()) => Duration::ZERO,
                         Err(error) => self.trouble(error, &mut delays)?,
                     }
@@ -141,7 +147,11 @@ impl<S: Store, P: Publisher> Relay<S, P> {
         let stopped = Shutdown::new();
         stopped.trigger();
         tenure.look_aside();
-        let report = tenure.turn(&self.publisher, &stopped.token()).await;
+        let turn = Box::pin(async {
+            let mut session = tenure.begin(&self.publisher).await?;
+            tenure.turn(&mut session, &stopped.token()).await
+        });
+        let report = turn.await;
         // What was published stands, whether the lease is given up now or ends by itself.
         self.give_up(tenure.lease()).await;
         report
@@ -165,7 +175,7 @@ impl<S: Store, P: Publisher> Relay<S, P> {
             never = Box::pin(self.watch(levels)) => never,
         };
         self.stats.meters().lease_ended();
-        // Not ours, or it is kept from us until an operator says that it may go on.
+        // Not ours, here or at the broker, or it is kept from us until an operator says that it may go on.
         let is_over = |error: &Error| error.kind() == Kind::Fenced;
         if worked.as_ref().err().is_none_or(is_over) {
             self.give_up(tenure.lease()).await;
@@ -174,8 +184,9 @@ impl<S: Store, P: Publisher> Relay<S, P> {
     }
 
     async fn turns(&self, tenure: &mut Tenure<'_, S>, token: &Token) -> Result<(), Error> {
+        let mut session = tenure.begin(&self.publisher).await?;
         while !token.is_stopped() {
-            tenure.turn(&self.publisher, token).await?;
+            tenure.turn(&mut session, token).await?;
             if !tenure.has_more() {
                 tokio::select! {
                     () = token.stopped() => {}

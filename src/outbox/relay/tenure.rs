@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::delivery::{Delivery, Session};
 use super::held::Held;
 use super::pace::{Hint, Pace, Rest};
 use super::stats::Stats;
 use super::{Config, Report};
-use crate::broker::Publisher;
 use crate::clock::after;
-use crate::error::{Chain, Error};
+use crate::error::{Chain, Error, Kind};
 use crate::outbox::entry::OrderingKey;
 use crate::outbox::{EntryId, Lease, Position, Settled, Store, Window};
 use crate::shutdown::Token;
@@ -27,6 +27,8 @@ pub(super) struct Tenure<'a, S> {
     /// When the lease was asked for last.
     asked: Instant,
     pub(super) config: Config,
+    /// How many rows are read at once: fewer than configured after more were too many.
+    limit: NonZeroUsize,
     /// Topics that are left alone for a while.
     pub(super) held: Held,
     /// How many rows of the log are still to be published one by one.
@@ -57,6 +59,8 @@ pub(super) struct Tenure<'a, S> {
 /// After so many holders of the lease in a row that ended and settled nothing, rows are published one by
 /// one, to find the one that is to blame.
 const WARY: u32 = 3;
+const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
 /// How often the room of what is settled is given back.
 const TIDY: Duration = Duration::from_secs(10);
 /// How long to wait for a scheduled message that is due and could not be moved.
@@ -80,6 +84,7 @@ impl<'a, S: Store> Tenure<'a, S> {
             lease,
             asked,
             config,
+            limit: config.window,
             held: Held::new(config.backoff),
             next: None,
             ahead: None,
@@ -109,16 +114,56 @@ impl<'a, S: Store> Tenure<'a, S> {
         &self.lease
     }
 
-    /// Publishes and settles what waits aside and may be tried, and then the next rows of the log.
-    pub(super) async fn turn<P: Publisher>(
+    /// Begins to publish by `delivery`.
+    pub(super) async fn begin<'d, P: Delivery>(
         &mut self,
-        publisher: &P,
+        delivery: &'d P,
+    ) -> Result<Session<'d, P>, Error> {
+        let (store, lease) = (self.store, self.lease.clone());
+        let session = Session::begin(delivery, store, &lease);
+        self.renewing(session).await?
+    }
+
+    /// Publishes and settles what waits aside and may be tried, and then the next rows of the log.
+    pub(super) async fn turn<P: Delivery>(
+        &mut self,
+        session: &mut Session<'_, P>,
         token: &Token,
     ) -> Result<Report, Error> {
         self.tidy().await?;
         self.promote().await?;
-        let mut report = self.retry_aside(publisher, token).await?;
+        let mut report = self.retry_aside(session, token).await?;
         self.more = !report.is_empty();
+        loop {
+            let from = self.next.clone();
+            match self.advance(session, token).await {
+                // Fewer will do.
+                Err(error) if error.kind() == Kind::TooLarge && self.limit > NonZeroUsize::MIN => {
+                    let half = NonZeroUsize::new(self.limit.get() / 2);
+                    self.limit = half.unwrap_or(NonZeroUsize::MIN);
+                }
+                Ok(Some(round)) => {
+                    self.limit = self.limit.saturating_mul(TWO).min(self.config.window);
+                    report += round;
+                    return Ok(report);
+                }
+                Ok(None) => {
+                    self.next = from;
+                    return Ok(report);
+                }
+                Err(error) => return Err(error),
+            }
+            self.next = from;
+        }
+    }
+
+    /// Publishes and settles the next rows of the log; `None` when they were not published, and are to be
+    /// read again.
+    async fn advance<P: Delivery>(
+        &mut self,
+        session: &mut Session<'_, P>,
+        token: &Token,
+    ) -> Result<Option<Report>, Error> {
         let window = match self.ahead.take() {
             Some(window) => self.follow(window),
             None => self.read().await?,
@@ -128,19 +173,21 @@ impl<'a, S: Store> Tenure<'a, S> {
         self.aside |= window.aside;
         self.due = window.due.map(|due| after(Instant::now(), due));
         if window.entries.is_empty() {
-            return Ok(report);
+            return Ok(Some(Report::default()));
         }
         self.pace.found();
-        let attempt = self.publish(&window, publisher, token).await?;
-        let (settled, round) = attempt.verdicts.of_the_log();
+        let attempt = self.publish(&window, session, token).await?;
+        if !attempt.verdicts.stand() {
+            return Ok(None);
+        }
+        let (settled, report) = attempt.verdicts.of_the_log();
         self.settle(&window, &settled).await?;
-        self.stats.settled(round);
+        self.stats.settled(report);
         self.more |= attempt.ahead.is_some() || self.is_full(&window);
         self.ahead = attempt.ahead;
         self.wary = self.wary.saturating_sub(window.entries.len());
         self.go_on().await?;
-        report += round;
-        Ok(report)
+        Ok(Some(report))
     }
 
     /// `window` as it would be read now: what was set aside since takes along what is behind it.
@@ -155,9 +202,9 @@ impl<'a, S: Store> Tenure<'a, S> {
     }
 
     /// Tries what waits aside, but for the topics that are left alone.
-    async fn retry_aside<P: Publisher>(
+    async fn retry_aside<P: Delivery>(
         &mut self,
-        publisher: &P,
+        session: &mut Session<'_, P>,
         token: &Token,
     ) -> Result<Report, Error> {
         let mut report = Report::default();
@@ -167,12 +214,13 @@ impl<'a, S: Store> Tenure<'a, S> {
         let (store, lease) = (self.store, self.lease.clone());
         let held = self.held.topics();
         let window = store.set_aside(&lease, &held, self.limit());
-        let window = self.renewing(window).await??;
+        let mut window = self.renewing(window).await??;
+        session.fit(&mut window);
         self.aside = !held.is_empty() || !window.entries.is_empty();
         if window.entries.is_empty() {
             return Ok(report);
         }
-        let attempt = self.publish(&window, publisher, token).await?;
+        let attempt = self.publish(&window, session, token).await?;
         // What still waits is where it was.
         let (window, settled, round) = attempt.verdicts.of_what_changed(window);
         if !settled.is_empty() {
@@ -225,7 +273,7 @@ impl<'a, S: Store> Tenure<'a, S> {
         if self.is_wary() {
             NonZeroUsize::MIN
         } else {
-            self.config.window
+            self.limit
         }
     }
 

@@ -13,9 +13,18 @@ use crate::outbox::{Entry, Settled, Window};
 pub(super) struct Round(u32);
 
 impl Round {
-    pub(super) const FIRST: Self = Self(0);
+    const FIRST: Self = Self(0);
     /// A topic that has failed so often is left alone, if that lets others go on.
     pub(super) const LAST: Self = Self(3);
+
+    /// What waits aside is not tried so often.
+    pub(super) fn first(window: &Window) -> Self {
+        if window.next.is_some() {
+            Self::FIRST
+        } else {
+            Self::LAST
+        }
+    }
 
     pub(super) fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -31,20 +40,41 @@ pub(super) struct Verdicts {
     on_poison: OnPoison,
     /// Whether the outbox is to be halted.
     halts: bool,
+    /// Whether rows are published all together or not at all.
+    atomic: bool,
+    /// Whether what was published is there to stay.
+    stand: bool,
 }
 
 impl Verdicts {
-    pub(super) fn new(window: &Window, on_poison: OnPoison) -> Self {
+    pub(super) fn new(window: &Window, on_poison: OnPoison, atomic: bool) -> Self {
         Self {
             on_poison,
             halts: false,
             settled: vec![None; window.entries.len()],
             stuck: HashSet::new(),
+            atomic,
+            stand: !atomic,
         }
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.settled.iter().all(Option::is_some)
+        self.stand && self.settled.iter().all(Option::is_some)
+    }
+
+    /// Whether what was published is there to stay.
+    pub(super) fn stand(&self) -> bool {
+        self.stand
+    }
+
+    /// Whether what `results` say was published is there to stay.
+    pub(super) fn counts(&self, results: &[Result<Appended, PublishError>]) -> bool {
+        !self.atomic || results.iter().all(Result::is_ok)
+    }
+
+    /// What becomes of each row, as far as it is known.
+    pub(super) fn known(&self) -> &[Option<Settled>] {
+        &self.settled
     }
 
     /// Whether the outbox is to be halted: what has no answer yet is not to be published any more.
@@ -73,14 +103,17 @@ impl Verdicts {
     pub(super) fn batch(&mut self, window: &Window, held: &Held, limit: usize) -> Vec<Record> {
         let mut batch = Vec::with_capacity(window.entries.len().min(limit));
         for (index, entry) in window.entries.iter().enumerate() {
-            if batch.len() == limit || self.halts {
+            if batch.len() == limit || (self.halts && !self.atomic) {
                 break;
             }
             if self.settled[index].is_some() {
                 continue;
             }
             let key = entry.ordering_key();
-            if let Some(reason) = &entry.unreadable {
+            if self.halts {
+                // The position goes over all of the window, so that what is not published has to be aside.
+                self.put(index, key, Settled::Aside);
+            } else if let Some(reason) = &entry.unreadable {
                 self.poison(window, index, reason.clone());
             } else if entry.behind || self.is_stuck(key.as_ref()) || held.holds(&entry.record.topic)
             {
@@ -100,6 +133,7 @@ impl Verdicts {
         round: Round,
         held: &mut Held,
     ) -> bool {
+        self.stand = self.counts(&results);
         // Of these a row was parked alone: what was held back behind it goes on.
         let mut freed = HashSet::new();
         let (mut again, count) = (true, results.len());
@@ -112,9 +146,13 @@ impl Verdicts {
             match result {
                 Ok(_) => {
                     held.free(topic);
-                    self.settled[index] = Some(Settled::Published);
+                    if self.stand {
+                        self.settled[index] = Some(Settled::Published);
+                    }
                 }
                 Err(_) if self.is_stuck(key.as_ref()) => self.put(index, key, Settled::Aside),
+                // Another record has failed the transaction.
+                Err(error) if self.atomic && is_of_another(&error) => {}
                 Err(error) if is_final(&error) => {
                     self.poison(window, index, Chain(error.error()).to_string());
                     if !self.halts {
@@ -132,6 +170,10 @@ impl Verdicts {
                     again = false;
                 }
             }
+        }
+        if self.atomic {
+            // Fewer may do, without those that have failed the transaction.
+            return !self.stand && self.open().count() < count;
         }
         again && count > 0
     }
@@ -216,6 +258,11 @@ fn report(settled: &[Settled]) -> Report {
 fn is_of_topic(error: &PublishError) -> bool {
     error.status() == SendStatus::NotSent
         && matches!(error.error().kind(), Kind::NotFound | Kind::Unauthorized)
+}
+
+/// Whether the record failed because another one did.
+fn is_of_another(error: &PublishError) -> bool {
+    error.status() == SendStatus::NotSent && error.error().kind() == Kind::Contention
 }
 
 /// Whether the record itself is the trouble, so that the broker will never take it. A missing topic

@@ -15,8 +15,8 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, SqlitePool, Transaction};
 
 use super::row::{StoredRow, due_in, epoch, rows};
-use super::{Bind, Entry, EntryId, Halted, Lease, Parked, Position, Prepared, Routing, Settled};
-use super::{Status, Store, Window};
+use super::{Bind, Entry, EntryId, Halted, Lease, Parked, Position, Prepared, Progress, Routing};
+use super::{Settled, Status, Store, Window};
 use crate::driver::Schema;
 use crate::driver::sqlite::{BACKEND, BEGIN, error, migrate, migration_sql};
 use crate::error::{Error, Kind};
@@ -227,6 +227,18 @@ impl Store for Sqlite {
             return Err(lease.fenced(BACKEND, "release"));
         }
         Ok(())
+    }
+
+    async fn progress(&self, lease: &Lease) -> Result<Progress, Error> {
+        let progress: Option<(String, i64, i64)> = sqlx::query_as(queries::PROGRESS)
+            .bind(&*lease.owner)
+            .bind(epoch(lease.epoch))
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(error("read"))?;
+        let (outbox, settled, epoch) = progress.ok_or_else(|| lease.fenced(BACKEND, "read"))?;
+        let position = Position::at(settled);
+        Ok(Progress::new(outbox, position, epoch.unsigned_abs()))
     }
 
     async fn read(

@@ -44,8 +44,13 @@ pub(super) const NEXT_DUE: &str =
 
 pub(super) const UNSCHEDULE: &str = "DELETE FROM bowline_outbox_scheduled WHERE event_id = $1";
 
+/// Which outbox it is, and how far its log is settled; no row when the lease is not ours.
+pub(super) const PROGRESS: &str = "SELECT outbox, position, settled_epoch \
+    FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
+
 /// Moves the cursor; changes nothing when the lease is not ours.
 pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor SET position = max(position, $3), \
+    settled_epoch = CASE WHEN $3 = 0 THEN settled_epoch ELSE $2 END, \
     crashes = 0, trying = NULL, \
     suspect_crashes = CASE WHEN trying = suspect THEN 0 ELSE suspect_crashes END \
     WHERE id = 1 AND owner = $1 AND epoch = $2";
@@ -88,10 +93,10 @@ pub(super) const SET_ASIDE: &str = concat!(
 pub(super) const PUT_ASIDE: &str = "INSERT INTO bowline_outbox_aside \
     (id, event_id, aggregateid, type, topic, key, headers, payload, created_at, source, \
         text_headers, parked_at, parked_reason, alone, waits) \
-    SELECT id, event_id, aggregateid, type, $4, ordered_by, headers, payload, created_at, source, \
+    SELECT id, event_id, aggregateid, type, coalesce(topic, $4), ordered_by, headers, payload, created_at, source, \
         text_headers, \
         CASE WHEN $2 IS NOT NULL THEN CAST(unixepoch('subsec') * 1000 AS INTEGER) END, $2, $3, \
-        $2 IS NULL AND NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = $4 \
+        $2 IS NULL AND NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = coalesce(o.topic, $4) \
             AND p.key = o.ordered_by AND p.id < o.id AND p.parked_at IS NOT NULL \
             AND NOT p.alone) \
     FROM (SELECT *, CASE WHEN headers IS NULL THEN coalesce(key, CAST(aggregateid AS BLOB)) \

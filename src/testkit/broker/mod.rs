@@ -36,7 +36,8 @@
 //! ```
 //!
 //! Cases use topics and groups of their own, so they may share a server and run side by side. None
-//! depends on how fast the broker is; one that does not answer fails after a minute.
+//! depends on how fast the broker is; one that does not answer fails after a minute. A broker that has
+//! [`Transactions`](crate::broker::Transactions) passes [`transactions()`] too.
 
 #![expect(
     clippy::expect_used,
@@ -51,6 +52,7 @@ mod groups;
 mod member;
 mod publishing;
 mod reading;
+mod transactions;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -78,6 +80,10 @@ pub use self::reading::{
     a_waiting_poll_is_woken, an_unknown_topic_cannot_be_read, committed_records_do_not_come_again,
     earliest_starts_with_the_oldest, latest_is_kept_after_a_crash, latest_starts_with_the_next,
     no_poll_gives_more_than_asked, seeking_goes_back_and_forth,
+};
+pub use self::transactions::{
+    a_batch_and_its_position_are_there_together_or_not_at_all, transactions,
+    who_takes_an_id_over_fences_the_one_before,
 };
 use crate::broker::{Appended, PublishError, Publisher, Record, Subscriber, Topics};
 

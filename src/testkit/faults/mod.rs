@@ -58,6 +58,7 @@
 mod outbox;
 mod publisher;
 mod subscriber;
+mod transactional;
 
 use std::future::{Future, pending};
 use std::sync::Arc;

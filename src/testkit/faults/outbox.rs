@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::Faulty;
 use crate::error::Error;
-use crate::outbox::{EntryId, Halted, Lease, Parked, Position, Settled, Status, Store, Window};
+use crate::outbox::{
+    EntryId, Halted, Lease, Parked, Position, Progress, Settled, Status, Store, Window,
+};
 
 /// Only what a relay does is counted; what an operator asks goes through.
 impl<S: Store> Store for Faulty<S> {
@@ -14,6 +16,10 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
         self.around("release", self.inner.release(lease)).await
+    }
+
+    async fn progress(&self, lease: &Lease) -> Result<Progress, Error> {
+        self.around("progress", self.inner.progress(lease)).await
     }
 
     async fn read(

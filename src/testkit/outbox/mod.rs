@@ -9,6 +9,7 @@
 )]
 
 mod operating;
+mod progress;
 mod relaying;
 mod scheduling;
 
@@ -30,7 +31,11 @@ pub use operating::{
     a_row_that_ends_its_relays_is_suspected, a_row_that_halts_is_parked,
     owners_that_end_are_counted,
 };
-pub use relaying::a_relay_loses_nothing_at_any_step;
+pub use progress::{
+    the_position_tells_under_which_lease_it_was_moved,
+    what_is_left_of_a_window_is_enough_to_settle_it,
+};
+pub use relaying::{a_relay_doubles_nothing_at_any_step, a_relay_loses_nothing_at_any_step};
 pub use scheduling::{
     a_lost_lease_promotes_nothing, a_message_is_not_read_before_it_is_due,
     a_scheduled_message_is_taken_back, a_time_beyond_the_calendar_is_refused,
@@ -115,7 +120,10 @@ pub async fn all<H: Harness>(fresh: impl AsyncFn() -> H) {
     a_row_that_halts_is_parked(&fresh().await).await;
     owners_that_end_are_counted(&fresh().await).await;
     a_row_that_ends_its_relays_is_suspected(&fresh().await).await;
+    the_position_tells_under_which_lease_it_was_moved(&fresh().await).await;
+    what_is_left_of_a_window_is_enough_to_settle_it(&fresh().await).await;
     a_relay_loses_nothing_at_any_step(&fresh).await;
+    a_relay_doubles_nothing_at_any_step(&fresh).await;
 }
 
 /// A row is there when its transaction is, as the record that the message is.

@@ -13,11 +13,18 @@ use tokio::time::{sleep, timeout};
 use super::scheduling::past;
 use super::{Harness, TOPIC, message};
 use crate::backoff::Backoff;
-use crate::broker::{self, Polled, Publisher, Start, Subscriber, Topics};
-use crate::outbox::relay::Config;
+use crate::broker::{self, Polled, Start, Subscriber, TopicPartition, Topics, Transactions};
+use crate::outbox::relay::{Config, Delivery, ExactlyOnce};
 use crate::outbox::{Relay, Store};
 use crate::shutdown::Shutdown;
 use crate::testkit::faults::{Fault, Faults};
+
+/// How a relay publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    AtLeastOnce,
+    ExactlyOnce,
+}
 
 /// The last of them is that of messages which are due by now, but were to be published later.
 const KEYS: usize = 4;
@@ -28,14 +35,25 @@ const LOOK: Duration = Duration::from_millis(5);
 /// At whatever step a relay fails or dies, the next try or the next relay publishes every committed
 /// row, in order per key, at most one window of them twice, and nothing that was rolled back.
 pub async fn a_relay_loses_nothing_at_any_step<H: Harness>(fresh: &impl AsyncFn() -> H) {
+    at_each_step(fresh, How::AtLeastOnce).await;
+}
+
+/// At whatever step a relay fails or dies that publishes in transactions of the broker, every committed
+/// row is published once, in order per key.
+pub async fn a_relay_doubles_nothing_at_any_step<H: Harness>(fresh: &impl AsyncFn() -> H) {
+    at_each_step(fresh, How::ExactlyOnce).await;
+}
+
+async fn at_each_step<H: Harness>(fresh: &impl AsyncFn() -> H, how: How) {
     let counted = Faults::none();
-    run(&fresh().await, &counted, None).await;
+    run(&fresh().await, &counted, None, how).await;
     let steps = 1..=counted.steps();
     let faults = steps.flat_map(|step| [(step, Fault::Fail), (step, Fault::Hang)]);
     let mut runs: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = faults
         .map(|(step, fault)| {
             let faults = Faults::at(step, fault);
-            Box::pin(async move { run(&fresh().await, &faults, Some((step, fault))).await }) as _
+            Box::pin(async move { run(&fresh().await, &faults, Some((step, fault)), how).await })
+                as _
         })
         .collect();
     // Each waits for a lease to expire: all wait together.
@@ -50,17 +68,29 @@ pub async fn a_relay_loses_nothing_at_any_step<H: Harness>(fresh: &impl AsyncFn(
     .await;
 }
 
-async fn run<H: Harness>(harness: &H, faults: &Faults, case: Option<(u64, Fault)>) {
+async fn run<H: Harness>(harness: &H, faults: &Faults, case: Option<(u64, Fault)>, how: How) {
     fill(harness).await;
     let broker = broker::Memory::new();
     let created = broker.create(TOPIC, NonZeroU32::MIN).await;
     created.expect("a new topic");
     let store = harness.store();
-    tokio::select! {
-        () = relay(faults.wrap(store.clone()), faults.wrap(broker.clone()), store) => {}
-        () = crashed(faults, case) => relay(store.clone(), broker.clone(), store).await,
+    let (faulty, of_broker) = (faults.wrap(store.clone()), faults.wrap(broker.clone()));
+    let crashed = crashed(faults, case);
+    match how {
+        How::AtLeastOnce => tokio::select! {
+            () = relay(faulty, of_broker, store) => {}
+            () = crashed => relay(store.clone(), broker.clone(), store).await,
+        },
+        How::ExactlyOnce => tokio::select! {
+            () = relay(faulty, exactly_once(of_broker), store) => {}
+            () = crashed => relay(store.clone(), exactly_once(broker.clone()), store).await,
+        },
     }
-    check(&broker, case).await;
+    check(&broker, case, how).await;
+}
+
+fn exactly_once<T: Transactions>(broker: T) -> ExactlyOnce<T> {
+    ExactlyOnce::new(broker, TOPIC, TopicPartition::new(TOPIC, 0))
 }
 
 async fn crashed(faults: &Faults, case: Option<(u64, Fault)>) {
@@ -71,7 +101,7 @@ async fn crashed(faults: &Faults, case: Option<(u64, Fault)>) {
 }
 
 /// Relays until nothing is pending.
-async fn relay<S: Store, P: Publisher>(store: S, publisher: P, outbox: &impl Store) {
+async fn relay<S: Store, D: Delivery>(store: S, publisher: D, outbox: &impl Store) {
     let relay = Relay::builder(store, publisher)
         .window(WINDOW)
         .lease(Config::LEASE_MIN)
@@ -116,7 +146,7 @@ async fn fill<H: Harness>(harness: &H) {
     }
 }
 
-async fn check(broker: &broker::Memory, case: Option<(u64, Fault)>) {
+async fn check(broker: &broker::Memory, case: Option<(u64, Fault)>, how: How) {
     let mut subscriber = broker.subscriber();
     let topics = [Arc::from(TOPIC)];
     let subscribed = subscriber.subscribe("check", &topics, Start::Earliest);
@@ -132,7 +162,11 @@ async fn check(broker: &broker::Memory, case: Option<(u64, Fault)>) {
         }
     }
     let copies = seen.len().saturating_sub(KEYS * PER_KEY);
-    assert!(copies <= WINDOW.get(), "{case:?}: {copies} copies");
+    let most = match how {
+        How::AtLeastOnce => WINDOW.get(),
+        How::ExactlyOnce => 0,
+    };
+    assert!(copies <= most, "{case:?}, {how:?}: {copies} copies");
     let mut first = Vec::new();
     for payload in seen {
         if !first.contains(&payload) {

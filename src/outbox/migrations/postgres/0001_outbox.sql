@@ -78,6 +78,12 @@ CREATE TABLE bowline_outbox_cursor (
     position text NOT NULL,
     owner text,
     epoch bigint NOT NULL,
+    -- The position under which a relay has settled last, and the epoch of its lease: the position may have
+    -- moved since over what is of no lane of its.
+    settled text,
+    settled_epoch bigint NOT NULL DEFAULT 0,
+    -- Tells this outbox from every other one.
+    outbox text NOT NULL DEFAULT replace(gen_random_uuid()::text, '-', ''),
     lease_until timestamptz,
     -- How many owners have ended without giving the lease up since something was settled.
     crashes integer NOT NULL DEFAULT 0,

@@ -56,6 +56,10 @@ CREATE TABLE bowline_outbox_cursor (
     position INTEGER NOT NULL,
     owner TEXT,
     epoch INTEGER NOT NULL,
+    -- The epoch of the lease under which the position was moved.
+    settled_epoch INTEGER NOT NULL DEFAULT 0,
+    -- Tells this outbox from every other one.
+    outbox TEXT NOT NULL DEFAULT (lower(hex(randomblob(16)))),
     -- Seconds since 1970.
     lease_until REAL,
     -- How many owners have ended without giving the lease up since something was settled.
