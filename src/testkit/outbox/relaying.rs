@@ -29,6 +29,8 @@ enum How {
 /// The last of them is that of messages which are due by now, but were to be published later.
 const KEYS: usize = 4;
 const PER_KEY: usize = 3;
+/// How many relays are tried at the same time.
+const AT_ONCE: usize = 24;
 const WINDOW: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -49,16 +51,24 @@ async fn at_each_step<H: Harness>(fresh: &impl AsyncFn() -> H, how: How) {
     run(&fresh().await, &counted, None, how).await;
     let steps = 1..=counted.steps();
     let faults = steps.flat_map(|step| [(step, Fault::Fail), (step, Fault::Hang)]);
-    let mut runs: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = faults
-        .map(|(step, fault)| {
-            let faults = Faults::at(step, fault);
-            Box::pin(async move { run(&fresh().await, &faults, Some((step, fault)), how).await })
-                as _
-        })
-        .collect();
-    // Each waits for a lease to expire: all wait together.
+    let mut waiting = faults.map(|(step, fault)| {
+        let faults = Faults::at(step, fault);
+        Box::pin(async move { run(&fresh().await, &faults, Some((step, fault)), how).await })
+            as Pin<Box<dyn Future<Output = ()> + '_>>
+    });
+    // Each waits for a lease to expire: many wait together, though each has connections of its own.
+    let mut runs: Vec<_> = waiting.by_ref().take(AT_ONCE).collect();
     poll_fn(|cx| {
-        runs.retain_mut(|run| run.as_mut().poll(cx).is_pending());
+        let mut index = 0;
+        while let Some(run) = runs.get_mut(index) {
+            if run.as_mut().poll(cx).is_pending() {
+                index += 1;
+            } else if let Some(next) = waiting.next() {
+                *run = next;
+            } else {
+                drop(runs.swap_remove(index));
+            }
+        }
         if runs.is_empty() {
             Poll::Ready(())
         } else {
