@@ -10,5 +10,7 @@ mod ill;
 #[cfg(feature = "postgres")]
 mod log;
 #[cfg(feature = "postgres")]
+mod parked;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod topics;

@@ -93,6 +93,10 @@ pub(super) const RECKON: &str = "UPDATE bowline_outbox_aside a SET waits = parke
     WHERE id = ANY ($1) OR EXISTS (SELECT 1 FROM bowline_outbox_aside k \
         WHERE k.id = ANY ($1) AND k.topic = a.topic AND k.key = a.key)";
 
+/// Before a parked row is changed: a relay that sets rows of its key aside meanwhile would count it as
+/// parked still, and they would wait for ever. It changes the cursor first.
+pub(super) const ALONE: &str = "SELECT FROM bowline_outbox_cursor WHERE id = 1 FOR UPDATE";
+
 pub(super) const RETRY: &str = "UPDATE bowline_outbox_aside SET \
     parked_at = NULL, parked_reason = NULL WHERE id = $1 AND parked_at IS NOT NULL \
     RETURNING topic, key";

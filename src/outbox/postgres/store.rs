@@ -128,6 +128,8 @@ impl Postgres {
     async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
         let error = error("change parked row");
         let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
+        let alone = sqlx::query(queries::ALONE);
+        alone.execute(&mut *tx).await.map_err(&error)?;
         let changed: Option<(String, Option<Vec<u8>>)> = sqlx::query_as(sql)
             .bind(id.value())
             .fetch_optional(&mut *tx)
