@@ -101,6 +101,15 @@ impl Postgres {
         self.execute(&self.1.database, sql)
     }
 
+    /// Begins an immediate shutdown: it ends every connection, and leaves its recovery to the next start.
+    ///
+    /// # Errors
+    ///
+    /// When it is not running, or was not started by this process.
+    pub fn quit(&self) -> Result<(), Error> {
+        self.0.ours()?.quit()
+    }
+
     pub(crate) fn external(url: &str) -> Result<Self, Error> {
         let invalid = || {
             let form = "postgres://user@host:port/database";
