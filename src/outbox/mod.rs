@@ -51,6 +51,10 @@
 //! | [`Memory`] | its own [`memory::Transaction`] | commit |
 //! | `Sqlite` | `sqlx::Transaction<Sqlite>` | a look at the file every 10 ms, and polling |
 //! | `Postgres` | `sqlx::Transaction<Postgres>` | `NOTIFY`, and polling |
+//! | `PostgresQueue` | `sqlx::Transaction<Postgres>` | polling |
+//!
+//! `PostgresQueue`, made by `Postgres::queue`, is the one without order: all its relays publish at once, and a
+//! connection pooler that gives out connections by the transaction may stand before the database.
 //!
 //! In PostgreSQL what is settled stays in the table until a part of it, 262,144 rows, can be emptied as a
 //! whole: a row costs no second write and leaves no dead tuple.
@@ -117,7 +121,7 @@ mod store;
 pub use entry::{Entry, EntryId, OrderingKey};
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
-pub use postgres::Postgres;
+pub use postgres::{Postgres, PostgresQueue};
 pub use relay::Relay;
 pub use routing::Routing;
 #[cfg(feature = "sqlite")]

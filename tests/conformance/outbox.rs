@@ -109,6 +109,54 @@ async fn postgres() {
     Box::pin(all(fresh)).await;
 }
 
+#[cfg(feature = "postgres")]
+struct InQueue {
+    store: bowline::outbox::PostgresQueue,
+    pool: sqlx::PgPool,
+}
+
+#[cfg(feature = "postgres")]
+impl InQueue {
+    async fn new(pool: sqlx::PgPool) -> Self {
+        let store = bowline::outbox::Postgres::new(pool.clone());
+        let store = store.with_topic(TOPIC).queue();
+        store.migrate().await.unwrap();
+        Self { store, pool }
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl Harness for InQueue {
+    type Store = bowline::outbox::PostgresQueue;
+    type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
+
+    const CONCURRENT: bool = true;
+    const ORDERED: bool = false;
+
+    fn store(&self) -> &Self::Store {
+        &self.store
+    }
+
+    async fn begin(&self) -> Self::Transaction {
+        self.pool.begin().await.unwrap()
+    }
+
+    async fn enqueue(&self, tx: &mut Self::Transaction, message: &Message) -> Result<(), Error> {
+        self.store.enqueue(tx, message).await
+    }
+
+    async fn commit(&self, tx: Self::Transaction) {
+        tx.commit().await.unwrap();
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_queue() {
+    let fresh = async || InQueue::new(crate::pools::postgres("queue").await).await;
+    Box::pin(all(fresh)).await;
+}
+
 /// A relay beside its callers needs no connection of the pool for itself.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 async fn a_pool_of_one_is_enough<H: Harness>(harness: &H) {
@@ -154,4 +202,12 @@ async fn postgres_with_a_pool_of_one() {
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
     let pool = crate::pools::postgres_of(pool, "outbox_one").await;
     a_pool_of_one_is_enough(&InPostgres::new(pool, None).await).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_queue_with_a_pool_of_one() {
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
+    let pool = crate::pools::postgres_of(pool, "queue_one").await;
+    a_pool_of_one_is_enough(&InQueue::new(pool).await).await;
 }

@@ -2,6 +2,7 @@
 
 mod place;
 mod queries;
+mod queue;
 mod store;
 mod tidy;
 mod wake;
@@ -19,6 +20,7 @@ use crate::error::Error;
 #[cfg(doc)]
 use crate::error::Kind;
 use crate::message::Message;
+pub use queue::PostgresQueue;
 use wake::Wake;
 
 const SCHEMA: Schema = Schema {
@@ -32,6 +34,8 @@ pub struct Postgres {
     pool: PgPool,
     routing: Routing,
     notify: bool,
+    /// Whether statements of `enqueue` stay prepared on their connection.
+    named: bool,
     wake: Arc<Wake>,
 }
 
@@ -44,6 +48,7 @@ impl Postgres {
             pool,
             routing: Routing::default(),
             notify: true,
+            named: true,
         }
     }
 
@@ -67,6 +72,11 @@ impl Postgres {
     #[must_use]
     pub fn without_notify(mut self) -> Self {
         self.notify = false;
+        self
+    }
+
+    fn without_named_statements(mut self) -> Self {
+        self.named = false;
         self
     }
 
@@ -150,6 +160,7 @@ impl Postgres {
             payload,
         } = &columns;
         let written = sqlx::query(queries::ENQUEUE)
+            .persistent(self.named)
             .bind(event_id)
             .bind(aggregate_type)
             .bind(aggregate_id)

@@ -29,9 +29,11 @@ pub(super) const ENQUEUE: &str = "INSERT INTO bowline_outbox \
 
 pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
     epoch = CASE WHEN owner = $1 THEN epoch ELSE epoch + 1 END, \
-    owner = $1, lease_until = clock_timestamp() + make_interval(secs => $2) \
-    WHERE id = 1 AND (owner = $1 OR owner IS NULL OR lease_until < clock_timestamp()) \
+    owner = $1, lease_until = clock_timestamp() + make_interval(secs => $2), engine = 'log' \
+    WHERE id = 1 AND (engine IS NULL OR engine = 'log') AND (owner = $1 OR owner IS NULL OR lease_until < clock_timestamp()) \
     RETURNING epoch";
+
+pub(super) const IS_QUEUE: &str = "SELECT engine = 'queue' FROM bowline_outbox_cursor WHERE id = 1";
 
 pub(super) const RELEASE: &str = "UPDATE bowline_outbox_cursor \
     SET owner = NULL, lease_until = NULL WHERE id = 1 AND owner = $1 AND epoch = $2";

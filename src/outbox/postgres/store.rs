@@ -125,6 +125,19 @@ impl Postgres {
         Ok((entries, place))
     }
 
+    /// # Errors
+    ///
+    /// [`Kind::Conflict`] when relays without order work on the table.
+    async fn is_no_queue(&self) -> Result<(), Error> {
+        let is_queue = sqlx::query_scalar(queries::IS_QUEUE).fetch_one(&self.pool);
+        let is_queue: Option<bool> = is_queue.await.map_err(error("lease"))?;
+        if is_queue == Some(true) {
+            return Err(Error::new(Kind::Conflict, BACKEND, "lease")
+                .with_detail("the outbox is relayed as a queue, and cannot be a log"));
+        }
+        Ok(())
+    }
+
     async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
         let error = error("change parked row");
         let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
@@ -154,7 +167,10 @@ impl Store for Postgres {
             .fetch_optional(&self.pool)
             .await
             .map_err(error("lease"))?;
-        Ok(epoch.map(|epoch| Lease::new(owner, epoch.unsigned_abs())))
+        match epoch {
+            Some(epoch) => Ok(Some(Lease::new(owner, epoch.unsigned_abs()))),
+            None => self.is_no_queue().await.map(|()| None),
+        }
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
@@ -285,12 +301,7 @@ impl Store for Postgres {
         let error = error("parked");
         let parked = sqlx::query(queries::PARKED).bind(rows(limit));
         let parked = parked.fetch_all(&self.pool).await.map_err(&error)?;
-        let parked = parked.iter().map(|row| {
-            let reason: String = row.try_get("parked_reason").map_err(&error)?;
-            let at = row.try_get("parked_at").map_err(&error)?;
-            Ok(Parked::new(entry(row)?, reason, at))
-        });
-        parked.collect()
+        parked.iter().map(parked_row).collect()
     }
 
     async fn retry(&self, id: EntryId) -> Result<(), Error> {
@@ -339,7 +350,7 @@ async fn put(tx: &mut Tx, window: &Window, settled: &[Settled]) -> Result<(), Er
 }
 
 /// By place, not by name: it is done for each row.
-fn entry(row: &PgRow) -> Result<Entry, Error> {
+pub(super) fn entry(row: &PgRow) -> Result<Entry, Error> {
     let error = error("read");
     Ok(Entry::from(StoredRow {
         id: row.try_get(0).map_err(&error)?,
@@ -350,6 +361,14 @@ fn entry(row: &PgRow) -> Result<Entry, Error> {
         created_at: row.try_get(5).map_err(&error)?,
         behind: row.try_get(6).map_err(&error)?,
     }))
+}
+
+/// A row of [`PARKED`](queries::PARKED).
+pub(super) fn parked_row(row: &PgRow) -> Result<Parked, Error> {
+    let error = error("parked");
+    let reason: String = row.try_get("parked_reason").map_err(&error)?;
+    let at = row.try_get("parked_at").map_err(&error)?;
+    Ok(Parked::new(entry(row)?, reason, at))
 }
 
 fn snapshot(text: &str) -> Result<Snapshot, Error> {

@@ -58,6 +58,9 @@ CREATE TABLE bowline_outbox_cursor (
     position text NOT NULL,
     owner text,
     epoch bigint NOT NULL,
+    -- How the table is relayed, once it is: in order and by one, or as a queue. Never both: the log leaves
+    -- rows that it has published.
+    engine text CHECK (engine IN ('log', 'queue')),
     lease_until timestamptz
 ) WITH (fillfactor = 50);
 

@@ -1,0 +1,97 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sqlx::{PgPool, Transaction};
+use tokio::time::Instant;
+
+use crate::driver::postgres::{BACKEND, begin_with};
+use crate::error::Error;
+use crate::outbox::{Lease, Position};
+
+pub(super) type Tx = Transaction<'static, sqlx::Postgres>;
+
+/// What a relay has in hand: a transaction in which its rows are deleted. Dropped, they are back.
+#[derive(Debug)]
+pub(super) struct Hand {
+    pub(super) tx: Tx,
+    /// That of its window; `None` for rows that were set aside.
+    pub(super) position: Option<Position>,
+    /// The headers, by row, that cannot be read.
+    pub(super) unreadable: HashMap<i64, Vec<u8>>,
+}
+
+/// What a relay holds while its lease lasts.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    epoch: u64,
+    pub(super) ttl: Duration,
+    until: Instant,
+    /// Whoever is at it has it locked, until an answer of the database has come.
+    pub(super) hand: Arc<tokio::sync::Mutex<Option<Hand>>>,
+}
+
+/// The leases of the relays of this store. Each holds its own; what keeps them apart are the rows that they
+/// have in hand.
+#[derive(Debug, Default)]
+pub(super) struct Leases(Mutex<HashMap<Arc<str>, Held>>);
+
+impl Hand {
+    /// Says that the relay is still there, to whom the server would end the transaction else.
+    pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
+        let ping = sqlx::query("SELECT 1").persistent(false);
+        ping.execute(&mut *self.tx).await.map(drop)
+    }
+}
+
+impl Leases {
+    /// Every change under the lock is whole, so a panic elsewhere leaves it usable.
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn grant(&self, owner: &str, epoch: u64, ttl: Duration) -> Lease {
+        let lease = Lease::new(owner, epoch);
+        let held = Held {
+            epoch,
+            ttl,
+            until: Instant::now() + ttl,
+            hand: Arc::default(),
+        };
+        self.lock().insert(Arc::clone(&lease.owner), held);
+        lease
+    }
+
+    /// The lease of `owner`, for as long again. What relays that are no more had in hand is given back.
+    pub(super) fn renew(&self, owner: &str, ttl: Duration) -> Option<(Lease, Held)> {
+        let now = Instant::now();
+        let mut leases = self.lock();
+        leases.retain(|other, held| **other == *owner || held.until >= now);
+        let (owner, _) = leases.get_key_value(owner)?;
+        let owner = Arc::clone(owner);
+        let held = leases.get_mut(&owner)?;
+        (held.ttl, held.until) = (ttl, now + ttl);
+        Some((Lease::new(owner, held.epoch), held.clone()))
+    }
+
+    pub(super) fn of(&self, lease: &Lease, operation: &'static str) -> Result<Held, Error> {
+        let held = self.lock().get(&lease.owner).cloned();
+        let held = held.filter(|held| held.epoch == lease.epoch);
+        held.ok_or_else(|| lease.fenced(BACKEND, operation))
+    }
+
+    pub(super) fn end(&self, lease: &Lease) -> bool {
+        let mut leases = self.lock();
+        let ours = leases
+            .get(&lease.owner)
+            .is_some_and(|held| held.epoch == lease.epoch);
+        ours && leases.remove(&lease.owner).is_some()
+    }
+}
+
+/// Begins a transaction that the server ends when nothing is heard of it for `ttl`.
+pub(super) async fn begin(pool: &PgPool, ttl: Duration) -> Result<Tx, sqlx::Error> {
+    let ttl = ttl.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
+    let begin = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {ttl}");
+    begin_with(pool, begin).await
+}
