@@ -13,4 +13,6 @@ mod log;
 mod parked;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+mod queue;
 mod topics;
