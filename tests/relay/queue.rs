@@ -11,7 +11,7 @@ use bowline::message::Message;
 use bowline::outbox::relay::Config;
 use bowline::outbox::{self, PostgresQueue, Relay, Settled, Store as _};
 use bowline::shutdown::Shutdown;
-use bowline_test_services::shared;
+use bowline_test_services::{PgBouncer, shared};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::sync::Barrier;
@@ -252,4 +252,52 @@ async fn a_row_that_cannot_be_read_is_parked_with_its_headers() {
     let headers = sqlx::query_scalar("SELECT headers FROM bowline_outbox_aside");
     let headers: Vec<u8> = headers.fetch_one(&pool).await.unwrap();
     assert_eq!(headers, b"x");
+}
+
+/// A pooler that gives out connections by the transaction: fewer of them than there are clients, and after each
+/// transaction any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_stands_before_the_database() {
+    let url = database("queue_pooler").await;
+    // What makes tables does so once, and not through a pooler.
+    queue(&url).await;
+    let pooler = spawn_blocking(|| PgBouncer::start(shared::postgres().unwrap(), 3));
+    let pooler = pooler.await.unwrap().unwrap();
+    let pooled = pooler.url_of(&url);
+    let broker = Broker::new(1, Duration::from_millis(5)).await;
+    let mut writers = JoinSet::new();
+    for writer in 0..3 {
+        let pool = PgPoolOptions::new().max_connections(2);
+        let pool = pool.connect(&pooled).await.unwrap();
+        let queue = outbox::Postgres::new(pool).with_topic(TOPIC).queue();
+        writers.spawn(async move {
+            for number in 0..ROWS {
+                let mut tx = queue.begin().await.unwrap();
+                let name = format!("{writer}-{number}");
+                let message = Message::new("suite.event", name);
+                queue.enqueue(&mut tx, &message).await.unwrap();
+                tx.commit().await.unwrap();
+            }
+        });
+    }
+    let (shutdown, mut relays) = (Shutdown::new(), JoinSet::new());
+    for _ in 0..4 {
+        let pool = PgPoolOptions::new().max_connections(1);
+        let pool = pool.connect(&pooled).await.unwrap();
+        let queue = outbox::Postgres::new(pool).queue();
+        let relay = Relay::builder(queue, broker.clone()).window(WINDOW);
+        let relay = relay.poll(Duration::from_millis(5)).build().unwrap();
+        relays.spawn(relay.run(shutdown.token()));
+    }
+    writers.join_all().await;
+    let drained = async {
+        while broker.taken_once() < 3 * ROWS {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, drained).await.expect("they go on");
+    shutdown.trigger();
+    for ended in relays.join_all().await {
+        ended.unwrap();
+    }
 }

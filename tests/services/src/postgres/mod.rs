@@ -1,4 +1,4 @@
-mod wire;
+pub(crate) mod wire;
 
 use std::io;
 use std::net::SocketAddr;
