@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_crash_tests::fire::{
-    Call, Ground, Histories, History, When, in_process, with_processes,
+    Call, Engine, Ground, Histories, History, When, in_process, with_processes,
 };
 use bowline_test_history::{Verdict, all_fine, seeds};
 use bowline_test_services::{Postgres, shared};
@@ -58,8 +58,15 @@ async fn all<F>(
     }
     let command = format!("cargo test -p bowline-crash-tests --test fire {test}");
     let all = all_fine(&command, running.join_all().await);
-    println!("{test}: {} rows, {} copies", all.done, all.repeated);
     assert!(all.done > 0 && all.repeated > 0, "{all}");
+}
+
+fn of_log(ground: Ground, history: History, seed: u64) -> impl Future<Output = Verdict> + Send {
+    in_process(Engine::Log, ground, history, seed)
+}
+
+fn of_queue(ground: Ground, history: History, seed: u64) -> impl Future<Output = Verdict> + Send {
+    in_process(Engine::Queue, ground, history, seed)
 }
 
 /// A relay is struck before, in the middle of and after each of its calls.
@@ -71,7 +78,7 @@ async fn outboxes_whose_relays_are_struck_keep_their_promises() {
     let chosen = seeds(usual.clone());
     let test = "outboxes_whose_relays_are_struck";
     let grounds = grounds(&url, chosen.clone()).await;
-    all(test, grounds, 10, &histories, in_process).await;
+    all(test, grounds, 10, &histories, of_log).await;
     let histories = histories.lock().unwrap();
     let points: BTreeSet<_> = histories.iter().flat_map(History::points).collect();
     if chosen == usual {
@@ -129,8 +136,17 @@ async fn outboxes_whose_server_is_killed_keep_their_promises() {
     let (grounds, histories) = (grounds(&url, seeds(0..60)).await, Histories::default());
     let outages = outages(server, Duration::from_secs(3), Arc::clone(&histories));
     let test = "outboxes_whose_server_is_killed";
-    all(test, grounds, 10, &histories, in_process).await;
+    all(test, grounds, 10, &histories, of_log).await;
     outages.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queues_whose_relays_are_struck_lose_nothing() {
+    let server = spawn_blocking(shared::postgres).await.unwrap().unwrap();
+    let url = server.create_database("fire_queue").unwrap();
+    let (grounds, histories) = (grounds(&url, seeds(0..40)).await, Histories::default());
+    let test = "queues_whose_relays_are_struck";
+    all(test, grounds, 10, &histories, of_queue).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,18 +3,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bowline::broker::Publisher;
+use bowline::outbox::{Relay, Store};
 use bowline::shutdown::{Shutdown, Token};
 use fastrand::Rng;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::broker::Broker;
 use super::plan::{Blow, Plan};
-use super::{Ground, History, LEASE, relay};
+use super::{Engine, Ground, History, LEASE, relay};
 
 /// One relay after the other, each of which comes to an end that the seed decides; a task of this process
 /// that is dropped is one that was killed, and one that is not polled is one that was stopped.
 #[derive(Debug)]
 pub(super) struct Slot {
+    pub(super) engine: Engine,
     pub(super) ground: Ground,
     pub(super) broker: Broker,
     pub(super) history: History,
@@ -48,7 +51,7 @@ pub(super) fn past_the_lease(random: &mut Rng) -> Duration {
 impl Slot {
     pub(super) async fn run(mut self) {
         while !self.end.is_stopped() {
-            self.life().await;
+            Box::pin(self.life()).await;
             let pause = self.random.u64(0..100);
             sleep(Duration::from_millis(pause)).await;
         }
@@ -57,15 +60,33 @@ impl Slot {
     async fn life(&mut self) {
         let life = self.lives.fetch_add(1, Ordering::SeqCst) + 1;
         let plan = Plan::new(&mut self.random, self.history.clone(), life);
-        let mut is_calm = self.calm.is_stopped();
+        let is_calm = self.calm.is_stopped();
         if is_calm {
             plan.disarm();
         }
+        let broker = plan.around(self.broker.of(life));
+        match self.engine {
+            Engine::Log => {
+                let relay = relay(plan.around(self.ground.outbox(2)), broker);
+                Box::pin(self.follow(relay, plan, life, is_calm)).await;
+            }
+            Engine::Queue => {
+                let relay = relay(plan.around(self.ground.outbox(2).queue()), broker);
+                Box::pin(self.follow(relay, plan, life, is_calm)).await;
+            }
+        }
+    }
+
+    async fn follow<S: Store, P: Publisher>(
+        &mut self,
+        relay: Relay<S, P>,
+        plan: Plan,
+        life: u32,
+        mut is_calm: bool,
+    ) {
         let mut fate = Some(Fate::of(&mut self.random));
         let due = Instant::now() + Duration::from_millis(self.random.u64(200..3_000));
         let stop = Shutdown::new();
-        let store = plan.around(self.ground.outbox(2));
-        let relay = relay(store, plan.around(self.broker.of(life)));
         let mut relay = pin!(relay.run(stop.token()));
         loop {
             // Who is struck is polled no more.

@@ -22,7 +22,7 @@ use bowline::outbox::{Relay, Routing, Store};
 pub use history::{Histories, History};
 pub use plan::{Blow, Call, Failpoint, Plan, UnderFire, When};
 pub use process::relay_until_struck;
-pub use run::{Ground, in_process, with_processes};
+pub use run::{Engine, Ground, in_process, with_processes};
 
 /// How many rows a relay publishes together.
 pub const WINDOW: NonZeroUsize = NonZeroUsize::new(8).unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline::broker::{self, Polled, Start, Subscriber as _, Topics as _};
-use bowline::outbox::{self, Store as _};
+use bowline::outbox::{self, Store};
 use bowline::shutdown::Shutdown;
 use bowline_test_history::{Answer, Row, Verdict, judge_published};
 use fastrand::Rng;
@@ -70,8 +70,19 @@ impl Ground {
     }
 }
 
+/// How an outbox is relayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a plain value of the tests")]
+pub enum Engine {
+    /// In order, by one at a time.
+    Log,
+    /// By all at once.
+    Queue,
+}
+
 /// One outbox and what happens to it.
 struct Scene {
+    engine: Engine,
     pool: PgPool,
     outbox: outbox::Postgres,
     history: History,
@@ -81,8 +92,8 @@ struct Scene {
 }
 
 /// Relays in this process, which are dropped, not polled, or fail.
-pub async fn in_process(ground: Ground, history: History, seed: u64) -> Verdict {
-    let mut scene = Scene::new(&ground, history, seed);
+pub async fn in_process(engine: Engine, ground: Ground, history: History, seed: u64) -> Verdict {
+    let mut scene = Scene::new(engine, &ground, history, seed);
     let broker = Broker::new(scene.history.clone(), scene.random.fork());
     let changes = broker.clone();
     let changes = tokio::spawn(async move { changes.changes().await });
@@ -90,6 +101,7 @@ pub async fn in_process(ground: Ground, history: History, seed: u64) -> Verdict 
     let lives = Arc::default();
     for _ in 0..scene.random.u8(2..5) {
         let slot = life::Slot {
+            engine,
             ground: ground.clone(),
             broker: broker.clone(),
             history: scene.history.clone(),
@@ -118,7 +130,7 @@ pub async fn with_processes(
     history: History,
     seed: u64,
 ) -> Verdict {
-    let mut scene = Scene::new(&ground, history, seed);
+    let mut scene = Scene::new(Engine::Log, &ground, history, seed);
     let broker = broker::Sqlite::open(process::log(folder))
         .await
         .expect("opened");
@@ -168,7 +180,7 @@ pub async fn with_processes(
 }
 
 impl Scene {
-    fn new(ground: &Ground, history: History, seed: u64) -> Self {
+    fn new(engine: Engine, ground: &Ground, history: History, seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
         let pool = ground.pool(5);
         let mut outbox = outbox::Postgres::new(pool.clone()).with_routing(routing());
@@ -177,6 +189,7 @@ impl Scene {
             outbox = outbox.without_notify();
         }
         Self {
+            engine,
             pool,
             outbox,
             history,
@@ -200,7 +213,7 @@ impl Scene {
                 Ok(None) => break,
                 Ok(Some(written)) => written.expect("no panic"),
                 // Before it is mended, so that it is parked again.
-                Err(_elapsed) => self.look_after(1).await,
+                Err(_elapsed) => drop(self.look_after(1).await),
             }
         }
         mend();
@@ -221,12 +234,8 @@ impl Scene {
     /// Waits until nothing waits.
     async fn drain(&self) {
         let drained = async {
-            loop {
-                self.look_after(MANY.get()).await;
-                match self.outbox.status().await {
-                    Ok(status) if status.pending + status.parked == 0 => return,
-                    _ => sleep(Duration::from_millis(30)).await,
-                }
+            while !self.look_after(MANY.get()).await {
+                sleep(Duration::from_millis(30)).await;
             }
         };
         if timeout(PATIENCE, drained).await.is_err() {
@@ -236,18 +245,10 @@ impl Scene {
         }
     }
 
-    /// What an operator does: parked rows go on, but for those that nobody can read.
-    async fn look_after(&self, most: usize) {
-        let parked = self.outbox.parked(MANY).await.unwrap_or_default();
-        for parked in parked.into_iter().take(most) {
-            let payload = parked.entry.record.payload.unwrap_or_default();
-            let done = if payload.starts_with(UNREADABLE.as_bytes()) {
-                self.outbox.discard(parked.entry.id).await
-            } else {
-                self.outbox.retry(parked.entry.id).await
-            };
-            // It comes again.
-            drop(done);
+    async fn look_after(&self, most: usize) -> bool {
+        match self.engine {
+            Engine::Log => look_after(&self.outbox, most).await,
+            Engine::Queue => look_after(&self.outbox.clone().queue(), most).await,
         }
     }
 
@@ -265,7 +266,7 @@ impl Scene {
         let rows = rows.into_iter().map(|(id, topic, key, name)| Row {
             id,
             topic,
-            key,
+            key: key.filter(|_| self.engine == Engine::Log),
             name,
         });
         let rows: Vec<Row> = rows
@@ -275,6 +276,23 @@ impl Scene {
         verdict.problems.extend(self.history.problems());
         verdict
     }
+}
+
+/// What an operator does: parked rows go on, but for those that nobody can read. Whether nothing waits then.
+async fn look_after<S: Store>(outbox: &S, most: usize) -> bool {
+    let parked = outbox.parked(MANY).await.unwrap_or_default();
+    for parked in parked.into_iter().take(most) {
+        let payload = parked.entry.record.payload.unwrap_or_default();
+        let done = if payload.starts_with(UNREADABLE.as_bytes()) {
+            outbox.discard(parked.entry.id).await
+        } else {
+            outbox.retry(parked.entry.id).await
+        };
+        // It comes again.
+        drop(done);
+    }
+    let status = outbox.status().await;
+    status.is_ok_and(|status| status.pending + status.parked == 0)
 }
 
 /// All that the broker has, each partition in order.
