@@ -54,7 +54,8 @@
 //! | `PostgresQueue` | `sqlx::Transaction<Postgres>` | polling |
 //!
 //! `PostgresQueue`, made by `Postgres::queue`, is the one without order: all its relays publish at once, and a
-//! connection pooler that gives out connections by the transaction may stand before the database.
+//! connection pooler that gives out connections by the transaction may stand before the database. There a
+//! crash gives the rows in hand back at once, and a parked row keeps none of its key waiting.
 //!
 //! In PostgreSQL what is settled stays in the table until a part of it, 262,144 rows, can be emptied as a
 //! whole: a row costs no second write and leaves no dead tuple.

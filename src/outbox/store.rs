@@ -35,6 +35,10 @@ use crate::error::{Error, Kind};
 /// 5. A row of the log whose ordering key has a row set aside is read as [`Entry::behind`], and is to
 ///    be set aside too. What waits aside comes by [`set_aside`](Self::set_aside), in order, and no row
 ///    of a key while an earlier one is parked.
+///
+/// A store whose relays work side by side, as those of `PostgresQueue` do, gives each of them a lease of its
+/// own, and what one has read to nobody else until it is settled or that lease ends. It keeps no order, no row
+/// is behind another, and there is nothing to read ahead.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Takes the lease for `ttl` if it is free, expired or already `owner`'s; `None` while somebody
     /// else holds it. `owner` is unique to one running relay.
@@ -42,8 +46,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Kind::Unavailable`], [`Kind::Timeout`] or [`Kind::Contention`] when the store cannot answer
-    /// now, [`Kind::Schema`] without its tables, and others of the back-end. The lease may be ours
-    /// nevertheless.
+    /// now, [`Kind::Schema`] without its tables, [`Kind::Conflict`] when the tables are relayed in another
+    /// way, and others of the back-end. The lease may be ours nevertheless.
     ///
     /// # Cancel safety
     ///
@@ -342,7 +346,7 @@ pub struct Status {
     pub oldest: Option<DateTime<Utc>>,
     /// Parked rows.
     pub parked: u64,
-    /// Who relays, if anybody holds a valid lease.
+    /// Who relays, if anybody holds a valid lease; `None` where relays work side by side.
     pub owner: Option<Arc<str>>,
     /// The epoch of the newest lease.
     pub epoch: u64,

@@ -25,7 +25,8 @@ pub use report::Report;
 
 /// Publishes what an outbox holds, as long as it holds the lease.
 ///
-/// Any number of relays may run for one outbox; one works, the others wait to take over.
+/// Any number of relays may run for one outbox; one works, the others wait to take over. Those of a
+/// `PostgresQueue` all work.
 #[derive(Debug)]
 pub struct Relay<S, P> {
     store: S,

@@ -9,7 +9,7 @@ use bowline_test_history::Answer;
 use fastrand::Rng;
 use tokio::time::sleep;
 
-use super::{History, LATE, LEASE, POISON};
+use super::{History, LATE, LEASE, POISON, name};
 
 /// A broker for the relays of one outbox. What it was sent it takes, also when the relay that sent it is no
 /// more; sometimes late.
@@ -125,11 +125,7 @@ impl Broker {
     }
 
     fn take(&self, record: &Record, waits: &AtomicBool) -> Result<Appended, PublishError> {
-        let name = record
-            .payload
-            .as_deref()
-            .and_then(|name| std::str::from_utf8(name).ok());
-        let name = name.expect("a name");
+        let name = name(record);
         let not_sent = |kind| PublishError::not_sent(Error::new(kind, "fire", "publish"));
         let chance = self.mood(|mood| {
             if mood.is_down {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline::backoff::Backoff;
-use bowline::broker::Publisher;
+use bowline::broker::{Publisher, Record};
 use bowline::message::Message;
 use bowline::outbox::relay::Config;
 use bowline::outbox::{Relay, Routing, Store};
@@ -34,10 +34,17 @@ pub const LATE: &str = "late";
 /// Begins the name of a row that the broker does not take for a while: it is too large.
 const POISON: &str = "poison";
 const LARGE: usize = 2_000;
+
 /// Begins the name of a row that nobody can read, and an operator has to discard.
 const UNREADABLE: &str = "unreadable";
 const LEASE: Duration = Config::LEASE_MIN;
 
+/// The name of the row that became this record: its first word.
+fn name(record: &Record) -> &str {
+    let payload = record.payload.as_deref().expect("a payload");
+    let text = std::str::from_utf8(payload).expect("text");
+    text.split(' ').next().expect("a word")
+}
 /// Messages go where the first word of their kind says.
 fn routing() -> Routing {
     Routing::by(|message: &Message| message.kind().split('.').next().map(Arc::from))

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::broker::Broker;
 use super::writer::{Writer, tables};
-use super::{History, LATE, TOPICS, UNREADABLE, WINDOW, life, process, routing};
+use super::{History, LATE, TOPICS, UNREADABLE, WINDOW, life, name, process, routing};
 
 /// How long anything may take when nothing happens any more but outages of the server.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -306,10 +306,11 @@ async fn names(broker: &broker::Sqlite) -> Vec<String> {
         let Polled::Records(records) = polled.expect("polled") else {
             continue;
         };
-        names.extend(records.into_iter().map(|received| {
-            let payload = received.record.payload.expect("a payload");
-            String::from_utf8_lossy(&payload).into_owned()
-        }));
+        names.extend(
+            records
+                .iter()
+                .map(|received| name(&received.record).to_owned()),
+        );
     }
     names
 }

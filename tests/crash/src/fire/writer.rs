@@ -15,7 +15,7 @@ const KEYS: i32 = 4;
 /// Which rows a transaction has written, as a part of it: it knows what was committed, whatever its writer
 /// hears.
 const WRITE_DOWN: &str = "INSERT INTO truth SELECT id, topic, convert_from(key, 'UTF8'), \
-    convert_from(payload, 'UTF8') FROM bowline_outbox WHERE txid = pg_current_xact_id()";
+    split_part(convert_from(payload, 'UTF8'), ' ', 1) FROM bowline_outbox WHERE txid = pg_current_xact_id()";
 
 /// Writes rows in transactions that take their time, some of which end in nothing.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ impl Writer {
 
     fn message(&mut self, what: &str) -> Message {
         let name = match self.random.u8(0..25) {
-            0 => self.name(POISON) + &"x".repeat(LARGE),
+            0 => self.name(POISON) + " " + &"x".repeat(LARGE),
             _ => self.name(what),
         };
         let topic = self.random.choice(TOPICS).expect("not empty");
