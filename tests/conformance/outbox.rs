@@ -102,9 +102,14 @@ async fn sqlite() {
 #[cfg(feature = "postgres")]
 in_database!(InPostgres, Postgres, "BEGIN", true);
 
+/// Each takes most of the server's connections.
+#[cfg(feature = "postgres")]
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres() {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let fresh = async || InPostgres::new(crate::pools::postgres("outbox").await, None).await;
     Box::pin(all(fresh)).await;
 }
@@ -153,6 +158,7 @@ impl Harness for InQueue {
 #[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_queue() {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let fresh = async || InQueue::new(crate::pools::postgres("queue").await).await;
     Box::pin(all(fresh)).await;
 }

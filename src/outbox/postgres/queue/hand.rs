@@ -44,6 +44,16 @@ impl Hand {
     }
 }
 
+impl Held {
+    /// Gives back what is in hand. Dropped it would be back a moment later.
+    pub(super) async fn give_back(hand: &mut Option<Hand>) {
+        if let Some(hand) = hand.take() {
+            // Where that fails, the connection is lost, and with it the transaction.
+            hand.tx.rollback().await.ok();
+        }
+    }
+}
+
 impl Leases {
     /// Every change under the lock is whole, so a panic elsewhere leaves it usable.
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Held>> {
@@ -80,12 +90,14 @@ impl Leases {
         held.ok_or_else(|| lease.fenced(BACKEND, operation))
     }
 
-    pub(super) fn end(&self, lease: &Lease) -> bool {
+    /// Ends `lease`, if it has not ended before.
+    pub(super) fn end(&self, lease: &Lease) -> Option<Held> {
         let mut leases = self.lock();
-        let ours = leases
-            .get(&lease.owner)
-            .is_some_and(|held| held.epoch == lease.epoch);
-        ours && leases.remove(&lease.owner).is_some()
+        let held = leases.get(&lease.owner)?;
+        if held.epoch != lease.epoch {
+            return None;
+        }
+        leases.remove(&lease.owner)
     }
 }
 

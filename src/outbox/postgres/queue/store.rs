@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::hand::{Hand, Tx, begin};
+use super::hand::{Hand, Held, Tx, begin};
 use super::{PostgresQueue, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
@@ -72,10 +72,10 @@ impl Store for PostgresQueue {
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
-        if self.leases.end(lease) {
-            return Ok(());
-        }
-        Err(lease.fenced(BACKEND, "release"))
+        let held = self.leases.end(lease);
+        let held = held.ok_or_else(|| lease.fenced(BACKEND, "release"))?;
+        Held::give_back(&mut *held.hand.lock().await).await;
+        Ok(())
     }
 
     async fn read(
@@ -92,7 +92,7 @@ impl Store for PostgresQueue {
             // What comes next would take a second transaction.
             return Ok(Window::new(Vec::new(), Some(from.clone())));
         }
-        *hand = None;
+        Held::give_back(&mut hand).await;
         let error = error("read");
         let begun = begin(&self.outbox.pool, held.ttl).await;
         let mut tx = begun.map_err(&error)?;
@@ -126,7 +126,7 @@ impl Store for PostgresQueue {
         let topics: Vec<&str> = held.iter().map(|topic| &**topic).collect();
         let held = self.leases.of(lease, "read")?;
         let mut hand = held.hand.lock().await;
-        *hand = None;
+        Held::give_back(&mut hand).await;
         let error = error("read");
         let begun = begin(&self.outbox.pool, held.ttl).await;
         let mut tx = begun.map_err(&error)?;

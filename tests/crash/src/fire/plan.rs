@@ -3,7 +3,7 @@ use std::future::{Future, pending, poll_fn};
 use std::num::NonZeroUsize;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -73,7 +73,8 @@ struct Inner {
     left: AtomicU32,
     polls: u32,
     armed: AtomicBool,
-    holds: AtomicBool,
+    /// In which epoch it holds its lease, from 1.
+    epoch: AtomicU64,
     struck: Notify,
     history: History,
     life: u32,
@@ -113,7 +114,7 @@ impl Plan {
             left: AtomicU32::new(before),
             polls: random.u32(1..6),
             armed: AtomicBool::new(random.u8(0..5) > 0),
-            holds: AtomicBool::new(false),
+            epoch: AtomicU64::new(0),
             struck: Notify::new(),
             history,
             life,
@@ -224,15 +225,17 @@ impl<S: Store> Store for UnderFire<S> {
         let lease = self
             .around(Call::Lease, self.inner.lease(owner, ttl))
             .await?;
-        // Somebody else has taken over.
-        if self.plan.0.holds.swap(lease.is_some(), Ordering::SeqCst) && lease.is_none() {
+        // Somebody else has taken over, or has been there meanwhile.
+        let epoch = lease.as_ref().map_or(0, |lease| lease.epoch);
+        let before = self.plan.0.epoch.swap(epoch, Ordering::SeqCst);
+        if before != 0 && before != epoch {
             self.trouble();
         }
         Ok(lease)
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
-        self.plan.0.holds.store(false, Ordering::SeqCst);
+        self.plan.0.epoch.store(0, Ordering::SeqCst);
         self.inner.release(lease).await
     }
 

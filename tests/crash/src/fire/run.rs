@@ -302,10 +302,13 @@ async fn names(broker: &broker::Sqlite) -> Vec<String> {
     let subscribed = subscriber.subscribe("judge", &topics, Start::Earliest);
     subscribed.await.expect("the topics are there");
     let mut names = Vec::new();
-    while let Ok(polled) = timeout(Duration::from_millis(500), subscriber.poll(MANY)).await {
+    // To join takes longer.
+    let mut quiet = Duration::from_secs(10);
+    while let Ok(polled) = timeout(quiet, subscriber.poll(MANY)).await {
         let Polled::Records(records) = polled.expect("polled") else {
             continue;
         };
+        quiet = Duration::from_secs(1);
         names.extend(
             records
                 .iter()
