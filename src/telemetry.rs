@@ -124,6 +124,10 @@ mod on {
         pub(crate) fn record(&self, took: Duration) {
             self.0.record(took.as_secs_f64());
         }
+
+        pub(crate) fn record_many(&self, took: Duration, times: usize) {
+            self.0.record_many(took.as_secs_f64(), times);
+        }
     }
 
     impl<M> Held<M> {
@@ -201,6 +205,9 @@ mod off {
         }
 
         pub(crate) fn record(&self, _: Duration) {}
+
+        #[inline]
+        pub(crate) fn record_many(&self, _: Duration, _: usize) {}
     }
 
     impl<M> Held<M> {

@@ -12,6 +12,10 @@ pub(crate) const BACKEND: &str = "postgres";
 /// The advisory lock under which all migrations run, so that several processes may start at once.
 const MIGRATION_LOCK: i64 = 0x62_6f_77_6c_69_6e_65;
 
+/// The table of the versions.
+const SCHEMA_TABLE: &str = "CREATE TABLE IF NOT EXISTS bowline_schema \
+    (module text PRIMARY KEY, version bigint NOT NULL)";
+
 /// Turns a driver error into ours, for `map_err`.
 pub(crate) fn error(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |source| {
@@ -50,13 +54,10 @@ pub(crate) async fn migrate(pool: &PgPool, schema: &Schema) -> Result<(), Error>
         .execute(&mut *tx)
         .await
         .map_err(&error)?;
-    sqlx::raw_sql(
-        "CREATE TABLE IF NOT EXISTS bowline_schema \
-         (module text PRIMARY KEY, version bigint NOT NULL)",
-    )
-    .execute(&mut *tx)
-    .await
-    .map_err(&error)?;
+    sqlx::raw_sql(SCHEMA_TABLE)
+        .execute(&mut *tx)
+        .await
+        .map_err(&error)?;
     let from: Option<i64> =
         sqlx::query_scalar("SELECT version FROM bowline_schema WHERE module = $1")
             .bind(schema.module)
@@ -79,6 +80,11 @@ pub(crate) async fn migrate(pool: &PgPool, schema: &Schema) -> Result<(), Error>
     .await
     .map_err(&error)?;
     tx.commit().await.map_err(&error)
+}
+
+/// What [`migrate`] runs on an empty database.
+pub(crate) fn migration_sql(schema: &Schema) -> String {
+    schema.sql(SCHEMA_TABLE)
 }
 
 /// The kind of an SQLSTATE; see <https://www.postgresql.org/docs/current/errcodes-appendix.html>.

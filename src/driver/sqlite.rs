@@ -13,6 +13,10 @@ pub(crate) const BACKEND: &str = "sqlite";
 /// another writer was faster.
 pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
 
+/// The table of the versions.
+const SCHEMA_TABLE: &str = "CREATE TABLE IF NOT EXISTS bowline_schema \
+    (module TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT";
+
 /// Turns a driver error into ours, for `map_err`.
 pub(crate) fn error(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |source| {
@@ -25,13 +29,10 @@ pub(crate) fn error(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
 pub(crate) async fn migrate(pool: &SqlitePool, schema: &Schema) -> Result<(), Error> {
     let error = error("migrate");
     let mut tx = pool.begin_with(BEGIN).await.map_err(&error)?;
-    sqlx::raw_sql(
-        "CREATE TABLE IF NOT EXISTS bowline_schema \
-         (module TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT",
-    )
-    .execute(&mut *tx)
-    .await
-    .map_err(&error)?;
+    sqlx::raw_sql(SCHEMA_TABLE)
+        .execute(&mut *tx)
+        .await
+        .map_err(&error)?;
     let from: Option<i64> =
         sqlx::query_scalar("SELECT version FROM bowline_schema WHERE module = $1")
             .bind(schema.module)
@@ -54,6 +55,11 @@ pub(crate) async fn migrate(pool: &SqlitePool, schema: &Schema) -> Result<(), Er
     .await
     .map_err(&error)?;
     tx.commit().await.map_err(&error)
+}
+
+/// What [`migrate`] runs on an empty database.
+pub(crate) fn migration_sql(schema: &Schema) -> String {
+    schema.sql(SCHEMA_TABLE)
 }
 
 /// The kind of a result code; see <https://sqlite.org/rescode.html>.

@@ -1,7 +1,9 @@
 //! Headers as one blob, as databases keep them: for each the length and bytes of its name, then of its value. Lengths are
 //! 32 bits, little endian.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite", test))]
+use bytes::Buf;
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Excerpt, Headers};
 use crate::error::{Error, Kind};
@@ -26,6 +28,7 @@ pub(crate) fn encode(headers: &Headers) -> Result<Bytes, Error> {
 }
 
 /// Reads headers back; the values share the memory of `blob`.
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite", test))]
 pub(crate) fn decode(mut blob: Bytes) -> Result<Headers, Error> {
     let mut headers = Headers::new();
     while blob.has_remaining() {
@@ -38,6 +41,7 @@ pub(crate) fn decode(mut blob: Bytes) -> Result<Headers, Error> {
     Ok(headers)
 }
 
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite", test))]
 fn part(blob: &mut Bytes) -> Result<Bytes, Error> {
     let length = blob
         .try_get_u32_le()
@@ -48,6 +52,7 @@ fn part(blob: &mut Bytes) -> Result<Bytes, Error> {
     Ok(blob.split_to(length))
 }
 
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite", test))]
 fn corrupt(detail: &'static str) -> Error {
     Error::new(Kind::Corrupt, CODEC, "decode").with_detail(detail)
 }

@@ -78,7 +78,6 @@
 //! ```
 
 mod attributes;
-#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 pub(crate) mod blob;
 mod builders;
 mod check;

@@ -18,6 +18,8 @@ pub struct Entry {
     pub created_at: DateTime<Utc>,
     /// Whether an earlier row of its key was set aside, so that it has to follow it there.
     pub behind: bool,
+    /// Whether it was parked without its key, and so has no order any more.
+    pub alone: bool,
     /// Why it cannot be published at all, if it cannot even be read; its record is what could be made
     /// of it.
     pub unreadable: Option<String>,
@@ -39,6 +41,7 @@ impl Entry {
             record,
             created_at,
             behind: false,
+            alone: false,
             unreadable: None,
         }
     }
@@ -50,6 +53,13 @@ impl Entry {
         self
     }
 
+    /// Says that it was parked without its key.
+    #[must_use]
+    pub fn with_alone(mut self, alone: bool) -> Self {
+        self.alone = alone;
+        self
+    }
+
     /// Says why it cannot be read.
     #[must_use]
     pub fn with_unreadable(mut self, reason: impl Into<String>) -> Self {
@@ -57,10 +67,13 @@ impl Entry {
         self
     }
 
-    /// What entries must share to keep their order: topic and key. `None` when the entry has no key
-    /// and so no order.
+    /// What entries must share to keep their order: topic and key. `None` when the entry has no key, or
+    /// was parked without it, and so has no order.
     #[must_use]
     pub fn ordering_key(&self) -> Option<OrderingKey> {
+        if self.alone {
+            return None;
+        }
         Some((Arc::clone(&self.record.topic), self.record.key.clone()?))
     }
 }

@@ -9,11 +9,16 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Entry, EntryId, Lease, Parked, Position, Routing, Settled, Status, Store, Window};
+use super::prepared::check_due;
+use super::schedule::{Place, Schedule, Scheduled};
+use super::{
+    Crashes, Entry, EntryId, Halted, Lease, Parked, Position, Routing, Settled, Status, Store,
+    Window,
+};
 use crate::broker::Record;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, after};
 use crate::error::{Error, Kind};
-use crate::message::Message;
+use crate::message::{Message, MessageId};
 
 const BACKEND: &str = "memory";
 
@@ -31,6 +36,9 @@ pub struct Memory {
 pub struct Transaction {
     shared: Arc<Shared>,
     records: Vec<Record>,
+    scheduled: Vec<(DateTime<Utc>, Scheduled)>,
+    /// What was scheduled and is no more.
+    taken: Vec<(Place, Scheduled)>,
 }
 
 #[derive(Debug, Default)]
@@ -47,8 +55,11 @@ struct State {
     settled: i64,
     log: VecDeque<Entry>,
     aside: BTreeMap<EntryId, Aside>,
+    scheduled: Schedule,
     owner: Option<(Arc<str>, Instant)>,
     epoch: u64,
+    crashes: Crashes,
+    halted: Option<Halted>,
 }
 
 /// A row that was set aside.
@@ -83,6 +94,8 @@ impl Memory {
         Transaction {
             shared: Arc::clone(&self.shared),
             records: Vec::new(),
+            scheduled: Vec::new(),
+            taken: Vec::new(),
         }
     }
 
@@ -96,20 +109,67 @@ impl Memory {
         tx.records.push(Record::from_message(topic, message)?);
         Ok(())
     }
+
+    /// Adds `message` to `tx`, to be published at `at`: never earlier, and after what is due earlier.
+    ///
+    /// It takes its place in the order of its key when it is due, and holds up nobody until then.
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue`](Self::enqueue), and [`Kind::Invalid`] when the year of `at` has not four digits.
+    pub fn enqueue_at(
+        &self,
+        tx: &mut Transaction,
+        message: &Message,
+        at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        check_due(BACKEND, at)?;
+        let topic = self.routing.topic(BACKEND, message)?;
+        let record = Record::from_message(topic, message)?;
+        let wait = (at - SystemClock.now()).to_std().unwrap_or_default();
+        let due = after(Instant::now(), wait);
+        let id = message.id().clone();
+        tx.scheduled.push((at, Scheduled { id, record, due }));
+        Ok(())
+    }
+
+    /// Takes the scheduled message `id` back, as a part of `tx`; `false` when it is none, or was due
+    /// already.
+    pub fn unschedule(&self, tx: &mut Transaction, id: &MessageId) -> bool {
+        let before = tx.scheduled.len();
+        tx.scheduled.retain(|(_, row)| row.id != *id);
+        let taken = self.shared.lock().scheduled.take(id);
+        let is_taken = !taken.is_empty() || tx.scheduled.len() < before;
+        tx.taken.extend(taken);
+        is_taken
+    }
+
+    /// Wakes a relay of this outbox. It is a hint, which a commit gives by itself.
+    pub fn wake(&self) {
+        self.shared.committed.notify_one();
+    }
 }
 
 impl Transaction {
     /// Makes the messages visible to the relay, all at once.
-    pub fn commit(self) {
-        let now = SystemClock.now();
+    pub fn commit(mut self) {
         let mut state = self.shared.lock();
-        for record in self.records {
-            state.last += 1;
-            let id = EntryId::new(state.last);
-            state.log.push_back(Entry::new(id, record, now));
+        state.write(std::mem::take(&mut self.records));
+        for (at, row) in self.scheduled.drain(..) {
+            state.scheduled.put(at, row);
         }
         drop(state);
+        self.taken.clear();
         self.shared.committed.notify_one();
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        for (place, row) in self.taken.drain(..) {
+            state.scheduled.put_back(place, row);
+        }
     }
 }
 
@@ -137,6 +197,15 @@ impl Shared {
         }
     }
 
+    /// As [`fenced`](Self::fenced), unless the outbox is halted.
+    fn readable(&self, lease: &Lease) -> Result<MutexGuard<'_, State>, Error> {
+        let state = self.fenced(lease, "read")?;
+        match state.halted {
+            None => Ok(state),
+            Some(_) => Err(lease.fenced(BACKEND, "read")),
+        }
+    }
+
     /// Changes a row that is parked.
     fn parked_row<T>(&self, id: EntryId, change: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
         let mut state = self.lock();
@@ -150,6 +219,21 @@ impl Shared {
 }
 
 impl State {
+    fn write(&mut self, records: Vec<Record>) {
+        let now = SystemClock.now();
+        for record in records {
+            self.last += 1;
+            let id = EntryId::new(self.last);
+            self.log.push_back(Entry::new(id, record, now));
+        }
+    }
+
+    /// In how long the next scheduled message is due.
+    fn next_due(&self) -> Option<Duration> {
+        let next = self.scheduled.next()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
     /// Whether a row of the key of `entry` was set aside.
     fn is_behind(&self, entry: &Entry) -> bool {
         entry.ordering_key().is_some_and(|key| {
@@ -173,16 +257,20 @@ impl State {
     }
 
     fn settle(&mut self, entry: &Entry, settled: &Settled) {
-        let parked = match settled {
-            Settled::Published => {
-                self.aside.remove(&entry.id);
-                return;
-            }
-            Settled::Aside => None,
-            Settled::Parked(reason) => Some((reason.clone(), SystemClock.now())),
-        };
-        let entry = entry.clone().with_behind(false);
+        if *settled == Settled::Published {
+            self.aside.remove(&entry.id);
+            return;
+        }
+        let reason = settled.reason();
+        let parked = reason.map(|reason| (reason.to_owned(), SystemClock.now()));
+        let alone = entry.alone || settled.is_alone();
+        let entry = entry.clone().with_behind(false).with_alone(alone);
         self.aside.insert(entry.id, Aside { entry, parked });
+    }
+
+    fn halt(&mut self, reason: &str) {
+        let now = || Halted::new(reason, SystemClock.now());
+        self.halted.get_or_insert_with(now);
     }
 }
 
@@ -194,21 +282,27 @@ impl Store for Memory {
             Some((current, until)) => (&**current == owner, *until < now),
             None => (false, true),
         };
-        if !renewal && !free {
+        if !renewal && (!free || state.halted.is_some()) {
             return Ok(None);
         }
-        if !renewal {
+        if renewal {
+            state.crashes.survived();
+        } else {
             state.epoch += 1;
+            if state.owner.is_some() {
+                state.crashes.ended();
+            }
         }
-        let lease = Lease::new(owner, state.epoch);
+        let lease = Lease::new(owner, state.epoch).with_crashes(state.crashes);
         state.owner = Some((Arc::clone(&lease.owner), now + ttl));
         Ok(Some(lease))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
-        self.shared
-            .fenced(lease, "release")
-            .map(|mut state| state.owner = None)
+        self.shared.fenced(lease, "release").map(|mut state| {
+            state.owner = None;
+            state.crashes.trying = None;
+        })
     }
 
     async fn read(
@@ -217,7 +311,7 @@ impl Store for Memory {
         from: Option<&Position>,
         limit: NonZeroUsize,
     ) -> Result<Window, Error> {
-        let state = self.shared.fenced(lease, "read")?;
+        let state = self.shared.readable(lease)?;
         let from = match from {
             Some(position) => position.number(BACKEND)?,
             None => state.settled,
@@ -228,8 +322,9 @@ impl Store for Memory {
             .map(|entry| entry.clone().with_behind(state.is_behind(entry)))
             .collect();
         let next = entries.last().map_or(from, |entry| entry.id.value());
-        Ok(Window::new(entries, Some(Position::at(next)))
-            .with_aside(state.waiting().next().is_some()))
+        let window = Window::new(entries, Some(Position::at(next)));
+        let window = window.with_aside(state.waiting().next().is_some());
+        Ok(window.with_due(state.next_due()))
     }
 
     async fn set_aside(
@@ -238,11 +333,18 @@ impl Store for Memory {
         held: &[Arc<str>],
         limit: NonZeroUsize,
     ) -> Result<Window, Error> {
-        let state = self.shared.fenced(lease, "read")?;
+        let state = self.shared.readable(lease)?;
         let rows = state.waiting();
         let rows = rows.filter(|entry| !held.contains(&entry.record.topic));
         let entries: Vec<_> = rows.take(limit.get()).cloned().collect();
         Ok(Window::new(entries, None).with_aside(true))
+    }
+
+    async fn promote(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Option<Duration>, Error> {
+        let mut state = self.shared.fenced(lease, "promote")?;
+        let due = state.scheduled.take_due(Instant::now(), limit.get());
+        state.write(due);
+        Ok(state.next_due())
     }
 
     async fn settle(
@@ -256,12 +358,40 @@ impl Store for Memory {
         for (entry, settled) in window.entries.iter().zip(settled) {
             state.settle(entry, settled);
         }
+        state.crashes.settled();
+        if let Some(reason) = Settled::halt(settled) {
+            state.halt(reason);
+        }
         if let (Some(_), Some(last)) = (&window.next, window.entries.last()) {
             state.settled = last.id.value();
             let left = state.log.partition_point(|entry| entry.id <= last.id);
             state.log.drain(..left);
         }
         Ok(())
+    }
+
+    async fn trying(&self, lease: &Lease, row: Option<EntryId>) -> Result<(), Error> {
+        let mut state = self.shared.fenced(lease, "try")?;
+        match row {
+            Some(row) => state.crashes.trying = Some(row),
+            None => state.crashes.survived(),
+        }
+        Ok(())
+    }
+
+    async fn halt(&self, reason: &str) -> Result<(), Error> {
+        self.shared.lock().halt(reason);
+        self.shared.committed.notify_one();
+        Ok(())
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        self.shared.lock().halted = None;
+        Ok(())
+    }
+
+    async fn halted(&self) -> Result<Option<Halted>, Error> {
+        Ok(self.shared.lock().halted.clone())
     }
 
     async fn committed(&self) {
@@ -275,11 +405,17 @@ impl Store for Memory {
         let held = aside.filter(|row| row.parked.is_none());
         let held: Vec<_> = held.map(|row| &row.entry).collect();
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let parked = state.aside.values().filter(|row| row.parked.is_some());
+        let stopped: HashSet<_> = parked.filter_map(|row| row.entry.ordering_key()).collect();
         let waiting = state.log.iter().chain(held.iter().copied());
         Ok(Status {
             pending: count(state.log.len() + held.len()),
             oldest: waiting.map(|entry| entry.created_at).min(),
+            aside: count(held.len()),
             parked: count(state.aside.len() - held.len()),
+            scheduled: count(state.scheduled.len()),
+            parked_keys: count(stopped.len()),
+            halted: state.halted.clone(),
             owner: state
                 .owner
                 .as_ref()

@@ -1,85 +1,80 @@
 //! Between messages and the columns that both databases have.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::{Entry, EntryId, Routing};
+use super::foreign::Foreign;
+use super::{Crashes, Entry, EntryId, Routing};
 use crate::broker::Record;
-use crate::error::Error;
-use crate::message::{Message, blob};
-
-/// The values of a new row.
-#[derive(Debug)]
-pub(super) struct NewRow<'a> {
-    pub(super) event_id: &'a str,
-    pub(super) aggregate_type: &'a str,
-    pub(super) aggregate_id: Option<&'a str>,
-    pub(super) kind: &'a str,
-    pub(super) topic: Arc<str>,
-    pub(super) key: Option<&'a [u8]>,
-    pub(super) headers: Bytes,
-    pub(super) payload: Option<Bytes>,
-}
+use crate::message::blob;
 
 /// The values of a stored row.
 #[derive(Debug)]
 pub(super) struct StoredRow {
     pub(super) id: i64,
-    pub(super) topic: String,
+    pub(super) topic: Option<String>,
     pub(super) key: Option<Vec<u8>>,
-    pub(super) headers: Vec<u8>,
+    pub(super) headers: Option<Vec<u8>>,
     pub(super) payload: Option<Vec<u8>>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) behind: bool,
+    /// What stands in place of the headers in a row that something else wrote.
+    pub(super) columns: Option<String>,
 }
 
-impl<'a> NewRow<'a> {
-    pub(super) fn new(
-        backend: &'static str,
-        routing: &Routing,
-        message: &'a Message,
-    ) -> Result<Self, Error> {
-        let topic = routing.topic(backend, message)?;
-        let record = Record::from_message(Arc::clone(&topic), message)?;
-        Ok(Self {
-            event_id: message.id().as_str(),
-            // What Debezium's event router calls the aggregate: its type is the type's first word.
-            aggregate_type: message.kind().split('.').next().unwrap_or_default(),
-            aggregate_id: message.subject().or_else(|| {
-                message
-                    .key()
-                    .and_then(|key| std::str::from_utf8(key.as_bytes()).ok())
-            }),
-            kind: message.kind(),
-            topic,
-            key: message.key().map(|key| &**key.as_bytes()),
-            headers: blob::encode(&record.headers)?,
-            payload: record.payload,
-        })
-    }
-}
-
-impl From<StoredRow> for Entry {
-    fn from(row: StoredRow) -> Self {
-        let mut record = Record::new(row.topic, Bytes::new());
-        record.payload = row.payload.map(Bytes::from);
-        record.key = row.key.map(Bytes::from);
-        let headers = blob::decode(Bytes::from(row.headers));
-        let unreadable = headers.map(|headers| record.headers = headers).err();
-        let entry = Self::new(EntryId::new(row.id), record, row.created_at).with_behind(row.behind);
+impl StoredRow {
+    /// The entry that it is. A row without a topic goes where `routing` says.
+    pub(super) fn into_entry(self, backend: &'static str, routing: &Routing) -> Entry {
+        let id = EntryId::new(self.id);
+        let (key, payload) = (self.key.map(Bytes::from), self.payload.map(Bytes::from));
+        let (record, unreadable) = match self.headers {
+            Some(headers) => {
+                let mut record = Record::new(self.topic.unwrap_or_default(), Bytes::new());
+                (record.key, record.payload) = (key, payload);
+                let headers = blob::decode(Bytes::from(headers));
+                let unreadable = headers.map(|headers| record.headers = headers).err();
+                (record, unreadable.map(|error| error.to_string()))
+            }
+            None => {
+                let row = Foreign {
+                    id,
+                    columns: self.columns.unwrap_or_default(),
+                    topic: self.topic,
+                    key,
+                    payload,
+                    created_at: self.created_at,
+                };
+                row.record(backend, routing)
+            }
+        };
+        let entry = Entry::new(id, record, self.created_at).with_behind(self.behind);
         match unreadable {
-            Some(error) => entry.with_unreadable(error.to_string()),
+            Some(reason) => entry.with_unreadable(reason),
             None => entry,
         }
     }
 }
 
+/// In how long something is due that is due in so many seconds.
+pub(super) fn due_in(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
+}
+
 /// An epoch as both databases store it.
 pub(super) fn epoch(epoch: u64) -> i64 {
     i64::try_from(epoch).unwrap_or(i64::MAX)
+}
+
+/// What both databases note of owners that have ended.
+pub(super) fn crashes(count: i64, suspect: Option<i64>, of_suspect: i64) -> Crashes {
+    let times = |count| u32::try_from(count).unwrap_or_default();
+    let of_suspect = times(of_suspect);
+    let suspect = suspect.filter(|_| of_suspect > 0);
+    let suspect = suspect.map(|row| (EntryId::new(row), of_suspect));
+    Crashes::new(times(count), suspect)
 }
 
 /// How many rows to ask for.
@@ -95,16 +90,18 @@ mod tests {
     fn a_row_whose_headers_cannot_be_read_says_so() {
         let row = |headers: &[u8]| StoredRow {
             id: 1,
-            topic: "t".to_owned(),
+            topic: Some("t".to_owned()),
             key: Some(b"a".into()),
-            headers: headers.into(),
+            headers: Some(headers.into()),
             payload: None,
             created_at: DateTime::default(),
-            behind: true,
+            behind: false,
+            columns: None,
         };
-        let (readable, not) = (Entry::from(row(b"")), Entry::from(row(b"x")));
+        let entry = |headers| row(headers).into_entry("test", &Routing::default());
+        let (readable, not) = (entry(b""), entry(b"x"));
         assert_eq!(readable.unreadable, None);
-        assert!(not.unreadable.is_some() && not.behind);
+        assert!(not.unreadable.is_some());
         assert_eq!(not.record, readable.record);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Entry, EntryId};
+use super::{Crashes, Entry, EntryId, Halted, Settled};
 use crate::error::{Error, Kind};
 
 /// Where a relay reads what was enqueued and notes what it has published.
@@ -34,14 +34,21 @@ use crate::error::{Error, Kind};
 ///    of duplicates per crash.
 /// 5. A row of the log whose ordering key has a row set aside is read as [`Entry::behind`], and is to
 ///    be set aside too. What waits aside comes by [`set_aside`](Self::set_aside), in order, and no row
-///    of a key while an earlier one is parked.
+///    of a key while an earlier one is parked. A row that was parked alone stops nobody.
+/// 6. While the outbox is halted nobody new gets the lease, and nothing is read. Who holds it may renew
+///    it, settle what it has in hand, and give the lease up.
+/// 7. A lease that is taken from an owner who has not given it up counts in [`Lease::crashes`]; so does,
+///    for a row that was [being tried](Self::trying) and not answered, its row. Renewing the lease is an
+///    answer, too.
+/// 8. A message that is due later is no row of the log until [`promote`](Self::promote) has moved it
+///    there. A window of the log says in how long the next one is due.
 ///
 /// A store whose relays work side by side, as those of `PostgresQueue` do, gives each of them a lease of its
 /// own, and what one has read to nobody else until it is settled or that lease ends. It keeps no order, no row
-/// is behind another, and there is nothing to read ahead.
+/// is behind another, there is nothing to read ahead, and it need not know how leases have ended.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Takes the lease for `ttl` if it is free, expired or already `owner`'s; `None` while somebody
-    /// else holds it. `owner` is unique to one running relay.
+    /// else holds it, or the outbox is halted. `owner` is unique to one running relay.
     ///
     /// # Errors
     ///
@@ -74,7 +81,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Kind::Fenced`] when the lease is no longer ours, and those of the back-end.
+    /// [`Kind::Fenced`] when the lease is no longer ours or the outbox is halted, and those of the
+    /// back-end.
     ///
     /// # Cancel safety
     ///
@@ -103,6 +111,22 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         limit: NonZeroUsize,
     ) -> impl Future<Output = Result<Window, Error>> + Send;
 
+    /// Moves scheduled messages into the log whose time has come by the store's clock, at most `limit`, in
+    /// the order of due time, then of writing; in how long the next one is due then, if any is left.
+    ///
+    /// # Errors
+    ///
+    /// As [`settle`](Self::settle).
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, all of them are moved or none; what is not is moved later.
+    fn promote(
+        &self,
+        lease: &Lease,
+        limit: NonZeroUsize,
+    ) -> impl Future<Output = Result<Option<Duration>, Error>> + Send;
+
     /// Notes what became of `window`, all in one transaction: `settled` has one answer for each of its
     /// rows, in order.
     ///
@@ -120,6 +144,56 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         window: &Window,
         settled: &[Settled],
     ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Notes that `row` is about to be published alone, or, without a row, that there was an answer for
+    /// it, whatever it was. A relay does so only when others have ended in a row.
+    ///
+    /// # Errors
+    ///
+    /// As [`release`](Self::release).
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it may be noted.
+    fn trying(
+        &self,
+        lease: &Lease,
+        row: Option<EntryId>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Halts the outbox because of `reason`: a relay settles what it has in hand, without trying again what
+    /// fails, and stops, and nobody relays until it is [resumed](Self::resume). One that is halted stays so for its first reason.
+    ///
+    /// # Errors
+    ///
+    /// Those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it may be halted.
+    fn halt(&self, reason: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Lets relays go on, within a third of their lease. What was parked stays so.
+    ///
+    /// # Errors
+    ///
+    /// Those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it may be resumed.
+    fn resume(&self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Why nobody relays, if the outbox is halted. It costs less than [`status`](Self::status).
+    ///
+    /// # Errors
+    ///
+    /// Those of the back-end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is changed.
+    fn halted(&self) -> impl Future<Output = Result<Option<Halted>, Error>> + Send;
 
     /// Gives back the room of what is settled. A relay calls it now and then; nothing depends on it but
     /// the size of the store.
@@ -142,6 +216,37 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// Cancel safe: a hint that came while nobody waited is kept.
     fn committed(&self) -> impl Future<Output = ()> + Send;
+
+    /// Says that the relay is about to wait: who commits from now on wakes it. The relay looks once more
+    /// afterwards.
+    ///
+    /// A store need not be told when telling the relay costs its writers nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it may have been said.
+    fn idle(&self, lease: &Lease) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = lease;
+        std::future::ready(Ok(()))
+    }
+
+    /// Says that the relay is at work, so that nobody need wake it.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, it may have been said.
+    fn busy(&self, lease: &Lease) -> impl Future<Output = Result<(), Error>> + Send {
+        let _ = lease;
+        std::future::ready(Ok(()))
+    }
 
     /// What an operator wants to know.
     ///
@@ -199,6 +304,8 @@ pub struct Lease {
     pub owner: Arc<str>,
     /// Grows with every change of owner: the fencing token.
     pub epoch: u64,
+    /// What became of those who held it before.
+    pub crashes: Crashes,
 }
 
 impl Lease {
@@ -208,7 +315,15 @@ impl Lease {
         Self {
             owner: owner.into(),
             epoch,
+            crashes: Crashes::default(),
         }
+    }
+
+    /// Says what became of those who held it before.
+    #[must_use]
+    pub fn with_crashes(mut self, crashes: Crashes) -> Self {
+        self.crashes = crashes;
+        self
     }
 
     /// The error of a call whose lease has been taken over.
@@ -265,6 +380,8 @@ pub struct Window {
     pub next: Option<Position>,
     /// Whether rows wait aside that are not behind a parked one, as far as a look tells.
     pub aside: bool,
+    /// In how long the next scheduled message is due, if there is any.
+    pub due: Option<Duration>,
 }
 
 impl Window {
@@ -275,6 +392,7 @@ impl Window {
             entries,
             next,
             aside: false,
+            due: None,
         }
     }
 
@@ -298,21 +416,16 @@ impl Window {
         self.aside = aside;
         self
     }
+
+    /// Says in how long the next scheduled message is due.
+    #[must_use]
+    pub fn with_due(mut self, due: Option<Duration>) -> Self {
+        self.due = due;
+        self
+    }
 }
 
-/// What became of one row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Settled {
-    /// The broker has it.
-    Published,
-    /// It waits aside, and its key with it.
-    Aside,
-    /// It is set aside until an operator decides, and its key waits with it; why, in words.
-    Parked(String),
-}
-
-/// A row that stops its key.
+/// A row that waits for an operator, and stops its key unless it was parked alone.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Parked {
@@ -344,10 +457,28 @@ pub struct Status {
     pub pending: u64,
     /// When the oldest of them was written.
     pub oldest: Option<DateTime<Utc>>,
+    /// Those of them that were set aside.
+    pub aside: u64,
     /// Parked rows.
     pub parked: u64,
+    /// Keys that a parked row stops.
+    pub parked_keys: u64,
+    /// Messages that are due later, which are not pending until they are moved into the log.
+    pub scheduled: u64,
+    /// Why nobody relays, if the outbox is halted.
+    pub halted: Option<Halted>,
     /// Who relays, if anybody holds a valid lease; `None` where relays work side by side.
     pub owner: Option<Arc<str>>,
     /// The epoch of the newest lease.
     pub epoch: u64,
+}
+
+impl Status {
+    /// How long ago the oldest row was written that is not yet published, at `now`: by this machine's
+    /// clock, while the row has the store's.
+    #[must_use]
+    pub fn oldest_age(&self, now: DateTime<Utc>) -> Option<Duration> {
+        let oldest = self.oldest?;
+        Some((now - oldest).to_std().unwrap_or_default())
+    }
 }

@@ -16,6 +16,8 @@ mod idempotency;
 mod inbox;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "sqlite")]
+mod migrations;
 mod outbox;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod pools;

@@ -1,7 +1,8 @@
 use bowline::Error;
-use bowline::message::Message;
+use bowline::message::{Message, MessageId};
 use bowline::outbox::{Memory, memory};
 use bowline::testkit::outbox::{Harness, TOPIC, all};
+use chrono::{DateTime, Utc};
 
 struct InMemory(Memory);
 
@@ -21,6 +22,23 @@ impl Harness for InMemory {
 
     async fn enqueue(&self, tx: &mut memory::Transaction, message: &Message) -> Result<(), Error> {
         self.0.enqueue(tx, message)
+    }
+
+    async fn enqueue_at(
+        &self,
+        tx: &mut memory::Transaction,
+        message: &Message,
+        at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        self.0.enqueue_at(tx, message, at)
+    }
+
+    async fn unschedule(
+        &self,
+        tx: &mut memory::Transaction,
+        id: &MessageId,
+    ) -> Result<bool, Error> {
+        Ok(self.0.unschedule(tx, id))
     }
 
     async fn commit(&self, tx: memory::Transaction) {
@@ -77,6 +95,23 @@ macro_rules! in_database {
                 message: &Message,
             ) -> Result<(), Error> {
                 self.store.enqueue(tx, message).await
+            }
+
+            async fn enqueue_at(
+                &self,
+                tx: &mut Self::Transaction,
+                message: &Message,
+                at: DateTime<Utc>,
+            ) -> Result<(), Error> {
+                self.store.enqueue_at(tx, message, at).await
+            }
+
+            async fn unschedule(
+                &self,
+                tx: &mut Self::Transaction,
+                id: &MessageId,
+            ) -> Result<bool, Error> {
+                self.store.unschedule(tx, id).await
             }
 
             async fn commit(&self, tx: Self::Transaction) {
@@ -148,6 +183,19 @@ impl Harness for InQueue {
 
     async fn enqueue(&self, tx: &mut Self::Transaction, message: &Message) -> Result<(), Error> {
         self.store.enqueue(tx, message).await
+    }
+
+    async fn enqueue_at(
+        &self,
+        tx: &mut Self::Transaction,
+        message: &Message,
+        at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        self.store.enqueue_at(tx, message, at).await
+    }
+
+    async fn unschedule(&self, tx: &mut Self::Transaction, id: &MessageId) -> Result<bool, Error> {
+        self.store.unschedule(tx, id).await
     }
 
     async fn commit(&self, tx: Self::Transaction) {

@@ -12,15 +12,17 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Transaction};
 use tokio::task::spawn_blocking;
 
-const TOPIC: &str = "events";
+use super::writers::Writers;
+
+pub(super) const TOPIC: &str = "events";
 const SEEDS: u64 = 300;
 /// Rows in a part of the log.
-const PART: i64 = 1 << 18;
-const MANY: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
+pub(super) const PART: i64 = 1 << 18;
+pub(super) const MANY: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 
-type Tx = Transaction<'static, sqlx::Postgres>;
+pub(super) type Tx = Transaction<'static, sqlx::Postgres>;
 
-async fn outbox(name: &'static str) -> (PgPool, outbox::Postgres, Lease) {
+pub(super) async fn outbox(name: &'static str) -> (PgPool, outbox::Postgres, Lease) {
     let server = spawn_blocking(shared::postgres).await.unwrap().unwrap();
     let url = server.create_database(name).unwrap();
     let pool = PgPoolOptions::new().max_connections(12);
@@ -31,29 +33,34 @@ async fn outbox(name: &'static str) -> (PgPool, outbox::Postgres, Lease) {
     (pool, store, lease.unwrap())
 }
 
-async fn enqueue(store: &outbox::Postgres, tx: &mut Tx, payload: impl ToString, key: &str) {
+pub(super) async fn enqueue(
+    store: &outbox::Postgres,
+    tx: &mut Tx,
+    payload: impl ToString,
+    key: &str,
+) {
     let message = Message::new("suite.event", payload.to_string()).with_key(key);
     store.enqueue(tx, &message).await.unwrap();
 }
 
-async fn committed(store: &outbox::Postgres, payload: &str, key: &str) {
+pub(super) async fn committed(store: &outbox::Postgres, payload: &str, key: &str) {
     let mut tx = store.begin().await.unwrap();
     enqueue(store, &mut tx, payload, key).await;
     tx.commit().await.unwrap();
 }
 
-async fn next_id(pool: &PgPool, id: i64) {
+pub(super) async fn next_id(pool: &PgPool, id: i64) {
     let set = sqlx::query("SELECT setval('bowline_outbox_id', $1, FALSE)").bind(id);
     set.execute(pool).await.unwrap();
 }
 
-async fn rows_of_part(pool: &PgPool, part: u32) -> i64 {
+pub(super) async fn rows_of_part(pool: &PgPool, part: u32) -> i64 {
     let count = format!("SELECT count(*) FROM bowline_outbox_{part}");
     let count = sqlx::query_scalar(sqlx::AssertSqlSafe(count));
     count.fetch_one(pool).await.unwrap()
 }
 
-fn payloads(window: &Window) -> Vec<String> {
+pub(super) fn payloads(window: &Window) -> Vec<String> {
     let payload = |entry: &outbox::Entry| {
         let payload = entry.record.payload.as_deref().unwrap();
         String::from_utf8_lossy(payload).into_owned()
@@ -61,13 +68,13 @@ fn payloads(window: &Window) -> Vec<String> {
     window.entries.iter().map(payload).collect()
 }
 
-async fn settle(store: &outbox::Postgres, lease: &Lease, window: &Window) {
+pub(super) async fn settle(store: &outbox::Postgres, lease: &Lease, window: &Window) {
     let settled = vec![Settled::Published; window.entries.len()];
     store.settle(lease, window, &settled).await.unwrap();
 }
 
 /// Reads and settles all that is there.
-async fn drain(store: &outbox::Postgres, lease: &Lease) -> Vec<String> {
+pub(super) async fn drain(store: &outbox::Postgres, lease: &Lease) -> Vec<String> {
     let mut all = Vec::new();
     loop {
         let window = store.read(lease, None, MANY).await.unwrap();
@@ -123,7 +130,7 @@ async fn a_transaction_has_its_number_before_it_draws_an_id() {
     .fetch_all(&pool)
     .await
     .unwrap();
-    assert_eq!(columns, ["txid", "id", "created_at"]);
+    assert_eq!(columns, ["txid", "id", "event_id", "created_at"]);
     let cache: i64 = sqlx::query_scalar(
         "SELECT seqcache FROM pg_sequence WHERE seqrelid = 'bowline_outbox_id'::regclass",
     )
@@ -158,6 +165,21 @@ async fn a_backlog_comes_in_pages() {
     seen.extend(drain(&store, &lease).await);
     assert_eq!(seen[..25], expected);
     assert_eq!(seen[25..], ["late"]);
+}
+
+/// A relay that has fallen back, or has become that of another lane, does not publish it again.
+#[tokio::test]
+async fn what_is_settled_is_not_read_again_from_before() {
+    let (_, store, lease) = outbox("log_before").await;
+    let before = store.read(&lease, None, MANY).await.unwrap();
+    committed(&store, "one", "1").await;
+    assert_eq!(drain(&store, &lease).await, ["one"]);
+    committed(&store, "two", "1").await;
+    let window = store
+        .read(&lease, before.next.as_ref(), MANY)
+        .await
+        .unwrap();
+    assert_eq!(payloads(&window), ["two"]);
 }
 
 /// A part of the log is emptied when all of it is settled and it is not written to; never before.
@@ -198,87 +220,26 @@ struct Run<'a> {
     random: Rng,
     store: &'a outbox::Postgres,
     lease: &'a Lease,
-    open: Vec<Writer>,
+    writers: Writers,
     /// What was read and not settled yet, in order.
     read: VecDeque<Window>,
-    /// By key, in the order of the commits.
-    committed: BTreeMap<usize, Vec<u64>>,
+    /// By key, in the order of the log.
     seen: BTreeMap<usize, Vec<u64>>,
-    number: u64,
-}
-
-struct Writer {
-    tx: Tx,
-    written: Vec<(usize, u64)>,
 }
 
 impl Run<'_> {
     async fn step(&mut self) {
-        match self.random.u32(0..12) {
-            0..=1 if self.open.len() < 5 => self.begin().await,
-            2..=5 if !self.open.is_empty() => self.write().await,
-            6..=7 if !self.open.is_empty() => self.end().await,
+        let random = &mut self.random;
+        let open = self.writers.open.len();
+        match random.u32(0..12) {
+            0..=1 if open < 5 => self.writers.begin(self.store, random).await,
+            2..=5 if open > 0 => self.writers.write(self.store, random, 6).await,
+            6..=7 if open > 0 => self.writers.end(random).await,
             8..=9 => self.read().await,
             10 => self.settle().await,
             // As after a crash: what was only read comes again.
             11 if self.random.u8(0..4) == 0 => self.read.clear(),
             _ => {}
-        }
-    }
-
-    async fn begin(&mut self) {
-        let mut tx = self.store.begin().await.unwrap();
-        if self.random.bool() {
-            let drawn = sqlx::query("SELECT pg_current_xact_id()");
-            drawn.execute(&mut *tx).await.unwrap();
-        }
-        let written = Vec::new();
-        self.open.push(Writer { tx, written });
-    }
-
-    /// Writes with a key that no other open transaction has written with, as if each locked a row.
-    async fn write(&mut self) {
-        let writer = self.random.usize(0..self.open.len());
-        let key = self.random.usize(0..6);
-        let mut others = (0..self.open.len()).filter(|other| *other != writer);
-        if others.any(|other| {
-            self.open[other]
-                .written
-                .iter()
-                .any(|(used, _)| *used == key)
-        }) {
-            return;
-        }
-        let Writer { tx, written } = &mut self.open[writer];
-        let mut messages = Vec::new();
-        for _ in 0..self.random.u32(1..4) {
-            self.number += 1;
-            let message = Message::new("suite.event", format!("{key}/{}", self.number));
-            messages.push(message.with_key(key.to_string()));
-            written.push((key, self.number));
-        }
-        // As a part of a transaction in a transaction, now and then.
-        if self.random.bool() {
-            let mut inner = sqlx::Acquire::begin(&mut *tx).await.unwrap();
-            self.store
-                .enqueue_many(&mut inner, &messages)
-                .await
-                .unwrap();
-            inner.commit().await.unwrap();
-        } else {
-            self.store.enqueue_many(tx, &messages).await.unwrap();
-        }
-    }
-
-    async fn end(&mut self) {
-        let writer = self.random.usize(0..self.open.len());
-        let Writer { tx, written } = self.open.swap_remove(writer);
-        if self.random.u8(0..4) == 0 {
-            return tx.rollback().await.unwrap();
-        }
-        tx.commit().await.unwrap();
-        for (key, number) in written {
-            self.committed.entry(key).or_default().push(number);
         }
     }
 
@@ -306,8 +267,8 @@ impl Run<'_> {
     }
 
     async fn finish(mut self) {
-        while !self.open.is_empty() {
-            self.end().await;
+        while !self.writers.open.is_empty() {
+            self.writers.end(&mut self.random).await;
         }
         self.read.clear();
         loop {
@@ -321,7 +282,7 @@ impl Run<'_> {
                 break;
             }
         }
-        assert_eq!(self.seen, self.committed);
+        assert_eq!(self.seen, self.writers.committed);
     }
 }
 
@@ -343,11 +304,9 @@ async fn every_committed_row_comes_once_and_in_order_in_any_interleaving() {
             random,
             store: &store,
             lease: &lease,
-            open: Vec::new(),
+            writers: Writers::default(),
             read: VecDeque::new(),
-            committed: BTreeMap::new(),
             seen: BTreeMap::new(),
-            number: 0,
         };
         for _ in 0..steps {
             run.step().await;

@@ -6,13 +6,36 @@
     reason = "a test reports by panicking"
 )]
 
+mod breaker;
+mod counted;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod foreign;
 mod ill;
 #[cfg(feature = "postgres")]
+mod lanes;
+#[cfg(feature = "postgres")]
 mod log;
+mod pace;
 #[cfg(feature = "postgres")]
 mod parked;
+mod poison;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
 mod queue;
+mod restore;
+mod scheduled;
+#[cfg(feature = "postgres")]
+mod schema;
+#[cfg(feature = "postgres")]
+mod sleep;
+mod stats;
+#[cfg(feature = "postgres")]
+mod tidy;
 mod topics;
+#[cfg(feature = "postgres")]
+mod wake;
+#[cfg(feature = "sqlite")]
+mod wake_sqlite;
+#[cfg(feature = "postgres")]
+mod writers;

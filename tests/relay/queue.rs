@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bowline::backoff::Backoff;
 use bowline::broker::{Appended, Memory, PublishError, Publisher, Record, Topics as _};
 use bowline::error::Kind;
 use bowline::message::Message;
@@ -232,6 +233,123 @@ async fn a_table_is_relayed_in_one_way_only() {
     log.lease("first", LONG).await.unwrap().unwrap();
     let refused = log.queue().lease("second", LONG).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Conflict, "{refused:?}");
+}
+
+async fn refuse<T: std::fmt::Debug>(asked: impl Future<Output = Result<T, bowline::Error>>) {
+    let refused = asked.await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::Conflict, "{refused:?}");
+}
+
+/// The same whichever lane it is, and however many there are.
+#[tokio::test]
+async fn a_lane_makes_the_table_a_log_and_a_queue_has_none() {
+    let two = NonZeroU32::new(2).unwrap();
+    let url = database("lane_or_queue").await;
+    let pool = PgPool::connect(&url).await.unwrap();
+    let log = outbox::Postgres::new(pool.clone());
+    log.migrate().await.unwrap();
+    // As if the first lane had never been relayed.
+    let lanes = "INSERT INTO bowline_outbox_cursor (lane, lanes, position, epoch) \
+        VALUES (1, 2, '1:1:', 0); UPDATE bowline_outbox_cursor SET lanes = 2";
+    sqlx::raw_sql(lanes).execute(&pool).await.unwrap();
+    log.lane(1).lease("first", LONG).await.unwrap().unwrap();
+    refuse(log.clone().queue().lease("second", LONG)).await;
+    refuse(log.lane(1).queue().lease("second", LONG)).await;
+
+    let url = database("queue_or_lane").await;
+    let (pool, queue) = queue(&url).await;
+    fill(&queue, 10).await;
+    let log = outbox::Postgres::new(pool.clone());
+    sqlx::raw_sql(lanes).execute(&pool).await.unwrap();
+    let of_lane = log.lane(1).queue();
+    let lease = of_lane.lease("first", LONG).await.unwrap().unwrap();
+    let window = of_lane.read(&lease, None, MANY).await.unwrap();
+    assert_eq!(window.entries.len(), 10, "it is the queue of all rows");
+    for lane in 0..3 {
+        refuse(log.lane(lane).lease("second", LONG)).await;
+    }
+    refuse(log.set_lanes(two)).await;
+}
+
+/// Rows with no more than Debezium's columns are routed and published like others, also when they had to wait.
+#[tokio::test]
+async fn a_row_without_headers_is_relayed_and_set_aside_as_it_is() {
+    let url = database("queue_foreign").await;
+    let (pool, queue) = queue(&url).await;
+    let insert = "INSERT INTO bowline_outbox (aggregatetype, aggregateid, type, payload, text_headers) \
+        VALUES ('suite', '7', 'suite.event', 'x', '{\"trace\": \"1\"}')";
+    sqlx::query(insert).execute(&pool).await.unwrap();
+    let lease = queue.lease("one", LONG).await.unwrap().unwrap();
+    let window = queue.read(&lease, None, MANY).await.unwrap();
+    let entry = &window.entries[0];
+    assert_eq!(
+        (&*entry.record.topic, entry.unreadable.as_ref()),
+        (TOPIC, None)
+    );
+    assert_eq!(entry.record.key.as_deref(), Some(b"7".as_slice()));
+    let settled = [Settled::Aside];
+    queue.settle(&lease, &window, &settled).await.unwrap();
+    let waits = queue.set_aside(&lease, &[], MANY).await.unwrap();
+    assert_eq!(waits.entries, window.entries);
+    let parked = [Settled::Parked("why".to_owned())];
+    queue.settle(&lease, &waits, &parked).await.unwrap();
+    let parked = queue.parked(MANY).await.unwrap();
+    assert_eq!(parked[0].entry, window.entries[0]);
+}
+
+/// A broker that is down.
+#[derive(Debug)]
+struct Down;
+
+impl Publisher for Down {
+    async fn publish(&self, batch: Vec<Record>) -> Vec<Result<Appended, PublishError>> {
+        let error = || bowline::Error::new(Kind::Unavailable, "test", "publish");
+        let refused = batch.iter().map(|_| Err(PublishError::not_sent(error())));
+        refused.collect()
+    }
+
+    fn system(&self) -> &'static str {
+        "test"
+    }
+}
+
+/// A relay with rows in hand has its only connection there, and finds the outbox halted all the same.
+#[tokio::test]
+async fn a_relay_with_one_connection_stops_when_it_is_halted() {
+    let url = database("queue_halted").await;
+    let (_pool, operator) = queue(&url).await;
+    fill(&operator, 3).await;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(LONG);
+    let pool = pool.connect(&url).await.unwrap();
+    let relay = Relay::builder(outbox::Postgres::new(pool).queue(), Down)
+        .backoff(Backoff::constant(Duration::from_millis(5)))
+        .build();
+    let shutdown = Shutdown::new();
+    let relay = tokio::spawn(relay.unwrap().run(shutdown.token()));
+    let taken = async {
+        // What is not taken yet is looked at and given back.
+        loop {
+            let lease = operator.lease("look", LONG).await.unwrap().unwrap();
+            let window = operator.read(&lease, None, MANY).await.unwrap();
+            operator.release(&lease).await.unwrap();
+            if window.entries.is_empty() {
+                break;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, taken).await.expect("the relay has them");
+    operator.halt("a look is needed").await.unwrap();
+    let stopped = async {
+        while operator.status().await.unwrap().aside < 3 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, stopped).await.expect("it settles");
+    shutdown.trigger();
+    relay.await.unwrap().unwrap();
 }
 
 /// What cannot be read is parked as it is.

@@ -13,15 +13,24 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let target = run::target().join("compare");
     let manifest = package().join("Cargo.toml");
     let mut command = cargo(&["run", "--release", "--locked", "--quiet"]);
-    let builds_c = ["consumer", "all"];
-    if arguments.iter().any(|name| builds_c.contains(name)) {
-        command.args(["--features", "kafka"]);
+    if let Some(feature) = feature(arguments) {
+        command.args(["--features", feature]);
     }
     // The file of `--json` is where the caller is, not at the root.
     command.current_dir(".");
     command.arg("--manifest-path").arg(manifest);
     command.arg("--target-dir").arg(target);
     show(command.arg("--").args(arguments))
+}
+
+/// What the suites need that work with servers.
+fn feature(arguments: &[&str]) -> Option<&'static str> {
+    let has = |name| arguments.contains(&name);
+    match (has("outbox") || has("all"), has("consumer")) {
+        (true, _) => Some("outbox"),
+        (false, true) => Some("kafka"),
+        (false, false) => None,
+    }
 }
 
 /// That at least one suite is named and each is known, before anything is built.
@@ -70,10 +79,12 @@ mod tests {
     #[test]
     fn a_missing_or_unknown_suite_is_answered_with_all_names() {
         let suites = suites().expect("readable");
-        let wanted = ["breaker", "bulkhead", "consumer", "rate", "retry", "stack"];
+        let wanted = [
+            "breaker", "bulkhead", "consumer", "outbox", "rate", "retry", "stack",
+        ];
         assert_eq!(suites, wanted);
         let problem = |arguments: &[&str]| check(arguments, &suites).expect_err("refused");
-        let names = "breaker bulkhead consumer rate retry stack all";
+        let names = "breaker bulkhead consumer outbox rate retry stack all";
         assert_eq!(problem(&[]), format!("which suite? {names}"));
         assert_eq!(problem(&["--json", "all"]), format!("which suite? {names}"));
         assert_eq!(

@@ -7,7 +7,8 @@
 //! does what the case says. Where threads share a subject only that time counts during which all of
 //! them ran, which on a busy machine is not all of it.
 //!
-//! The suite `consumer` is about records instead, from a real broker; see its module.
+//! The suites `consumer` and `outbox` are about records and events instead, with real servers; see their
+//! modules.
 #![allow(
     clippy::disallowed_types,
     reason = "measures in real time, by the clock that costs least"
@@ -15,9 +16,17 @@
 
 mod alloc;
 mod bare;
+#[cfg(feature = "kafka")]
+mod book;
+#[cfg(feature = "kafka")]
+mod child;
+#[cfg(feature = "kafka")]
+mod jvm;
 mod latency;
 mod measure;
 mod report;
+#[cfg(feature = "kafka")]
+mod spent;
 mod subject;
 mod suites;
 mod together;

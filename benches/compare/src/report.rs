@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::bare;
 
 /// What goes wrong is said to whoever runs this.
-pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// What we are called in tables.
 pub(crate) const OURS: &str = "bowline";

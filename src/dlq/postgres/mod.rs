@@ -44,6 +44,13 @@ impl Postgres {
     pub async fn migrate(&self) -> Result<(), Error> {
         postgres::migrate(&self.pool, &SCHEMA).await
     }
+
+    /// What [`migrate`](Self::migrate) runs on an empty database, for a tool that runs migrations: as
+    /// one, in one transaction. `migrate` has nothing left to do then.
+    #[must_use]
+    pub fn migration_sql() -> String {
+        postgres::migration_sql(&SCHEMA)
+    }
 }
 
 impl Store for Postgres {

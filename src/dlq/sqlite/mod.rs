@@ -44,6 +44,13 @@ impl Sqlite {
     pub async fn migrate(&self) -> Result<(), Error> {
         sqlite::migrate(&self.pool, &SCHEMA).await
     }
+
+    /// What [`migrate`](Self::migrate) runs on an empty database, for a tool that runs migrations: as
+    /// one, in one transaction. `migrate` has nothing left to do then.
+    #[must_use]
+    pub fn migration_sql() -> String {
+        sqlite::migration_sql(&SCHEMA)
+    }
 }
 
 impl Store for Sqlite {

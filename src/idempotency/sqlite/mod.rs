@@ -43,6 +43,13 @@ impl Sqlite {
         sqlite::migrate(&self.pool, &SCHEMA).await
     }
 
+    /// What [`migrate`](Self::migrate) runs on an empty database, for a tool that runs migrations: as
+    /// one, in one transaction. `migrate` has nothing left to do then.
+    #[must_use]
+    pub fn migration_sql() -> String {
+        sqlite::migration_sql(&SCHEMA)
+    }
+
     /// Deletes what has expired and returns how many keys that were; run it now and then.
     ///
     /// # Errors

@@ -1,21 +1,31 @@
 //! The outbox in PostgreSQL.
 
+mod change;
+mod lane;
+mod operations;
+mod origin;
 mod place;
 mod queries;
 mod queue;
+mod schedule;
+mod status;
 mod store;
 mod tidy;
 mod wake;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use bytes::Bytes;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
 use sqlx::{PgPool, Transaction};
 
-use super::Routing;
-use super::row::NewRow;
+use super::prepared::NewRow;
+use super::{Bind, Prepared, Routing};
 use crate::driver::Schema;
-use crate::driver::postgres::{self, BACKEND, error, migrate};
+use crate::driver::postgres::{self, BACKEND, error, migrate, migration_sql};
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::Kind;
@@ -23,12 +33,16 @@ use crate::message::Message;
 pub use queue::PostgresQueue;
 use wake::Wake;
 
+type Tx = Transaction<'static, sqlx::Postgres>;
+
 const SCHEMA: Schema = Schema {
     module: "outbox",
     migrations: &[include_str!("../migrations/postgres/0001_outbox.sql")],
 };
 
 /// An outbox in a PostgreSQL database. Clones share the pool.
+///
+/// It may have several lanes, each of which is relayed by itself: see [`lane`](Self::lane).
 #[derive(Debug, Clone)]
 pub struct Postgres {
     pool: PgPool,
@@ -37,6 +51,12 @@ pub struct Postgres {
     /// Whether statements of `enqueue` stay prepared on their connection.
     named: bool,
     wake: Arc<Wake>,
+    /// How long what is settled is kept, if it is.
+    retention: Option<Duration>,
+    /// Which lane it is, if it is one; the outbox as a whole relays the first.
+    lane: Option<i32>,
+    /// The epoch of the lease that was verified last.
+    verified: Arc<AtomicU64>,
 }
 
 impl Postgres {
@@ -49,6 +69,9 @@ impl Postgres {
             routing: Routing::default(),
             notify: true,
             named: true,
+            retention: None,
+            lane: None,
+            verified: Arc::default(),
         }
     }
 
@@ -65,10 +88,11 @@ impl Postgres {
         self
     }
 
-    /// Does not wake the relay by `NOTIFY`: it then finds new rows when it polls.
+    /// Never wakes the relay by `NOTIFY`: it then finds new rows when it polls, or by
+    /// [`wake`](Self::wake).
     ///
-    /// A `NOTIFY` costs a round trip per enqueue, and a lock that transactions take one after the
-    /// other when they commit.
+    /// Without this the statement that enqueues notifies while the relay sleeps, and only then:
+    /// transactions that notify take a lock one after the other when they commit.
     #[must_use]
     pub fn without_notify(mut self) -> Self {
         self.notify = false;
@@ -80,18 +104,48 @@ impl Postgres {
         self
     }
 
+    /// Keeps what is published for at least so long, to be looked at; without it, the room is given back
+    /// at once.
+    ///
+    /// The log is emptied by whole parts of 262,144 rows, of which there are four: a part goes when its
+    /// newest row is so old, by the database's clock. The log does not wait for room, but goes on in a
+    /// part that is still kept. So while three parts are filled within this time, nothing is given back,
+    /// and the table and its indexes grow; choose a shorter one then.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Duration) -> Self {
+        self.retention = Some(retention);
+        self
+    }
+
+    /// Wakes a relay of this outbox, or of a clone, in this process: for a caller that has just
+    /// committed. It is a hint, and costs no more than that: with
+    /// [`without_notify`](Self::without_notify) it takes the place of `NOTIFY` where both are in one
+    /// process.
+    pub fn wake(&self) {
+        self.wake.hint();
+    }
+
     /// Makes the tables, or brings them to this version. Safe to call from several processes.
     ///
     /// # Errors
     ///
-    /// [`Kind::Schema`] when the tables are of a newer version, else those of the database,
-    /// e.g. [`Kind::Unauthorized`] when the tables may not be made.
+    /// [`Kind::Schema`] when the tables are of a newer version, or the sequence of the ids does not
+    /// count up one by one for all sessions together; else those of the database, e.g.
+    /// [`Kind::Unauthorized`] when the tables may not be made.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: all is made in one transaction, or nothing.
     pub async fn migrate(&self) -> Result<(), Error> {
-        migrate(&self.pool, &SCHEMA).await
+        migrate(&self.pool, &SCHEMA).await?;
+        self.check_schema("migrate").await
+    }
+
+    /// What [`migrate`](Self::migrate) runs on an empty database, for a tool that runs migrations: as
+    /// one, in one transaction. `migrate` has nothing left to do then.
+    #[must_use]
+    pub fn migration_sql() -> String {
+        migration_sql(&SCHEMA)
     }
 
     /// Begins a transaction.
@@ -107,6 +161,20 @@ impl Postgres {
     /// never committed.
     pub async fn begin(&self) -> Result<Transaction<'static, sqlx::Postgres>, Error> {
         postgres::begin(&self.pool).await.map_err(error("begin"))
+    }
+
+    /// The statement that writes `message`, for a transaction of another driver.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Invalid`] when no topic is set for it, or it fails [`Message::check`].
+    pub fn prepare<'a>(&self, message: &'a Message) -> Result<Prepared<'a>, Error> {
+        let prepared = Prepared::postgres(&self.routing, message)?;
+        Ok(if self.notify {
+            prepared
+        } else {
+            prepared.without_notify()
+        })
     }
 
     /// Writes `message` into the outbox as a part of `tx`.
@@ -125,7 +193,12 @@ impl Postgres {
         tx: &mut Transaction<'_, sqlx::Postgres>,
         message: &Message,
     ) -> Result<(), Error> {
-        self.enqueue_many(tx, std::slice::from_ref(message)).await
+        let prepared = self.prepare(message)?;
+        let written = bound(&prepared)
+            .persistent(self.named)
+            .execute(&mut **tx)
+            .await;
+        written.map_err(error("enqueue")).map(drop)
     }
 
     /// Writes all of `messages`, in order, with one statement; see [`enqueue`](Self::enqueue).
@@ -159,7 +232,12 @@ impl Postgres {
             headers,
             payload,
         } = &columns;
-        let written = sqlx::query(queries::ENQUEUE)
+        let sql = if self.notify {
+            queries::ENQUEUE
+        } else {
+            queries::ENQUEUE_QUIETLY
+        };
+        let written = sqlx::query(sql)
             .persistent(self.named)
             .bind(event_id)
             .bind(aggregate_type)
@@ -171,17 +249,18 @@ impl Postgres {
             .bind(payload.iter().map(Option::as_deref).collect::<Vec<_>>())
             .execute(&mut **tx)
             .await;
-        written.map_err(error("enqueue"))?;
-        self.notify(tx).await
+        written.map_err(error("enqueue")).map(drop)
     }
+}
 
-    async fn notify(&self, tx: &mut Transaction<'_, sqlx::Postgres>) -> Result<(), Error> {
-        if !self.notify {
-            return Ok(());
-        }
-        let sent = sqlx::query(queries::NOTIFY).execute(&mut **tx).await;
-        sent.map(drop).map_err(error("enqueue"))
-    }
+/// The statement with its values.
+fn bound<'a>(prepared: &'a Prepared<'_>) -> Query<'a, sqlx::Postgres, PgArguments> {
+    let bind = |query: Query<'a, sqlx::Postgres, PgArguments>, bind| match bind {
+        Bind::Text(text) => query.bind(text),
+        Bind::Bytes(bytes) => query.bind(bytes),
+    };
+    let binds = prepared.binds().into_iter();
+    binds.fold(sqlx::query(prepared.sql()), bind)
 }
 
 /// New rows, by column.

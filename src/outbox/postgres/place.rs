@@ -1,3 +1,5 @@
+use std::cmp::Reverse;
+
 use crate::driver::postgres::BACKEND;
 use crate::error::Error;
 #[cfg(doc)]
@@ -10,6 +12,8 @@ pub(super) struct Snapshot {
     text: String,
     xmax: String,
     running: Vec<String>,
+    /// How it stands to others of the same cluster: of two, one sees all that the other does.
+    order: (u64, Reverse<usize>),
 }
 
 /// How far the log is settled, or was read.
@@ -34,9 +38,25 @@ impl Snapshot {
         let is_whole = parts.next().is_none() && is_number(xmin) && is_number(xmax);
         (is_whole && running.iter().all(|xid| is_number(xid))).then(|| Self {
             text: text.to_owned(),
+            order: (xmax.parse().unwrap_or_default(), Reverse(running.len())),
             xmax: xmax.to_owned(),
             running,
         })
+    }
+
+    /// How many transactions began between this and `later`, those that had no number left out.
+    pub(super) fn until(&self, later: &Self) -> u64 {
+        later.order.0.saturating_sub(self.order.0)
+    }
+
+    /// Whether `other` sees more than this.
+    pub(super) fn is_before(&self, other: &Self) -> bool {
+        self.order < other.order
+    }
+
+    /// The one that sees less.
+    pub(super) fn first(self, other: Self) -> Self {
+        if other.is_before(&self) { other } else { self }
     }
 
     pub(super) fn text(&self) -> &str {
@@ -76,6 +96,18 @@ impl Place {
         })
     }
 
+    /// What is settled or read as a whole.
+    pub(super) fn seen(&self) -> &Snapshot {
+        let (Self::After(seen) | Self::Within { seen, .. }) = self;
+        seen
+    }
+
+    /// Whether it speaks of transactions that have not begun at `now`: it is none of this database then.
+    pub(super) fn is_after(&self, now: &Snapshot) -> bool {
+        let (Self::After(newest) | Self::Within { until: newest, .. }) = self;
+        newest.order.0 > now.order.0
+    }
+
     pub(super) fn position(&self) -> Position {
         match self {
             Self::After(seen) => Position::new(seen.text()),
@@ -102,6 +134,23 @@ mod tests {
         };
         assert_eq!(snapshot.xmax(), "20");
         assert_eq!(snapshot.running(), ["10", "14"]);
+    }
+
+    #[test]
+    fn of_two_snapshots_one_is_before_the_other() {
+        let in_order = ["1:1:", "10:20:10,14", "14:20:14", "20:20:", "14:21:14"];
+        let parsed = in_order.map(|text| Snapshot::parse(text).expect("a snapshot"));
+        for (index, one) in parsed.iter().enumerate() {
+            for (other_index, other) in parsed.iter().enumerate() {
+                assert_eq!(
+                    one.is_before(other),
+                    index < other_index,
+                    "{one:?} {other:?}"
+                );
+            }
+        }
+        assert_eq!(parsed[0].until(&parsed[1]), 19);
+        assert_eq!(parsed[1].until(&parsed[0]), 0);
     }
 
     #[test]

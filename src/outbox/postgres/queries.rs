@@ -1,5 +1,45 @@
 //! The statements, by what they do.
 
+use crate::outbox::prepared::{insert, waking};
+
+/// The key of a row, also of one that was written without this library.
+macro_rules! key {
+    () => {
+        "CASE WHEN headers IS NULL THEN coalesce(key, convert_to(aggregateid, 'UTF8')) ELSE key END"
+    };
+}
+
+/// Whether a row is in lane `$lane` of `$lanes`. A hash that PostgreSQL partitions by stays as it is.
+macro_rules! in_lane {
+    ($lane:literal, $lanes:literal) => {
+        concat!(
+            "(coalesce(hashtextextended(encode(",
+            key!(),
+            ", 'hex') COLLATE \"C\", 0), id) & 9223372036854775807) % ",
+            $lanes,
+            " = ",
+            $lane
+        )
+    };
+}
+
+/// A statement over all rows, and over those of one lane.
+macro_rules! of_lanes {
+    ($lane:literal, $lanes:literal, $begin:expr, $end:literal) => {
+        OfLanes {
+            one: concat!($begin, $end),
+            many: concat!($begin, " AND ", in_lane!($lane, $lanes), $end),
+        }
+    };
+}
+
+/// Whether the row of the origin was written where it is. `xmin` is the lower half of the number.
+macro_rules! is_original {
+    () => {
+        "bowline_outbox_origin.xmin::text::bigint = txid::text::bigint % 4294967296"
+    };
+}
+
 macro_rules! part {
     ($number:literal) => {
         Part {
@@ -10,7 +50,10 @@ macro_rules! part {
                 $number,
                 " WHERE txid >= $1::text::xid8) AND NOT EXISTS (SELECT 1 FROM bowline_outbox_",
                 $number,
-                " WHERE txid = ANY ($2::text[]::xid8[]))"
+                " WHERE txid = ANY ($2::text[]::xid8[])) AND ($3::float8 IS NULL OR (SELECT created_at \
+                FROM bowline_outbox_",
+                $number,
+                " ORDER BY id DESC LIMIT 1) < clock_timestamp() - make_interval(secs => $3::float8))"
             ),
             lock: concat!(
                 "LOCK TABLE bowline_outbox_",
@@ -22,82 +65,244 @@ macro_rules! part {
     };
 }
 
-pub(super) const ENQUEUE: &str = "INSERT INTO bowline_outbox \
-    (event_id, aggregatetype, aggregateid, type, topic, key, headers, payload) \
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], \
-    $7::bytea[], $8::bytea[])";
+/// The columns as arrays.
+macro_rules! many {
+    () => {
+        insert!(
+            "SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], \
+             $6::bytea[], $7::bytea[], $8::bytea[])"
+        )
+    };
+}
+
+pub(super) const ENQUEUE: &str = waking!(many!());
+
+pub(super) const ENQUEUE_QUIETLY: &str = many!();
 
 pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
     epoch = CASE WHEN owner = $1 THEN epoch ELSE epoch + 1 END, \
+    crashes = CASE WHEN owner <> $1 THEN crashes + 1 ELSE crashes END, \
+    suspect_crashes = CASE WHEN trying IS NULL THEN suspect_crashes \
+        WHEN owner <> $1 THEN CASE WHEN trying = suspect THEN suspect_crashes + 1 ELSE 1 END \
+        WHEN trying = suspect THEN 0 ELSE suspect_crashes END, \
+    suspect = CASE WHEN owner <> $1 THEN coalesce(trying, suspect) ELSE suspect END, \
+    trying = NULL, \
     owner = $1, lease_until = clock_timestamp() + make_interval(secs => $2), engine = 'log' \
-    WHERE id = 1 AND (engine IS NULL OR engine = 'log') AND (owner = $1 OR owner IS NULL OR lease_until < clock_timestamp()) \
-    RETURNING epoch";
+    WHERE lane = $3 AND lane < lanes AND (engine IS NULL OR engine = 'log') AND (owner = $1 \
+        OR halted_at IS NULL AND (owner IS NULL OR lease_until < clock_timestamp())) \
+    RETURNING epoch, crashes, suspect, suspect_crashes";
 
-pub(super) const IS_QUEUE: &str = "SELECT engine = 'queue' FROM bowline_outbox_cursor WHERE id = 1";
+/// Moves what is due into the log, all or nothing; whether the lease is ours, and in how many seconds the
+/// next one is due. The main query does not see what the others change. A row that somebody is taking
+/// back is left alone. Relays take turns, as two at once would turn the order around.
+macro_rules! promote {
+    ($lease:literal, $limit:literal) => {
+        concat!(
+            "WITH turn AS (SELECT 1 FROM bowline_outbox_relay WHERE lane = 0 FOR UPDATE), \
+            lease AS (SELECT 1 ",
+            $lease,
+            "), due AS (DELETE FROM bowline_outbox_scheduled WHERE id = ANY (ARRAY( \
+                SELECT id FROM bowline_outbox_scheduled \
+                WHERE due_at <= statement_timestamp() AND EXISTS (SELECT 1 FROM lease) \
+                ORDER BY due_at, id LIMIT ",
+            $limit,
+            " FOR UPDATE SKIP LOCKED)) RETURNING *), \
+            moved AS (INSERT INTO bowline_outbox (event_id, aggregatetype, aggregateid, type, topic, \
+                    key, headers, payload, source, text_headers) \
+                SELECT event_id, aggregatetype, aggregateid, type, topic, key, headers, payload, \
+                    source, text_headers FROM due ORDER BY due_at, id) \
+            SELECT EXISTS (SELECT 1 FROM lease), \
+                (SELECT extract(epoch FROM due_at - statement_timestamp())::float8 \
+                FROM bowline_outbox_scheduled WHERE id NOT IN (SELECT id FROM due) \
+                ORDER BY due_at, id LIMIT 1)"
+        )
+    };
+}
+
+pub(super) const PROMOTE: &str = promote!(
+    "FROM bowline_outbox_cursor WHERE lane = $4 AND owner = $1 AND epoch = $2 \
+    AND EXISTS (SELECT 1 FROM turn) FOR UPDATE",
+    "$3"
+);
+
+pub(super) const UNSCHEDULE: &str = "DELETE FROM bowline_outbox_scheduled WHERE event_id = $1";
+
+/// Says whether the relay sleeps; changes nothing when the lease is not ours.
+pub(super) const SLEEPS: &str = "INSERT INTO bowline_outbox_relay (lane, sleeps) \
+    SELECT lane, $4 FROM bowline_outbox_cursor WHERE lane = $3 AND owner = $1 AND epoch = $2 \
+    ON CONFLICT (lane) DO UPDATE SET sleeps = excluded.sleeps";
+
+/// Whether relays without order work on the table.
+pub(super) const IS_QUEUE: &str =
+    "SELECT EXISTS (SELECT 1 FROM bowline_outbox_cursor WHERE engine = 'queue')";
 
 pub(super) const RELEASE: &str = "UPDATE bowline_outbox_cursor \
-    SET owner = NULL, lease_until = NULL WHERE id = 1 AND owner = $1 AND epoch = $2";
+    SET owner = NULL, lease_until = NULL, trying = NULL \
+    WHERE lane = $3 AND owner = $1 AND epoch = $2";
 
-/// Where the log is settled, what can be seen now, whether rows wait aside and whether any are there;
-/// no row when the lease is not ours.
-pub(super) const CURSOR: &str = "SELECT position, pg_current_snapshot()::text, \
-    EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits), \
-    EXISTS (SELECT 1 FROM bowline_outbox_aside) \
-    FROM bowline_outbox_cursor WHERE id = 1 AND owner = $1 AND epoch = $2";
+/// Where the log is settled, what can be seen now, whether rows wait aside and whether any are there,
+/// in how many seconds the next scheduled message is due, and the lanes; no row when the lease is not
+/// ours or the outbox is halted.
+pub(super) const CURSOR: &str = concat!(
+    "SELECT position, pg_current_snapshot()::text, \
+    EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits AND (lanes = 1 OR ",
+    in_lane!("lane", "lanes"),
+    ")), EXISTS (SELECT 1 FROM bowline_outbox_aside), \
+    (SELECT extract(epoch FROM min(due_at) - statement_timestamp())::float8 \
+        FROM bowline_outbox_scheduled), \
+    lanes, wanted IS NOT NULL, barrier \
+    FROM bowline_outbox_cursor \
+    WHERE lane = $3 AND owner = $1 AND epoch = $2 AND halted_at IS NULL"
+);
+
+/// What a row without headers has in their place.
+macro_rules! columns {
+    () => {
+        "CASE WHEN headers IS NULL THEN \
+         json_build_array(event_id, type, source, aggregateid, text_headers::text)::text END"
+    };
+}
+
+/// Whether a row of the key of `o` was set aside. One that is not routed yet may go to any topic.
+macro_rules! behind {
+    () => {
+        "CASE WHEN o.headers IS NULL THEN EXISTS (SELECT 1 FROM bowline_outbox_aside a \
+            WHERE a.key = coalesce(o.key, convert_to(o.aggregateid, 'UTF8')) \
+            AND (o.topic IS NULL OR a.topic = o.topic) AND NOT a.alone) \
+         ELSE EXISTS (SELECT 1 FROM bowline_outbox_aside a \
+            WHERE a.topic = o.topic AND a.key = o.key AND NOT a.alone) END"
+    };
+}
+
+pub(super) use {columns, promote};
 
 /// Moves the cursor; changes nothing when the lease is not ours.
 pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor \
-    SET position = coalesce($3, position) WHERE id = 1 AND owner = $1 AND epoch = $2";
+    SET position = coalesce($4, position), crashes = 0, trying = NULL, \
+    suspect_crashes = CASE WHEN trying = suspect THEN 0 ELSE suspect_crashes END \
+    WHERE lane = $3 AND owner = $1 AND epoch = $2";
+
+/// As [`ADVANCE`], unless the cursor has moved meanwhile.
+pub(super) const CATCH_UP: &str = "UPDATE bowline_outbox_cursor \
+    SET position = $4 WHERE lane = $3 AND owner = $1 AND epoch = $2 AND position = $5";
+
+/// How many lanes there are.
+pub(super) const LANES: &str = "SELECT lanes FROM bowline_outbox_cursor WHERE lane = 0";
+
+/// Keeps the cursors of all lanes as they are, in an order that everybody takes them in.
+pub(super) const LOCK_CURSORS: &str = "SELECT lanes, wanted, barrier, position, \
+    paused OR owner IS NULL OR coalesce(lease_until < clock_timestamp(), TRUE) AS pauses \
+    FROM bowline_outbox_cursor WHERE lane < lanes ORDER BY lane FOR UPDATE";
+
+pub(super) const WANT_LANES: &str = "UPDATE bowline_outbox_cursor SET wanted = $1";
+
+/// Says that nothing is in hand that was read before the change of the lanes was known.
+pub(super) const PAUSE: &str = "UPDATE bowline_outbox_cursor SET paused = TRUE \
+    WHERE lane = $3 AND owner = $1 AND epoch = $2 AND wanted IS NOT NULL";
+
+/// Sets the barrier, and shuts out whoever may still have something in hand.
+pub(super) const SET_BARRIER: &str = "UPDATE bowline_outbox_cursor SET \
+    barrier = pg_current_snapshot()::text, \
+    epoch = CASE WHEN paused THEN epoch ELSE epoch + 1 END, \
+    owner = CASE WHEN paused THEN owner END, \
+    lease_until = CASE WHEN paused THEN lease_until END";
+
+/// Makes the cursors that there are not.
+pub(super) const ADD_LANES: &str = "INSERT INTO bowline_outbox_cursor (lane, lanes, position, epoch, engine) \
+    SELECT lane, $1, $2, (SELECT max(epoch) FROM bowline_outbox_cursor), \
+        (SELECT max(engine) FROM bowline_outbox_cursor) \
+    FROM generate_series(0, $1 - 1) lane ON CONFLICT (lane) DO NOTHING";
+
+/// Lets all lanes go on at one place, and takes the lease of those that are out of use.
+pub(super) const CHANGE_LANES: &str = "UPDATE bowline_outbox_cursor SET \
+    lanes = $1, position = $2, wanted = NULL, paused = FALSE, barrier = NULL, \
+    epoch = CASE WHEN lane < $1 THEN epoch ELSE epoch + 1 END, \
+    owner = CASE WHEN lane < $1 THEN owner END, \
+    lease_until = CASE WHEN lane < $1 THEN lease_until END";
 
 /// How many rows came between two snapshots, and the first of them; at most so many are looked at. A
 /// row came when its transaction was running at the first snapshot, or had not begun, and has ended at
 /// the second.
-pub(super) const COUNT: &str = "SELECT count(*), min(id) FROM (SELECT id FROM ( \
-        SELECT id, txid FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
-        SELECT id, txid FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) came \
-    WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot)) LIMIT $4) some_of_them";
+pub(super) const COUNT: OfLanes = of_lanes!(
+    "$5",
+    "$6",
+    "SELECT count(*), min(id) FROM (SELECT id FROM ( \
+        SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
+        SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) came \
+    WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot))",
+    " LIMIT $4) some_of_them"
+);
 
 /// The rows that came between two snapshots, when they are few.
-pub(super) const READ_ALL: &str = "SELECT id, topic, key, headers, payload, created_at, \
-    $4 AND EXISTS (SELECT 1 FROM bowline_outbox_aside a WHERE a.topic = o.topic AND a.key = o.key) \
-    FROM (SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
-        SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) o \
-    WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot)) ORDER BY id";
+pub(super) const READ_ALL: OfLanes = of_lanes!(
+    "$5",
+    "$6",
+    concat!(
+        "SELECT id, topic, key, headers, payload, created_at, $4 AND ",
+        behind!(),
+        ", ",
+        columns!(),
+        " FROM (SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
+            SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) o \
+        WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot))"
+    ),
+    " ORDER BY id"
+);
 
 /// A page of the rows that came between two snapshots, when they are many.
-pub(super) const READ_PAGE: &str = "SELECT id, topic, key, headers, payload, created_at, \
-    $5 AND EXISTS (SELECT 1 FROM bowline_outbox_aside a WHERE a.topic = o.topic AND a.key = o.key) \
-    FROM bowline_outbox o WHERE id > $3 \
-    AND pg_visible_in_snapshot(txid, (SELECT $2::text::pg_snapshot)) \
-    AND NOT pg_visible_in_snapshot(txid, (SELECT $1::text::pg_snapshot)) \
-    ORDER BY id LIMIT $4";
+pub(super) const READ_PAGE: OfLanes = of_lanes!(
+    "$6",
+    "$7",
+    concat!(
+        "SELECT id, topic, key, headers, payload, created_at, $5 AND ",
+        behind!(),
+        ", ",
+        columns!(),
+        " FROM bowline_outbox o WHERE id > $3 \
+        AND pg_visible_in_snapshot(txid, (SELECT $2::text::pg_snapshot)) \
+        AND NOT pg_visible_in_snapshot(txid, (SELECT $1::text::pg_snapshot))"
+    ),
+    " ORDER BY id LIMIT $4"
+);
 
-pub(super) const SET_ASIDE: &str = "SELECT id, topic, key, headers, payload, created_at, FALSE \
-    FROM bowline_outbox_aside WHERE waits AND topic <> ALL ($1) ORDER BY id LIMIT $2";
+pub(super) const SET_ASIDE: OfLanes = of_lanes!(
+    "$3",
+    "$4",
+    concat!(
+        "SELECT id, topic, key, headers, payload, created_at, FALSE, ",
+        columns!(),
+        ", alone FROM bowline_outbox_aside WHERE waits AND topic <> ALL ($1)"
+    ),
+    " ORDER BY id LIMIT $2"
+);
 
 /// Takes rows out of the log, to where they wait or are parked.
 pub(super) const PUT_ASIDE: &str = "INSERT INTO bowline_outbox_aside \
-    (id, topic, key, headers, payload, created_at, parked_at, parked_reason, waits) \
-    SELECT o.id, o.topic, o.key, o.headers, o.payload, o.created_at, \
-        CASE WHEN u.reason IS NOT NULL THEN clock_timestamp() END, u.reason, TRUE \
-    FROM unnest($1::bigint[], $2::text[]) u (id, reason) JOIN bowline_outbox o ON o.id = u.id";
+    (id, event_id, aggregateid, type, topic, key, headers, payload, created_at, source, \
+        text_headers, parked_at, parked_reason, alone, waits) \
+    SELECT o.id, o.event_id, o.aggregateid, o.type, u.topic, \
+        CASE WHEN o.headers IS NULL THEN coalesce(o.key, convert_to(o.aggregateid, 'UTF8')) \
+            ELSE o.key END, \
+        o.headers, o.payload, o.created_at, o.source, o.text_headers, \
+        CASE WHEN u.reason IS NOT NULL THEN clock_timestamp() END, u.reason, u.alone, TRUE \
+    FROM unnest($1::bigint[], $2::text[], $3::boolean[], $4::text[]) u (id, reason, alone, topic) \
+        JOIN bowline_outbox o ON o.id = u.id";
 
 pub(super) const PUBLISHED_ASIDE: &str = "DELETE FROM bowline_outbox_aside WHERE id = ANY ($1)";
 
 pub(super) const PARK: &str = "UPDATE bowline_outbox_aside a \
-    SET parked_at = clock_timestamp(), parked_reason = u.reason \
-    FROM unnest($1::bigint[], $2::text[]) u (id, reason) WHERE a.id = u.id";
+    SET parked_at = clock_timestamp(), parked_reason = u.reason, alone = a.alone OR u.alone \
+    FROM unnest($1::bigint[], $2::text[], $3::boolean[]) u (id, reason, alone) WHERE a.id = u.id";
 
 /// Says of rows, and of those of their keys, which of them wait.
 pub(super) const RECKON: &str = "UPDATE bowline_outbox_aside a SET waits = parked_at IS NULL \
-    AND NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
-        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL) \
+    AND (alone OR NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
+        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL AND NOT p.alone)) \
     WHERE id = ANY ($1) OR EXISTS (SELECT 1 FROM bowline_outbox_aside k \
         WHERE k.id = ANY ($1) AND k.topic = a.topic AND k.key = a.key)";
 
-/// Before a parked row is changed: a relay that sets rows of its key aside meanwhile would count it as
-/// parked still, and they would wait for ever. It changes the cursor first.
-pub(super) const ALONE: &str = "SELECT FROM bowline_outbox_cursor WHERE id = 1 FOR UPDATE";
+/// As [`LOCK_CURSORS`], also of lanes that are out of use.
+pub(super) const HOLD_CURSORS: &str = "SELECT FROM bowline_outbox_cursor ORDER BY lane FOR UPDATE";
 
 pub(super) const RETRY: &str = "UPDATE bowline_outbox_aside SET \
     parked_at = NULL, parked_reason = NULL WHERE id = $1 AND parked_at IS NOT NULL \
@@ -108,30 +313,130 @@ pub(super) const DISCARD: &str = "DELETE FROM bowline_outbox_aside \
 
 /// As [`RECKON`], for one row and its key.
 pub(super) const RECKON_KEY: &str = "UPDATE bowline_outbox_aside a SET waits = parked_at IS NULL \
-    AND NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
-        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL) \
+    AND (alone OR NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
+        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL AND NOT p.alone)) \
     WHERE id = $1 OR (topic = $2 AND key = $3)";
 
-pub(super) const STATUS: &str = "SELECT \
-    (SELECT count(*) FROM bowline_outbox_aside WHERE parked_at IS NULL) AS waiting, \
-    (SELECT min(created_at) FROM bowline_outbox_aside WHERE parked_at IS NULL) AS oldest, \
-    (SELECT count(*) FROM bowline_outbox_aside WHERE parked_at IS NOT NULL) AS parked, \
-    CASE WHEN lease_until >= clock_timestamp() THEN owner END AS owner, epoch, position \
-    FROM bowline_outbox_cursor WHERE id = 1";
+/// Notes the row that is tried alone; without one, that the one before was answered.
+pub(super) const TRYING: &str = "UPDATE bowline_outbox_cursor SET trying = $4::bigint, \
+    suspect_crashes = CASE WHEN $4::bigint IS NULL AND trying = suspect THEN 0 ELSE suspect_crashes END \
+    WHERE lane = $3 AND owner = $1 AND epoch = $2";
+
+/// The cursors of all lanes, once they are held in the order in which everybody takes them.
+macro_rules! held_cursors {
+    () => {
+        "lane = ANY (ARRAY(SELECT lane FROM bowline_outbox_cursor ORDER BY lane FOR UPDATE))"
+    };
+}
+
+/// Halts all lanes.
+pub(super) const HALT: &str = concat!(
+    "UPDATE bowline_outbox_cursor SET halted_at = clock_timestamp(), halted_reason = $1 WHERE ",
+    held_cursors!(),
+    " AND halted_at IS NULL"
+);
+
+pub(super) const RESUME: &str = concat!(
+    "UPDATE bowline_outbox_cursor SET halted_at = NULL, halted_reason = NULL WHERE ",
+    held_cursors!()
+);
+
+pub(super) const HALTED: &str =
+    "SELECT halted_at, halted_reason FROM bowline_outbox_cursor WHERE lane = 0";
+
+/// Who relays each lane, and where it is settled; `$1` is the one that is asked for, if it is one.
+pub(super) const CURSORS: &str = "SELECT lane, lanes, position, epoch, \
+    CASE WHEN lease_until >= clock_timestamp() THEN owner END AS owner, halted_at, halted_reason \
+    FROM bowline_outbox_cursor WHERE lane < lanes AND ($1::int IS NULL OR lane = $1) ORDER BY lane";
+
+/// What of all the lanes, or of one, is aside.
+pub(super) const COUNT_ASIDE: OfLanes = of_lanes!(
+    "$1",
+    "$2",
+    "SELECT count(*) FILTER (WHERE parked_at IS NULL) AS waiting, \
+    min(created_at) FILTER (WHERE parked_at IS NULL) AS oldest, \
+    count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked, \
+    count(DISTINCT (topic, key)) FILTER \
+        (WHERE parked_at IS NOT NULL AND key IS NOT NULL AND NOT alone) AS parked_keys, \
+    (SELECT count(*) FROM bowline_outbox_scheduled) AS scheduled FROM bowline_outbox_aside WHERE TRUE",
+    ""
+);
 
 /// How many rows of the log are not settled, and when the oldest of them was written.
-pub(super) const PENDING: &str = "SELECT count(*), min(created_at) FROM ( \
+pub(super) const PENDING: OfLanes = of_lanes!(
+    "$5",
+    "$6",
+    "SELECT count(*), min(created_at) FROM ( \
         SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
         SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) o \
-    WHERE NOT (id <= $4 AND pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot)))";
+    WHERE NOT (id <= $4 AND pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot)))",
+    ""
+);
 
-pub(super) const PARKED: &str = "SELECT id, topic, key, headers, payload, created_at, FALSE, \
-    parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL \
-    ORDER BY id LIMIT $1";
+pub(super) const PARKED: OfLanes = of_lanes!(
+    "$2",
+    "$3",
+    concat!(
+        "SELECT id, topic, key, headers, payload, created_at, FALSE, ",
+        columns!(),
+        ", alone, parked_at, parked_reason FROM bowline_outbox_aside WHERE parked_at IS NOT NULL"
+    ),
+    " ORDER BY id LIMIT $1"
+);
 
-/// In which part of the log the newest row is, and where the log is settled.
-pub(super) const NEWEST_PART: &str = "SELECT ((last_value >> 18) % 4)::int, position \
-    FROM bowline_outbox_id, bowline_outbox_cursor";
+/// In which part of the log the newest row is, and where each lane is settled; no row where the
+/// numbers of the transactions are those of another database.
+pub(super) const NEWEST_PART: &str = concat!(
+    "SELECT ((last_value >> 18) % 4)::int, position, pg_current_snapshot()::text \
+    FROM bowline_outbox_id, bowline_outbox_cursor, bowline_outbox_origin \
+    WHERE lane < lanes AND ",
+    is_original!()
+);
+
+/// What a relay relies on, before it begins.
+pub(super) const VERSION: &str = "SELECT (SELECT version FROM bowline_schema WHERE module = $1), \
+    seqcache, seqincrement, seqcycle FROM pg_sequence \
+    WHERE seqrelid = 'bowline_outbox_id'::regclass";
+
+/// Whether this is the database that it was, what is known of its cluster, and where each lane stands.
+pub(super) const ORIGIN: &str = concat!(
+    "SELECT ",
+    is_original!(),
+    ", system, position, pg_current_snapshot()::text \
+    FROM bowline_outbox_origin, bowline_outbox_cursor WHERE lane < lanes"
+);
+
+pub(super) const MAY_ASK_SYSTEM: &str =
+    "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')";
+
+pub(super) const SYSTEM: &str = "SELECT system_identifier::text FROM pg_control_system()";
+
+/// Notes the cluster, which was not known.
+pub(super) const SET_SYSTEM: &str = "UPDATE bowline_outbox_origin \
+    SET txid = pg_current_xact_id(), system = $1 WHERE system IS NULL";
+
+/// Whether the lease is ours.
+pub(super) const IS_OURS: &str = "SELECT EXISTS (SELECT 1 FROM bowline_outbox_cursor \
+    WHERE lane = $3 AND owner = $1 AND epoch = $2)";
+
+/// What waits aside does not come again.
+pub(super) const FORGET_ASIDE: &str = "DELETE FROM bowline_outbox \
+    WHERE id IN (SELECT id FROM bowline_outbox_aside)";
+
+/// Makes the rows those of this transaction.
+pub(super) const ADOPT: &str = "UPDATE bowline_outbox SET txid = pg_current_xact_id()";
+
+/// A sequence may be left behind where rows are copied.
+pub(super) const SKIP_IDS: &str = "SELECT setval('bowline_outbox_id', max) FROM \
+    (SELECT max(id) FROM (SELECT id FROM bowline_outbox UNION ALL \
+        SELECT id FROM bowline_outbox_aside) ids) newest, bowline_outbox_id WHERE max > last_value";
+
+/// Ends the leases of the other lanes.
+pub(super) const FENCE_OTHERS: &str = "UPDATE bowline_outbox_cursor \
+    SET epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE lane <> $1";
+
+pub(super) const SET_ORIGIN: &str =
+    "UPDATE bowline_outbox_origin SET txid = pg_current_xact_id(), system = $1";
 
 /// Who holds a lock for longer than this is not waited for: whoever comes behind would wait too.
 pub(super) const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '50ms'";
@@ -141,10 +446,16 @@ pub(super) const PARTS: [Part; 4] = [part!("0"), part!("1"), part!("2"), part!("
 
 /// The statements for one part of the log.
 pub(super) struct Part {
-    /// Whether it holds anything, and nothing that is not settled.
+    /// Whether it holds anything, and nothing that is not settled or that is to be kept.
     pub(super) is_settled: &'static str,
     pub(super) lock: &'static str,
     pub(super) empty: &'static str,
+}
+
+/// A statement for an outbox of one lane, and for one of several.
+pub(super) struct OfLanes {
+    pub(super) one: &'static str,
+    pub(super) many: &'static str,
 }
 
 /// Wakes relays when the transaction commits.

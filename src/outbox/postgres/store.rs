@@ -1,44 +1,114 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use sqlx::postgres::PgRow;
-use sqlx::{Row, Transaction};
+use sqlx::Row;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
 
+use super::change::Change;
+use super::lane::Share;
+use super::operations::{self, LeaseRow};
 use super::place::{Place, Snapshot};
-use super::{Postgres, queries};
+use super::{Postgres, Tx, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
-use crate::outbox::row::{StoredRow, epoch, rows};
-use crate::outbox::{Entry, EntryId, Lease, Parked, Position, Settled, Status, Store, Window};
-
-type Tx = Transaction<'static, sqlx::Postgres>;
+use crate::outbox::row::{StoredRow, due_in, epoch, rows};
+use crate::outbox::{
+    Entry, EntryId, Halted, Lease, Parked, Position, Settled, Status, Store, Window,
+};
 
 /// Where the log stands.
-struct Cursor {
-    settled: Place,
-    now: Snapshot,
+pub(super) struct Cursor {
+    pub(super) settled: Place,
+    pub(super) now: Snapshot,
     /// Whether rows wait aside, and whether any are there.
-    waits: bool,
-    aside: bool,
+    pub(super) waits: bool,
+    pub(super) aside: bool,
+    /// In how long the next scheduled message is due.
+    pub(super) due: Option<Duration>,
+    pub(super) share: Share,
+    pub(super) change: Option<Change>,
+}
+
+impl Cursor {
+    /// Where to read on: at `from`, or at what was settled last, which is not read again; of another
+    /// lane it may be.
+    pub(super) fn place(&self, from: Option<&Position>) -> Result<Place, Error> {
+        let place = from.map(|from| Place::parse(from.as_str())).transpose()?;
+        let ahead = place.filter(|place| !place.seen().is_before(self.settled.seen()));
+        Ok(ahead.unwrap_or_else(|| self.settled.clone()))
+    }
 }
 
 impl Postgres {
     async fn cursor(&self, lease: &Lease) -> Result<Cursor, Error> {
-        let cursor: Option<(String, String, bool, bool)> = sqlx::query_as(queries::CURSOR)
+        type Columns = (
+            String,
+            String,
+            bool,
+            bool,
+            Option<f64>,
+            i32,
+            bool,
+            Option<String>,
+        );
+        let cursor: Option<Columns> = sqlx::query_as(queries::CURSOR)
             .bind(&*lease.owner)
             .bind(epoch(lease.epoch))
+            .bind(self.relays())
             .fetch_optional(&self.pool)
             .await
             .map_err(error("read"))?;
-        let (settled, now, waits, aside) = cursor.ok_or_else(|| lease.fenced(BACKEND, "read"))?;
+        let (settled, now, waits, aside, due, lanes, changes, barrier) =
+            cursor.ok_or_else(|| lease.fenced(BACKEND, "read"))?;
+        let barrier = barrier.as_deref().map(snapshot).transpose()?;
+        let (settled, now) = (Place::parse(&settled)?, snapshot(&now)?);
+        if settled.is_after(&now) {
+            return Err(self.moved(lease));
+        }
         Ok(Cursor {
-            settled: Place::parse(&settled)?,
-            now: snapshot(&now)?,
+            settled,
+            now,
             waits,
             aside,
+            due: due.map(due_in),
+            share: Share {
+                lane: self.relays(),
+                lanes,
+            },
+            change: changes.then_some(match barrier {
+                Some(barrier) => Change::UpTo(barrier),
+                None => Change::Wanted,
+            }),
         })
+    }
+
+    /// The error of a tenure under which the database has become another: one that was restored, or an
+    /// older state of it. The next one looks at it from the beginning.
+    fn moved(&self, lease: &Lease) -> Error {
+        self.verified.store(0, Ordering::Relaxed);
+        lease.fenced(BACKEND, "read")
+    }
+
+    /// The next rows up to what can be seen: after `from`, or after what was settled last.
+    pub(super) async fn read_window(
+        &self,
+        from: Option<&Position>,
+        cursor: &Cursor,
+        limit: i64,
+    ) -> Result<Window, Error> {
+        let mut place = cursor.place(from)?;
+        let mut entries = Vec::new();
+        if let Place::Within { seen, until, last } = place {
+            (entries, place) = self.read_page(seen, until, last, cursor, limit).await?;
+        }
+        if let (Place::After(seen), true) = (&place, entries.is_empty()) {
+            let seen = seen.clone();
+            (entries, place) = self.read_after(seen, cursor, limit).await?;
+        }
+        Ok(Window::new(entries, Some(place.position())).with_aside(cursor.waits))
     }
 
     /// The next rows after all that `seen` sees, and the place after them.
@@ -52,7 +122,7 @@ impl Postgres {
         if seen == *now {
             return Ok((Vec::new(), Place::After(seen)));
         }
-        let (count, _) = self.count(&seen, now, limit.saturating_add(1)).await?;
+        let (count, _) = self.count(&seen, cursor, limit.saturating_add(1)).await?;
         if count == 0 {
             return Ok((Vec::new(), Place::After(now.clone())));
         }
@@ -61,7 +131,7 @@ impl Postgres {
             return Ok((entries, Place::After(now.clone())));
         }
         // Of so many only the first ones were looked at.
-        let (_, first) = self.count(&seen, now, i64::MAX).await?;
+        let (_, first) = self.count(&seen, cursor, i64::MAX).await?;
         let before = first.unwrap_or_default().saturating_sub(1);
         self.read_page(seen, now.clone(), before, cursor, limit)
             .await
@@ -70,29 +140,32 @@ impl Postgres {
     async fn count(
         &self,
         seen: &Snapshot,
-        until: &Snapshot,
+        cursor: &Cursor,
         limit: i64,
     ) -> Result<(i64, Option<i64>), Error> {
-        sqlx::query_as(queries::COUNT)
-            .bind(seen.xmax())
-            .bind(seen.running())
-            .bind(until.text())
-            .bind(limit)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(error("read"))
-    }
-
-    async fn read_all(&self, seen: &Snapshot, cursor: &Cursor) -> Result<Vec<Entry>, Error> {
-        let rows = sqlx::query(queries::READ_ALL)
+        let error = error("read");
+        let count = sqlx::query(cursor.share.sql(&queries::COUNT))
             .bind(seen.xmax())
             .bind(seen.running())
             .bind(cursor.now.text())
-            .bind(cursor.aside)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(error("read"))?;
-        rows.iter().map(entry).collect()
+            .bind(limit);
+        let row = cursor.share.bind(count).fetch_one(&self.pool).await;
+        let row = row.map_err(&error)?;
+        Ok((
+            row.try_get(0).map_err(&error)?,
+            row.try_get(1).map_err(&error)?,
+        ))
+    }
+
+    async fn read_all(&self, seen: &Snapshot, cursor: &Cursor) -> Result<Vec<Entry>, Error> {
+        let rows = sqlx::query(cursor.share.sql(&queries::READ_ALL))
+            .bind(seen.xmax())
+            .bind(seen.running())
+            .bind(cursor.now.text())
+            .bind(cursor.aside);
+        let rows = cursor.share.bind(rows).fetch_all(&self.pool).await;
+        let rows = rows.map_err(error("read"))?;
+        rows.iter().map(|row| self.entry(row)).collect()
     }
 
     async fn read_page(
@@ -103,16 +176,16 @@ impl Postgres {
         cursor: &Cursor,
         limit: i64,
     ) -> Result<(Vec<Entry>, Place), Error> {
-        let rows = sqlx::query(queries::READ_PAGE)
+        let rows = sqlx::query(cursor.share.sql(&queries::READ_PAGE))
             .bind(seen.text())
             .bind(until.text())
             .bind(last)
             .bind(limit)
-            .bind(cursor.aside)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(error("read"))?;
-        let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+            .bind(cursor.aside);
+        let rows = cursor.share.bind(rows).fetch_all(&self.pool).await;
+        let rows = rows.map_err(error("read"))?;
+        let entries = rows.iter().map(|row| self.entry(row));
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let is_whole = i64::try_from(entries.len()).is_ok_and(|count| count == limit);
         let place = match entries.last() {
             Some(entry) if is_whole => Place::Within {
@@ -125,58 +198,114 @@ impl Postgres {
         Ok((entries, place))
     }
 
-    /// # Errors
-    ///
-    /// [`Kind::Conflict`] when relays without order work on the table.
-    async fn is_no_queue(&self) -> Result<(), Error> {
-        let is_queue = sqlx::query_scalar(queries::IS_QUEUE).fetch_one(&self.pool);
-        let is_queue: Option<bool> = is_queue.await.map_err(error("lease"))?;
-        if is_queue == Some(true) {
-            return Err(Error::new(Kind::Conflict, BACKEND, "lease")
-                .with_detail("the outbox is relayed as a queue, and cannot be a log"));
+    /// A row that was set aside.
+    pub(super) fn aside(&self, row: &PgRow) -> Result<Entry, Error> {
+        let alone = row.try_get("alone").map_err(error("read"))?;
+        Ok(self.entry(row)?.with_alone(alone))
+    }
+
+    /// A row of [`PARKED`](queries::PARKED).
+    pub(super) fn parked_row(&self, row: &PgRow) -> Result<Parked, Error> {
+        let error = error("parked");
+        let reason: String = row.try_get("parked_reason").map_err(&error)?;
+        let at = row.try_get("parked_at").map_err(&error)?;
+        Ok(Parked::new(self.aside(row)?, reason, at))
+    }
+
+    /// By place, not by name: it is done for each row.
+    pub(super) fn entry(&self, row: &PgRow) -> Result<Entry, Error> {
+        let error = error("read");
+        let headers: Option<Vec<u8>> = row.try_get(3).map_err(&error)?;
+        let columns = match headers {
+            Some(_) => None,
+            None => row.try_get(7).map_err(&error)?,
+        };
+        let row = StoredRow {
+            id: row.try_get(0).map_err(&error)?,
+            topic: row.try_get(1).map_err(&error)?,
+            key: row.try_get(2).map_err(&error)?,
+            headers,
+            payload: row.try_get(4).map_err(&error)?,
+            created_at: row.try_get(5).map_err(&error)?,
+            behind: row.try_get(6).map_err(&error)?,
+            columns,
+        };
+        Ok(row.into_entry(BACKEND, &self.routing))
+    }
+
+    async fn say_sleeps(&self, lease: &Lease, sleeps: bool) -> Result<(), Error> {
+        let said = sqlx::query(queries::SLEEPS)
+            .bind(&*lease.owner)
+            .bind(epoch(lease.epoch))
+            .bind(self.relays())
+            .bind(sleeps)
+            .execute(&self.pool)
+            .await
+            .map_err(error("idle"))?;
+        if said.rows_affected() == 0 {
+            return Err(lease.fenced(BACKEND, "idle"));
         }
         Ok(())
     }
 
-    async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
-        let error = error("change parked row");
+    /// Moves the cursor by `advance`, and sets rows aside or changes those that are.
+    async fn settle_with(
+        &self,
+        advance: Query<'_, sqlx::Postgres, PgArguments>,
+        lease: &Lease,
+        window: &Window,
+        settled: &[Settled],
+    ) -> Result<(), Error> {
+        let error = error("settle");
         let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
-        let alone = sqlx::query(queries::ALONE);
-        alone.execute(&mut *tx).await.map_err(&error)?;
-        let changed: Option<(String, Option<Vec<u8>>)> = sqlx::query_as(sql)
-            .bind(id.value())
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(&error)?;
-        let Some((topic, key)) = changed else {
-            return Err(Error::new(Kind::NotFound, BACKEND, "change parked row")
-                .with_detail(format!("row {id} is not parked")));
-        };
-        let reckon = sqlx::query(queries::RECKON_KEY);
-        let reckon = reckon.bind(id.value()).bind(topic).bind(key);
-        reckon.execute(&mut *tx).await.map_err(&error)?;
+        let halts = Settled::halt(settled);
+        if halts.is_some() {
+            // Before the lane's own: lanes that halt at once would wait for each other.
+            operations::lock_cursors(&mut tx, "settle").await?;
+        }
+        let moved = advance.execute(&mut *tx).await.map_err(&error)?;
+        if moved.rows_affected() == 0 {
+            return Err(lease.fenced(BACKEND, "settle"));
+        }
+        put(&mut tx, window, settled).await?;
+        if let Some(reason) = halts {
+            operations::halt(&mut *tx, reason).await?;
+        }
         tx.commit().await.map_err(&error)
     }
 }
 
 impl Store for Postgres {
     async fn lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
-        let epoch: Option<i64> = sqlx::query_scalar(queries::LEASE)
+        let lease: Option<LeaseRow> = sqlx::query_as(queries::LEASE)
             .bind(owner)
             .bind(ttl.as_secs_f64())
+            .bind(self.relays())
             .fetch_optional(&self.pool)
             .await
             .map_err(error("lease"))?;
-        match epoch {
-            Some(epoch) => Ok(Some(Lease::new(owner, epoch.unsigned_abs()))),
-            None => self.is_no_queue().await.map(|()| None),
+        let Some(row) = lease else {
+            return Box::pin(self.is_no_queue("lease")).await.map(|()| None);
+        };
+        let epoch = row.0.unsigned_abs();
+        let lease = Lease::new(owner, epoch).with_crashes(operations::crashes_of(row));
+        if self.verified.load(Ordering::Relaxed) != epoch {
+            // In a box, as what is seldom done is not to make each relay larger.
+            if let Err(error) = Box::pin(self.verify(&lease)).await {
+                // Nobody need wait for it; else it ends by itself.
+                drop(self.release(&lease).await);
+                return Err(error);
+            }
+            self.verified.store(epoch, Ordering::Relaxed);
         }
+        Ok(Some(lease))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
         let done = sqlx::query(queries::RELEASE)
             .bind(&*lease.owner)
             .bind(epoch(lease.epoch))
+            .bind(self.relays())
             .execute(&self.pool)
             .await
             .map_err(error("release"))?;
@@ -193,20 +322,18 @@ impl Store for Postgres {
         limit: NonZeroUsize,
     ) -> Result<Window, Error> {
         let cursor = self.cursor(lease).await?;
-        let limit = rows(limit);
-        let mut place = match from {
-            Some(position) => Place::parse(position.as_str())?,
-            None => cursor.settled.clone(),
-        };
-        let mut entries = Vec::new();
-        if let Place::Within { seen, until, last } = place {
-            (entries, place) = self.read_page(seen, until, last, &cursor, limit).await?;
+        if let Some(change) = &cursor.change {
+            let change = change.clone();
+            return Box::pin(self.read_in(change, lease, from, cursor, limit)).await;
         }
-        if let (Place::After(seen), true) = (&place, entries.is_empty()) {
-            let seen = seen.clone();
-            (entries, place) = self.read_after(seen, &cursor, limit).await?;
+        if cursor.place(from)?.is_after(&cursor.now) {
+            return Err(self.moved(lease));
         }
-        Ok(Window::new(entries, Some(place.position())).with_aside(cursor.waits))
+        let window = self.read_window(from, &cursor, rows(limit)).await?;
+        if window.entries.is_empty() && cursor.is_far_behind() {
+            Box::pin(self.catch_up(lease, &cursor)).await?;
+        }
+        Ok(window.with_due(cursor.due))
     }
 
     async fn set_aside(
@@ -216,15 +343,23 @@ impl Store for Postgres {
         limit: NonZeroUsize,
     ) -> Result<Window, Error> {
         let cursor = self.cursor(lease).await?;
+        if cursor.change.is_some() {
+            // A key may be another lane's soon.
+            return Ok(Window::default());
+        }
         let held: Vec<&str> = held.iter().map(|topic| &**topic).collect();
-        let rows = sqlx::query(queries::SET_ASIDE)
+        let waiting = sqlx::query(cursor.share.sql(&queries::SET_ASIDE))
             .bind(held)
-            .bind(rows(limit))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(error("read"))?;
-        let entries = rows.iter().map(entry).collect::<Result<_, _>>()?;
+            .bind(rows(limit));
+        let rows = cursor.share.bind(waiting).fetch_all(&self.pool).await;
+        let rows = rows.map_err(error("read"))?;
+        let entries = rows.iter().map(|row| self.aside(row));
+        let entries = entries.collect::<Result<_, _>>()?;
         Ok(Window::new(entries, None).with_aside(cursor.waits))
+    }
+
+    async fn promote(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Option<Duration>, Error> {
+        self.move_due(lease, limit).await
     }
 
     async fn settle(
@@ -237,6 +372,7 @@ impl Store for Postgres {
         let advance = sqlx::query(queries::ADVANCE)
             .bind(&*lease.owner)
             .bind(epoch(lease.epoch))
+            .bind(self.relays())
             .bind(window.next.as_ref().map(Position::as_str));
         let error = error("settle");
         let all_published = settled.iter().all(|one| *one == Settled::Published);
@@ -247,17 +383,37 @@ impl Store for Postgres {
                 _ => Ok(()),
             };
         }
-        let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
-        let moved = advance.execute(&mut *tx).await.map_err(&error)?;
-        if moved.rows_affected() == 0 {
-            return Err(lease.fenced(BACKEND, "settle"));
-        }
-        put(&mut tx, window, settled).await?;
-        tx.commit().await.map_err(&error)
+        // In a box, as above.
+        Box::pin(self.settle_with(advance, lease, window, settled)).await
+    }
+
+    async fn trying(&self, lease: &Lease, row: Option<EntryId>) -> Result<(), Error> {
+        self.note_trying(lease, row).await
+    }
+
+    async fn halt(&self, reason: &str) -> Result<(), Error> {
+        operations::halt(&self.pool, reason).await
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        let resumed = sqlx::query(queries::RESUME).execute(&self.pool).await;
+        resumed.map(drop).map_err(error("resume"))
+    }
+
+    async fn halted(&self) -> Result<Option<Halted>, Error> {
+        self.read_halted().await
     }
 
     async fn tidy(&self) -> Result<(), Error> {
         self.empty_parts().await
+    }
+
+    async fn idle(&self, lease: &Lease) -> Result<(), Error> {
+        self.say_sleeps(lease, true).await
+    }
+
+    async fn busy(&self, lease: &Lease) -> Result<(), Error> {
+        self.say_sleeps(lease, false).await
     }
 
     async fn committed(&self) {
@@ -265,43 +421,16 @@ impl Store for Postgres {
     }
 
     async fn status(&self) -> Result<Status, Error> {
-        let error = error("status");
-        let row = sqlx::query(queries::STATUS)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(&error)?;
-        let owner: Option<String> = row.try_get("owner").map_err(&error)?;
-        let position: String = row.try_get("position").map_err(&error)?;
-        let place = Place::parse(&position)?;
-        let nothing = snapshot("1:1:")?;
-        let (seen, until, last) = match &place {
-            Place::After(seen) => (seen, &nothing, 0),
-            Place::Within { seen, until, last } => (seen, until, *last),
-        };
-        let (pending, first): (i64, Option<DateTime<Utc>>) = sqlx::query_as(queries::PENDING)
-            .bind(seen.xmax())
-            .bind(seen.running())
-            .bind(until.text())
-            .bind(last)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(&error)?;
-        let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
-        let waiting: Option<DateTime<Utc>> = row.try_get("oldest").map_err(&error)?;
-        Ok(Status {
-            pending: pending.unsigned_abs() + count("waiting").map_err(&error)?,
-            oldest: first.into_iter().chain(waiting).min(),
-            parked: count("parked").map_err(&error)?,
-            owner: owner.map(Into::into),
-            epoch: count("epoch").map_err(&error)?,
-        })
+        self.state().await
     }
 
     async fn parked(&self, limit: NonZeroUsize) -> Result<Vec<Parked>, Error> {
         let error = error("parked");
-        let parked = sqlx::query(queries::PARKED).bind(rows(limit));
-        let parked = parked.fetch_all(&self.pool).await.map_err(&error)?;
-        parked.iter().map(parked_row).collect()
+        let share = self.share().await?;
+        let parked = sqlx::query(share.sql(&queries::PARKED)).bind(rows(limit));
+        let parked = share.bind(parked).fetch_all(&self.pool).await;
+        let parked = parked.map_err(&error)?;
+        parked.iter().map(|row| self.parked_row(row)).collect()
     }
 
     async fn retry(&self, id: EntryId) -> Result<(), Error> {
@@ -316,20 +445,22 @@ impl Store for Postgres {
 /// Sets rows of the log aside, or changes what was.
 async fn put(tx: &mut Tx, window: &Window, settled: &[Settled]) -> Result<(), Error> {
     let error = error("settle");
-    let (mut published, mut ids, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut published, mut ids) = (Vec::new(), Vec::new());
+    let (mut reasons, mut alone, mut topics) = (Vec::new(), Vec::new(), Vec::new());
     let is_of_the_log = window.next.is_some();
     for (entry, settled) in window.entries.iter().zip(settled) {
-        let reason = match settled {
+        match settled {
             Settled::Published => {
                 published.push(entry.id.value());
                 continue;
             }
-            Settled::Aside if is_of_the_log => None,
-            Settled::Aside => continue,
-            Settled::Parked(reason) => Some(reason.as_str()),
-        };
+            Settled::Aside if !is_of_the_log => continue,
+            _ => {}
+        }
         ids.push(entry.id.value());
-        reasons.push(reason);
+        reasons.push(settled.reason());
+        alone.push(settled.is_alone());
+        topics.push(&*entry.record.topic);
     }
     if !is_of_the_log {
         let published = sqlx::query(queries::PUBLISHED_ASIDE).bind(published);
@@ -338,40 +469,19 @@ async fn put(tx: &mut Tx, window: &Window, settled: &[Settled]) -> Result<(), Er
     if ids.is_empty() {
         return Ok(());
     }
-    let sql = if is_of_the_log {
-        queries::PUT_ASIDE
+    let put = if is_of_the_log {
+        let put = sqlx::query(queries::PUT_ASIDE).bind(&ids).bind(reasons);
+        put.bind(alone).bind(topics)
     } else {
-        queries::PARK
+        let park = sqlx::query(queries::PARK).bind(&ids).bind(reasons);
+        park.bind(alone)
     };
-    let put = sqlx::query(sql).bind(&ids).bind(reasons);
     put.execute(&mut **tx).await.map_err(&error)?;
     let reckon = sqlx::query(queries::RECKON).bind(&ids);
     reckon.execute(&mut **tx).await.map_err(&error).map(drop)
 }
 
-/// By place, not by name: it is done for each row.
-pub(super) fn entry(row: &PgRow) -> Result<Entry, Error> {
-    let error = error("read");
-    Ok(Entry::from(StoredRow {
-        id: row.try_get(0).map_err(&error)?,
-        topic: row.try_get(1).map_err(&error)?,
-        key: row.try_get(2).map_err(&error)?,
-        headers: row.try_get(3).map_err(&error)?,
-        payload: row.try_get(4).map_err(&error)?,
-        created_at: row.try_get(5).map_err(&error)?,
-        behind: row.try_get(6).map_err(&error)?,
-    }))
-}
-
-/// A row of [`PARKED`](queries::PARKED).
-pub(super) fn parked_row(row: &PgRow) -> Result<Parked, Error> {
-    let error = error("parked");
-    let reason: String = row.try_get("parked_reason").map_err(&error)?;
-    let at = row.try_get("parked_at").map_err(&error)?;
-    Ok(Parked::new(entry(row)?, reason, at))
-}
-
-fn snapshot(text: &str) -> Result<Snapshot, Error> {
+pub(super) fn snapshot(text: &str) -> Result<Snapshot, Error> {
     Snapshot::parse(text).ok_or_else(|| {
         Error::new(Kind::Corrupt, BACKEND, "read").with_detail(format!("{text:?} is no snapshot"))
     })

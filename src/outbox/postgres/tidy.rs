@@ -1,21 +1,35 @@
 use super::Postgres;
 use super::place::{Place, Snapshot};
 use super::queries::{self, Part};
+use super::store::snapshot;
 use crate::driver::postgres::{self, error};
 use crate::error::{Error, Kind};
 
 impl Postgres {
     /// Empties the parts of the log in which all is settled, but for the one that is written to.
     pub(super) async fn empty_parts(&self) -> Result<(), Error> {
-        let newest = sqlx::query_as(queries::NEWEST_PART).fetch_one(&self.pool);
-        let (newest, position): (i32, String) = newest.await.map_err(error("tidy"))?;
+        let lanes: Vec<(i32, String, String)> = sqlx::query_as(queries::NEWEST_PART)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(error("tidy"))?;
+        let Some((newest, _, now)) = lanes.first() else {
+            return Ok(());
+        };
+        let now = snapshot(now)?;
         // Settled in any case, whoever relays now.
-        let (Place::After(seen) | Place::Within { seen, .. }) = Place::parse(&position)?;
+        let places = lanes.iter().map(|(_, position, _)| Place::parse(position));
+        let seen = places.map(|place| Ok(place?.seen().clone()));
+        let seen: Vec<Snapshot> = seen.collect::<Result<_, Error>>()?;
+        // Of any two, one sees all that the other does. The numbers may be those of another database.
+        let first = seen.into_iter().reduce(Snapshot::first);
+        let Some(first) = first.filter(|first| !now.is_before(first)) else {
+            return Ok(());
+        };
         for (number, part) in (0..).zip(&queries::PARTS) {
-            if number == newest || !self.is_settled(part, &seen).await? {
+            if number == *newest || !self.is_settled(part, &first).await? {
                 continue;
             }
-            match self.empty(part, &seen).await {
+            match self.empty(part, &first).await {
                 // Somebody reads it; it is tried again.
                 Err(error) if error.kind() == Kind::Contention => {}
                 emptied => emptied?,
@@ -28,6 +42,7 @@ impl Postgres {
         sqlx::query_scalar(part.is_settled)
             .bind(seen.xmax())
             .bind(seen.running())
+            .bind(self.retention.map(|retention| retention.as_secs_f64()))
             .fetch_one(&self.pool)
             .await
             .map_err(error("tidy"))
@@ -43,6 +58,7 @@ impl Postgres {
         let is_settled: bool = sqlx::query_scalar(part.is_settled)
             .bind(seen.xmax())
             .bind(seen.running())
+            .bind(self.retention.map(|retention| retention.as_secs_f64()))
             .fetch_one(&mut *tx)
             .await
             .map_err(&error)?;

@@ -1,7 +1,8 @@
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Config, Relay};
+use super::{Config, OnPoison, Relay};
 use crate::backoff::Backoff;
 use crate::config::ConfigError;
 
@@ -12,6 +13,7 @@ pub struct Builder<S, P> {
     store: S,
     publisher: P,
     config: Config,
+    name: Arc<str>,
 }
 
 impl<S, P> Builder<S, P> {
@@ -20,7 +22,14 @@ impl<S, P> Builder<S, P> {
             store,
             publisher,
             config: Config::default(),
+            name: "outbox".into(),
         }
+    }
+
+    /// Names the outbox in metrics: `outbox`, unless a process has several.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// Takes the whole configuration from `config`.
@@ -53,6 +62,18 @@ impl<S, P> Builder<S, P> {
         self
     }
 
+    /// Does this with a row that can never be published.
+    pub fn on_poison(mut self, on_poison: OnPoison) -> Self {
+        self.config.on_poison = on_poison;
+        self
+    }
+
+    /// Takes a row for poison after so many relays have ended with it alone in hand.
+    pub fn crash_limit(mut self, crashes: NonZeroU32) -> Self {
+        self.config.crash_limit = crashes;
+        self
+    }
+
     /// Checks the configuration and makes the relay, with an owner name that no other relay has.
     ///
     /// # Errors
@@ -60,6 +81,11 @@ impl<S, P> Builder<S, P> {
     /// All problems at once.
     pub fn build(self) -> Result<Relay<S, P>, ConfigError> {
         self.config.check()?;
-        Ok(Relay::new(self.store, self.publisher, self.config))
+        Ok(Relay::new(
+            self.store,
+            self.publisher,
+            self.config,
+            &self.name,
+        ))
     }
 }

@@ -1,8 +1,9 @@
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::OnPoison;
 use crate::backoff::Backoff;
 use crate::config::{ConfigError, Problems, duration};
 
@@ -14,6 +15,8 @@ use crate::config::{ConfigError, Problems, duration};
 /// | `lease` | 10 s | from 1 s |
 /// | `poll` | 500 ms | 1 ms to the lease |
 /// | `backoff` | exponential from 50 ms to 5 s, full jitter | base above 0 |
+/// | `on_poison` | `park-key` | `park-key`, `park-event`, `halt` |
+/// | `crash_limit` | 5 | from 1 |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -23,11 +26,17 @@ pub struct Config {
     /// How long a relay that says nothing keeps the lease.
     #[serde(with = "duration")]
     pub lease: Duration,
-    /// How long to wait without a hint before looking for new rows.
+    /// The longest wait without a hint before looking for new rows: waits begin with a millisecond and
+    /// double while none come.
     #[serde(with = "duration")]
     pub poll: Duration,
     /// How long to wait after a transient failure.
     pub backoff: Backoff,
+    /// What becomes of a row that can never be published.
+    pub on_poison: OnPoison,
+    /// A row is poison when so many relays have ended with it alone in hand, or the publisher has panicked
+    /// over it so often.
+    pub crash_limit: NonZeroU32,
 }
 
 impl Config {
@@ -39,6 +48,8 @@ impl Config {
     pub const LEASE_MIN: Duration = Duration::from_secs(1);
     /// The wake-up brings new rows at once; this is for when it is lost.
     pub const POLL: Duration = Duration::from_millis(500);
+    /// Few enough to end a crash loop, more than an unlucky row survives relays that are killed from outside.
+    pub const CRASH_LIMIT: NonZeroU32 = NonZeroU32::new(5).unwrap();
     /// The shortest wait between looks.
     pub const POLL_MIN: Duration = Duration::from_millis(1);
 
@@ -78,6 +89,8 @@ impl Default for Config {
             lease: Self::LEASE,
             poll: Self::POLL,
             backoff: Backoff::default().cap(Duration::from_secs(5)),
+            on_poison: OnPoison::ParkKey,
+            crash_limit: Self::CRASH_LIMIT,
         }
     }
 }

@@ -1,27 +1,42 @@
 //! Publishes what an outbox holds; see the [module docs](super).
 
+mod attempt;
 mod builder;
 mod config;
 mod held;
+mod latency;
+mod meters;
+mod pace;
+mod poison;
 mod report;
+mod stats;
 mod tenure;
 mod verdict;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{Lease, Store};
+use super::{Halted, Lease, Store};
 use crate::broker::Publisher;
+use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Chain, Error, Kind};
 use crate::shutdown::{Shutdown, Token};
+use meters::{Levels, Meters};
 use tenure::Tenure;
 
 pub use builder::Builder;
 pub use config::Config;
+pub use latency::Latency;
+pub use poison::OnPoison;
 pub use report::Report;
+pub use stats::{Snapshot, Stats};
+
+/// How often the state of the outbox is looked at for metrics.
+const WATCH: Duration = Duration::from_secs(10);
 
 /// Publishes what an outbox holds, as long as it holds the lease.
 ///
@@ -33,6 +48,7 @@ pub struct Relay<S, P> {
     publisher: P,
     config: Config,
     owner: Arc<str>,
+    stats: Stats,
 }
 
 impl<S: Store, P: Publisher> Relay<S, P> {
@@ -43,13 +59,20 @@ impl<S: Store, P: Publisher> Relay<S, P> {
 }
 
 impl<S, P> Relay<S, P> {
-    fn new(store: S, publisher: P, config: Config) -> Self {
+    fn new(store: S, publisher: P, config: Config, name: &Arc<str>) -> Self {
         Self {
             store,
             publisher,
             config,
             owner: Uuid::now_v7().to_string().into(),
+            stats: Stats::new(Meters::new(name)),
         }
+    }
+
+    /// A handle that shows what the relay has done, for an operations page.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.stats.clone()
     }
 }
 
@@ -68,19 +91,31 @@ impl<S: Store, P: Publisher> Relay<S, P> {
     /// the lease is free only when it has expired. Use the token.
     pub async fn run(self, token: Token) -> Result<(), Error> {
         let mut delays = self.config.backoff.delays();
+        let mut halted = None;
+        let mut is_halted = self.stats.meters().halted();
         while !token.is_stopped() {
             let lease = tokio::select! {
                 () = token.stopped() => return Ok(()),
                 lease = self.take_lease() => lease,
             };
             let wait = match lease {
-                Ok(Some(tenure)) => match self.work(tenure, &token).await {
-                    Ok(()) => Duration::ZERO,
-                    Err(error) => self.trouble(error, &mut delays)?,
-                },
+                Ok(Some(tenure)) => {
+                    is_halted.set(0);
+                    if halted.take().is_some() {
+                        tracing::info!(name: "bowline.outbox.halted", "the outbox goes on");
+                    }
+                    match self.work(tenure, &token).await {
+                        Ok(()) => Duration::ZERO,
+                        Err(error) => self.trouble(error, &mut delays)?,
+                    }
+                }
                 Ok(None) => self.config.lease / 3,
                 Err(error) => self.trouble(error, &mut delays)?,
             };
+            if !token.is_stopped() && !wait.is_zero() {
+                self.tell_halted(&mut halted).await;
+                is_halted.set(halted.is_some().into());
+            }
             tokio::select! {
                 () = token.stopped() => {}
                 () = sleep(wait) => {}
@@ -106,6 +141,7 @@ impl<S: Store, P: Publisher> Relay<S, P> {
         // One that is stopped already: what fails transiently is not waited for.
         let stopped = Shutdown::new();
         stopped.trigger();
+        tenure.look_aside();
         let report = tenure.turn(&self.publisher, &stopped.token()).await;
         // What was published stands, whether the lease is given up now or ends by itself.
         self.give_up(tenure.lease()).await;
@@ -117,23 +153,68 @@ impl<S: Store, P: Publisher> Relay<S, P> {
         // good for its whole time.
         let asked = Instant::now();
         let lease = self.store.lease(&self.owner, self.config.lease).await?;
-        Ok(lease.map(|lease| Tenure::new(&self.store, lease, asked, self.config)))
+        Ok(lease.map(|lease| Tenure::new(&self.store, &self.stats, lease, asked, self.config)))
     }
 
     /// Publishes window after window until it is time to stop or something fails.
     async fn work(&self, mut tenure: Tenure<'_, S>, token: &Token) -> Result<(), Error> {
         tracing::debug!(name: "bowline.outbox.lease", owner = %self.owner, epoch = tenure.lease().epoch);
+        let levels = self.stats.meters().leased();
+        let worked = tokio::select! {
+            worked = self.turns(&mut tenure, token) => worked,
+            // Boxed once per lease: it would make the future of every relay larger.
+            never = Box::pin(self.watch(levels)) => never,
+        };
+        self.stats.meters().lease_ended();
+        // Not ours, or it is kept from us until an operator says that it may go on.
+        let is_over = |error: &Error| error.kind() == Kind::Fenced;
+        if worked.as_ref().err().is_none_or(is_over) {
+            self.give_up(tenure.lease()).await;
+        }
+        worked
+    }
+
+    async fn turns(&self, tenure: &mut Tenure<'_, S>, token: &Token) -> Result<(), Error> {
         while !token.is_stopped() {
-            let report = tenure.turn(&self.publisher, token).await?;
-            if report.is_empty() {
+            tenure.turn(&self.publisher, token).await?;
+            if !tenure.has_more() {
                 tokio::select! {
                     () = token.stopped() => {}
                     idle = tenure.idle() => idle?,
                 }
             }
         }
-        self.give_up(tenure.lease()).await;
         Ok(())
+    }
+
+    /// Shows the state of the outbox now and then, as long as it is not dropped.
+    async fn watch<T>(&self, mut levels: Levels) -> T {
+        if !cfg!(feature = "metrics") {
+            return pending().await;
+        }
+        loop {
+            let asked = Instant::now();
+            match self.store.status().await {
+                Ok(status) => levels.set(&status, SystemClock.now()),
+                Err(error) => {
+                    tracing::debug!(error = %Chain(&error), "the state of the outbox is not known");
+                }
+            }
+            // Counting a long backlog must not keep the database from shortening it.
+            sleep(WATCH.max(20 * asked.elapsed())).await;
+        }
+    }
+
+    /// Says once why nothing is published.
+    async fn tell_halted(&self, told: &mut Option<Halted>) {
+        // One that cannot say is asked for the lease again soon.
+        let Ok(halted) = self.store.halted().await else {
+            return;
+        };
+        if let (Some(Halted { reason, since }), None) = (&halted, &told) {
+            tracing::error!(name: "bowline.outbox.halted", %since, reason, "the outbox is halted");
+        }
+        *told = halted.or(told.take());
     }
 
     async fn give_up(&self, lease: &Lease) {
@@ -150,7 +231,7 @@ impl<S: Store, P: Publisher> Relay<S, P> {
         delays: &mut crate::backoff::Delays,
     ) -> Result<Duration, Error> {
         if error.kind() == Kind::Fenced {
-            tracing::info!(owner = %self.owner, "another relay has taken over");
+            tracing::info!(owner = %self.owner, "the lease has ended");
             return Ok(self.config.lease / 3);
         }
         if !error.is_transient() {

@@ -1,17 +1,20 @@
 use std::collections::HashSet;
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::held::Held;
-use super::verdict::{Round, Verdicts};
+use super::pace::{Hint, Pace, Rest};
+use super::stats::Stats;
 use super::{Config, Report};
 use crate::broker::Publisher;
+use crate::clock::after;
 use crate::error::{Chain, Error};
 use crate::outbox::entry::OrderingKey;
-use crate::outbox::{Lease, Position, Settled, Store, Window};
+use crate::outbox::{EntryId, Lease, Position, Settled, Store, Window};
 use crate::shutdown::Token;
 
 /// The time during which a relay holds the lease; whatever it waits for, it renews the lease
@@ -19,12 +22,15 @@ use crate::shutdown::Token;
 #[derive(Debug)]
 pub(super) struct Tenure<'a, S> {
     store: &'a S,
+    pub(super) stats: &'a Stats,
     lease: Lease,
     /// When the lease was asked for last.
     asked: Instant,
-    config: Config,
+    pub(super) config: Config,
     /// Topics that are left alone for a while.
-    held: Held,
+    pub(super) held: Held,
+    /// How many rows of the log are still to be published one by one.
+    wary: usize,
     /// Where the log goes on; `None` before the first window.
     next: Option<Position>,
     /// The window after the last one, if it was read while that was published.
@@ -35,15 +41,42 @@ pub(super) struct Tenure<'a, S> {
     aside: bool,
     /// When the store was tidied last.
     tidied: Option<Instant>,
+    /// What the store was told last: whether we sleep. `None` when nobody knows.
+    sleeps: Option<bool>,
+    /// When to look for scheduled messages that are due; `None` when there are none.
+    due: Option<Instant>,
+    /// Whether we fell asleep since the last window.
+    slept: bool,
+    /// Whether more rows are known to be there.
+    more: bool,
+    pace: Pace,
+    /// The store's next hint, once it was waited for.
+    hint: Option<Hint<'a>>,
 }
 
+/// After so many holders of the lease in a row that ended and settled nothing, rows are published one by
+/// one, to find the one that is to blame.
+const WARY: u32 = 3;
 /// How often the room of what is settled is given back.
 const TIDY: Duration = Duration::from_secs(10);
+/// How long to wait for a scheduled message that is due and could not be moved.
+const LOOK: Duration = Duration::from_millis(10);
 
 impl<'a, S: Store> Tenure<'a, S> {
-    pub(super) fn new(store: &'a S, lease: Lease, asked: Instant, config: Config) -> Self {
+    pub(super) fn new(
+        store: &'a S,
+        stats: &'a Stats,
+        lease: Lease,
+        asked: Instant,
+        config: Config,
+    ) -> Self {
         Self {
+            wary: match lease.crashes.count {
+                0..WARY => 0,
+                _ => config.window.get(),
+            },
             store,
+            stats,
             lease,
             asked,
             config,
@@ -53,7 +86,23 @@ impl<'a, S: Store> Tenure<'a, S> {
             stuck: HashSet::new(),
             aside: false,
             tidied: None,
+            sleeps: None,
+            due: Some(asked),
+            slept: true,
+            more: false,
+            pace: Pace::new(config.poll),
+            hint: None,
         }
+    }
+
+    /// Tries what waits aside in the first turn, too.
+    pub(super) fn look_aside(&mut self) {
+        self.aside = true;
+    }
+
+    /// Whether there is something to do without a wait.
+    pub(super) fn has_more(&self) -> bool {
+        self.more
     }
 
     pub(super) fn lease(&self) -> &Lease {
@@ -67,7 +116,9 @@ impl<'a, S: Store> Tenure<'a, S> {
         token: &Token,
     ) -> Result<Report, Error> {
         self.tidy().await?;
+        self.promote().await?;
         let mut report = self.retry_aside(publisher, token).await?;
+        self.more = !report.is_empty();
         let window = match self.ahead.take() {
             Some(window) => self.follow(window),
             None => self.read().await?,
@@ -75,13 +126,19 @@ impl<'a, S: Store> Tenure<'a, S> {
         self.stuck.clear();
         self.next.clone_from(&window.next);
         self.aside |= window.aside;
+        self.due = window.due.map(|due| after(Instant::now(), due));
         if window.entries.is_empty() {
             return Ok(report);
         }
-        let (verdicts, ahead) = self.publish(&window, publisher, token).await?;
-        let (settled, round) = verdicts.of_the_log();
+        self.pace.found();
+        let attempt = self.publish(&window, publisher, token).await?;
+        let (settled, round) = attempt.verdicts.of_the_log();
         self.settle(&window, &settled).await?;
-        self.ahead = ahead;
+        self.stats.settled(round);
+        self.more |= attempt.ahead.is_some() || self.is_full(&window);
+        self.ahead = attempt.ahead;
+        self.wary = self.wary.saturating_sub(window.entries.len());
+        self.go_on().await?;
         report += round;
         Ok(report)
     }
@@ -109,20 +166,33 @@ impl<'a, S: Store> Tenure<'a, S> {
         }
         let (store, lease) = (self.store, self.lease.clone());
         let held = self.held.topics();
-        let window = store.set_aside(&lease, &held, self.config.window);
+        let window = store.set_aside(&lease, &held, self.limit());
         let window = self.renewing(window).await??;
         self.aside = !held.is_empty() || !window.entries.is_empty();
         if window.entries.is_empty() {
             return Ok(report);
         }
-        let (verdicts, _) = self.publish(&window, publisher, token).await?;
+        let attempt = self.publish(&window, publisher, token).await?;
         // What still waits is where it was.
-        let (window, settled, round) = verdicts.of_what_changed(window);
+        let (window, settled, round) = attempt.verdicts.of_what_changed(window);
         if !settled.is_empty() {
             self.settle(&window, &settled).await?;
+            self.stats.settled(round);
         }
         report += round;
         Ok(report)
+    }
+
+    /// Moves what is due into the log. That nothing is scheduled is known from the last window.
+    async fn promote(&mut self) -> Result<(), Error> {
+        if self.due.is_none_or(|due| due > Instant::now()) {
+            return Ok(());
+        }
+        let (store, lease) = (self.store, self.lease.clone());
+        let next = store.promote(&lease, self.config.window);
+        let next = self.renewing(next).await??;
+        self.due = next.map(|next| after(Instant::now(), next));
+        Ok(())
     }
 
     async fn tidy(&mut self) -> Result<(), Error> {
@@ -142,69 +212,48 @@ impl<'a, S: Store> Tenure<'a, S> {
     async fn read(&mut self) -> Result<Window, Error> {
         let (store, lease) = (self.store, self.lease.clone());
         let from = self.next.clone();
-        let window = store.read(&lease, from.as_ref(), self.config.window);
+        let window = store.read(&lease, from.as_ref(), self.limit());
         self.renewing(window).await?
     }
 
-    /// Publishes the rows of `window` until there is an answer for each, or `token` is stopped. Of the
-    /// log the next window is read meanwhile.
-    async fn publish<P: Publisher>(
-        &mut self,
-        window: &Window,
-        publisher: &P,
-        token: &Token,
-    ) -> Result<(Verdicts, Option<Window>), Error> {
-        let mut ahead = None;
-        let mut verdicts = Verdicts::new(window);
-        let mut delays = self.config.backoff.delays();
-        let mut round = Round::FIRST;
-        loop {
-            let batch = verdicts.batch(window, &self.held);
-            if batch.is_empty() {
-                break;
-            }
-            let is_full = window.entries.len() >= self.config.window.get();
-            // What comes next is read meanwhile, or to see whom a failure would keep waiting.
-            let look = ahead.is_none() && (is_full || round >= Round::LAST);
-            let next = window.next.as_ref().filter(|_| look);
-            let reading = self.read_ahead(next);
-            let both = async { tokio::join!(publisher.publish(batch), reading) };
-            let (results, read) = self.renewing(both).await?;
-            ahead = ahead.or(read);
-            verdicts.judge(window, results, round, &mut self.held);
-            if verdicts.is_complete() {
-                break;
-            }
-            // What waits aside is not worth waiting for.
-            if window.next.is_none()
-                || verdicts.keeps_others_waiting(window, round, ahead.as_ref(), &self.held)
-            {
-                verdicts.leave_topics(window, &mut self.held);
-                break;
-            }
-            round = round.next();
-            let wait = delays.next().unwrap_or(self.config.poll);
-            let pause = async {
-                tokio::select! {
-                    () = sleep(wait) => {}
-                    () = token.stopped() => {}
-                }
-            };
-            self.renewing(pause).await?;
-            if token.is_stopped() {
-                break;
-            }
+    pub(super) fn is_full(&self, window: &Window) -> bool {
+        window.entries.len() >= self.limit().get()
+    }
+
+    /// How many rows to read.
+    fn limit(&self) -> NonZeroUsize {
+        if self.is_wary() {
+            NonZeroUsize::MIN
+        } else {
+            self.config.window
         }
-        Ok((verdicts, ahead))
+    }
+
+    /// Whether rows are read, published and settled one by one, as relays have ended before.
+    pub(super) fn is_wary(&self) -> bool {
+        self.wary > 0
+    }
+
+    /// Whether an operator has halted the outbox; a store that cannot say is asked again.
+    pub(super) async fn is_halted(&mut self) -> Result<bool, Error> {
+        let store = self.store;
+        let halted = self.renewing(store.halted()).await?;
+        Ok(halted.is_ok_and(|halted| halted.is_some()))
+    }
+
+    /// Notes the row that is published alone, or that there was an answer.
+    pub(super) async fn trying(&mut self, row: Option<EntryId>) -> Result<(), Error> {
+        let (store, lease) = (self.store, self.lease.clone());
+        self.renewing(store.trying(&lease, row)).await?
     }
 
     /// The window at `next`. One that cannot be read is read again when its turn has come.
-    fn read_ahead(
+    pub(super) fn read_ahead(
         &self,
         next: Option<&Position>,
     ) -> impl Future<Output = Option<Window>> + use<'a, S> {
         let (store, lease) = (self.store, self.lease.clone());
-        let (next, limit) = (next.cloned(), self.config.window);
+        let (next, limit) = (next.cloned(), self.limit());
         async move {
             let next = next?;
             let window = store.read(&lease, Some(&next), limit).await.ok()?;
@@ -225,29 +274,66 @@ impl<'a, S: Store> Tenure<'a, S> {
         Ok(())
     }
 
-    /// Waits until rows may have been committed, or until those that wait aside may be tried, at most
-    /// for the time between polls.
+    /// Who has rows again before it sleeps needs nobody who wakes it.
+    async fn go_on(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.slept) || self.sleeps == Some(false) {
+            return Ok(());
+        }
+        let (store, lease) = (self.store, self.lease.clone());
+        self.renewing(store.busy(&lease)).await??;
+        self.sleeps = Some(false);
+        Ok(())
+    }
+
+    /// From now on whoever writes has to wake us. Whoever wrote before wakes nobody: there is one more look
+    /// before the next wait.
+    async fn fall_asleep(&mut self) -> Result<(), Error> {
+        self.slept = true;
+        if self.sleeps != Some(true) {
+            let (store, lease) = (self.store, self.lease.clone());
+            self.renewing(store.idle(&lease)).await??;
+            self.sleeps = Some(true);
+        }
+        Ok(())
+    }
+
+    /// Waits until rows may have been committed, until the next scheduled message is due, until those that
+    /// wait aside may be tried, or until it is time to look again.
     pub(super) async fn idle(&mut self) -> Result<(), Error> {
-        let store = self.store;
-        let poll = Instant::now() + self.config.poll;
-        let until = match self.held.next_due() {
-            Some(due) if self.aside => due.min(poll),
-            _ => poll,
+        let now = Instant::now();
+        let wait = match self.pace.rest(now) {
+            Rest::Wait(wait) => wait,
+            Rest::FallAsleep => return self.fall_asleep().await,
         };
-        let hint = async {
+        let look = after(now, wait);
+        let until = match self.held.next_due() {
+            Some(due) if self.aside => due.min(look),
+            _ => look,
+        };
+        let until = match self.due {
+            // What is due and could not be moved is being taken back, or the clocks do not agree.
+            Some(due) if due <= now => until.min(after(now, LOOK)),
+            Some(due) => until.min(due),
+            None => until,
+        };
+        let mut hint = self.hint.take().unwrap_or_else(|| Hint::of(self.store));
+        let hinted = async {
             tokio::select! {
-                () = store.committed() => {}
-                () = sleep_until(until) => {}
+                () = &mut hint => true,
+                () = sleep_until(until) => false,
             }
         };
-        self.renewing(hint).await
+        if !self.renewing(hinted).await? {
+            self.hint = Some(hint);
+        }
+        Ok(())
     }
 
     /// Waits for `work` and renews the lease in time.
     ///
     /// Both go on at the same time: `work` may be a transaction that holds the very row which the
     /// renewal waits for, and must come to its end then.
-    async fn renewing<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
+    pub(super) async fn renewing<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
         let mut work = pin!(work);
         loop {
             let due = self.asked + self.config.lease / 3;

@@ -1,8 +1,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Report;
 use super::held::Held;
+use super::{OnPoison, Report};
 use crate::broker::{Appended, PublishError, Record, SendStatus};
 use crate::error::{Chain, Kind};
 use crate::outbox::entry::OrderingKey;
@@ -28,11 +28,16 @@ pub(super) struct Verdicts {
     settled: Vec<Option<Settled>>,
     /// The keys of which a row was set aside: what is behind it follows.
     stuck: HashSet<OrderingKey>,
+    on_poison: OnPoison,
+    /// Whether the outbox is to be halted.
+    halts: bool,
 }
 
 impl Verdicts {
-    pub(super) fn new(window: &Window) -> Self {
+    pub(super) fn new(window: &Window, on_poison: OnPoison) -> Self {
         Self {
+            on_poison,
+            halts: false,
             settled: vec![None; window.entries.len()],
             stuck: HashSet::new(),
         }
@@ -42,17 +47,41 @@ impl Verdicts {
         self.settled.iter().all(Option::is_some)
     }
 
-    /// The records that are to be published, after what cannot be was set aside.
-    pub(super) fn batch(&mut self, window: &Window, held: &Held) -> Vec<Record> {
-        let mut batch = Vec::with_capacity(window.entries.len());
+    /// Whether the outbox is to be halted: what has no answer yet is not to be published any more.
+    pub(super) fn halts(&self) -> bool {
+        self.halts
+    }
+
+    /// The first row that has no answer yet.
+    pub(super) fn first_open(&self) -> Option<usize> {
+        self.open().next()
+    }
+
+    /// Parks row `index` because of `reason`, as the relay was told to.
+    pub(super) fn poison(&mut self, window: &Window, index: usize, reason: String) {
+        let entry = &window.entries[index];
+        tracing::warn!(name: "bowline.outbox.publish", id = %entry.id, reason, "parked");
+        let settled = self.on_poison.settled(reason);
+        match settled {
+            Settled::ParkedAlone(_) => self.settled[index] = Some(settled),
+            settled => self.put(index, entry.ordering_key(), settled),
+        }
+        self.halts |= self.on_poison == OnPoison::Halt;
+    }
+
+    /// The records that are to be published, at most `limit`, after what cannot be was set aside.
+    pub(super) fn batch(&mut self, window: &Window, held: &Held, limit: usize) -> Vec<Record> {
+        let mut batch = Vec::with_capacity(window.entries.len().min(limit));
         for (index, entry) in window.entries.iter().enumerate() {
+            if batch.len() == limit || self.halts {
+                break;
+            }
             if self.settled[index].is_some() {
                 continue;
             }
             let key = entry.ordering_key();
             if let Some(reason) = &entry.unreadable {
-                tracing::warn!(name: "bowline.outbox.publish", id = %entry.id, reason, "parked");
-                self.put(index, key, Settled::Parked(reason.clone()));
+                self.poison(window, index, reason.clone());
             } else if entry.behind || self.is_stuck(key.as_ref()) || held.holds(&entry.record.topic)
             {
                 self.put(index, key, Settled::Aside);
@@ -63,14 +92,17 @@ impl Verdicts {
         batch
     }
 
-    /// Takes in the publisher's answers to the last batch.
+    /// Takes in the publisher's answers to the last batch; whether what is left may be published at once.
     pub(super) fn judge(
         &mut self,
         window: &Window,
         results: Vec<Result<Appended, PublishError>>,
         round: Round,
         held: &mut Held,
-    ) {
+    ) -> bool {
+        // Of these a row was parked alone: what was held back behind it goes on.
+        let mut freed = HashSet::new();
+        let (mut again, count) = (true, results.len());
         let takes_others = results.iter().any(Result::is_ok);
         let open: Vec<_> = self.open().collect();
         for (index, result) in open.into_iter().zip(results) {
@@ -84,18 +116,24 @@ impl Verdicts {
                 }
                 Err(_) if self.is_stuck(key.as_ref()) => self.put(index, key, Settled::Aside),
                 Err(error) if is_final(&error) => {
-                    tell(entry, &error, "parked");
-                    let reason = Chain(error.error()).to_string();
-                    self.put(index, key, Settled::Parked(reason));
+                    self.poison(window, index, Chain(error.error()).to_string());
+                    if !self.halts {
+                        freed.extend(key);
+                    }
                 }
+                Err(_) if key.as_ref().is_some_and(|key| freed.contains(key)) => {}
                 Err(error) if is_of_topic(&error) || (takes_others && round >= Round::LAST) => {
                     tell(entry, &error, "its topic is left alone for a while");
                     held.hold(topic);
                     self.put(index, key, Settled::Aside);
                 }
-                Err(error) => tell(entry, &error, "will be tried again"),
+                Err(error) => {
+                    tell(entry, &error, "will be tried again");
+                    again = false;
+                }
             }
         }
+        again && count > 0
     }
 
     /// Whether a window that has failed often enough keeps other topics waiting: those that come next,
@@ -146,7 +184,8 @@ impl Verdicts {
         (Window::new(entries, None), settled, report)
     }
 
-    fn open(&self) -> impl Iterator<Item = usize> {
+    /// The rows that have no answer yet.
+    pub(super) fn open(&self) -> impl Iterator<Item = usize> {
         let rows = self.settled.iter().enumerate();
         rows.filter_map(|(index, settled)| settled.is_none().then_some(index))
     }
@@ -167,7 +206,7 @@ fn report(settled: &[Settled]) -> Report {
         match settled {
             Settled::Published => report.published += 1,
             Settled::Aside => report.aside += 1,
-            Settled::Parked(_) => report.parked += 1,
+            Settled::Parked(_) | Settled::ParkedAlone(_) | Settled::Halted(_) => report.parked += 1,
         }
     }
     report

@@ -1,6 +1,8 @@
 //! The outbox in SQLite.
 
+mod operations;
 mod queries;
+mod schedule;
 mod wake;
 
 use std::num::NonZeroUsize;
@@ -8,15 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, SqlitePool, Transaction};
 
-use super::row::{NewRow, StoredRow, epoch, rows};
-use super::{Entry, EntryId, Lease, Parked, Position, Routing, Settled, Status, Store, Window};
+use super::row::{StoredRow, due_in, epoch, rows};
+use super::{Bind, Entry, EntryId, Halted, Lease, Parked, Position, Prepared, Routing, Settled};
+use super::{Status, Store, Window};
 use crate::driver::Schema;
-use crate::driver::sqlite::{BACKEND, BEGIN, error, migrate};
+use crate::driver::sqlite::{BACKEND, BEGIN, error, migrate, migration_sql};
 use crate::error::{Error, Kind};
 use crate::message::Message;
+use operations::LeaseRow;
 use wake::Wake;
 
 const SCHEMA: Schema = Schema {
@@ -56,6 +61,12 @@ impl Sqlite {
         self
     }
 
+    /// Wakes a relay of this outbox, or of a clone, in this process: for a caller that has just
+    /// committed. It is a hint: the relay looks for commits by itself every 10 ms.
+    pub fn wake(&self) {
+        self.wake.hint();
+    }
+
     /// Makes the tables, or brings them to this version. Safe to call from several processes.
     ///
     /// # Errors
@@ -70,6 +81,13 @@ impl Sqlite {
         migrate(&self.pool, &SCHEMA).await
     }
 
+    /// What [`migrate`](Self::migrate) runs on an empty database, for a tool that runs migrations: as
+    /// one, in one transaction. `migrate` has nothing left to do then.
+    #[must_use]
+    pub fn migration_sql() -> String {
+        migration_sql(&SCHEMA)
+    }
+
     /// Begins a transaction that has the write lock from the start, so that no statement in it fails
     /// because another writer was faster.
     ///
@@ -82,6 +100,15 @@ impl Sqlite {
     /// Cancel safe.
     pub async fn begin(&self) -> Result<Transaction<'static, sqlx::Sqlite>, Error> {
         self.pool.begin_with(BEGIN).await.map_err(error("begin"))
+    }
+
+    /// The statement that writes `message`, for a transaction of another driver.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Invalid`] when no topic is set for it, or it fails [`Message::check`].
+    pub fn prepare<'a>(&self, message: &'a Message) -> Result<Prepared<'a>, Error> {
+        Prepared::sqlite(&self.routing, message)
     }
 
     /// Writes `message` into the outbox as a part of `tx`.
@@ -100,20 +127,9 @@ impl Sqlite {
         tx: &mut Transaction<'_, sqlx::Sqlite>,
         message: &Message,
     ) -> Result<(), Error> {
-        let row = NewRow::new(BACKEND, &self.routing, message)?;
-        sqlx::query(queries::ENQUEUE)
-            .bind(row.event_id)
-            .bind(row.aggregate_type)
-            .bind(row.aggregate_id)
-            .bind(row.kind)
-            .bind(&*row.topic)
-            .bind(row.key)
-            .bind(&*row.headers)
-            .bind(row.payload.as_deref())
-            .execute(&mut **tx)
-            .await
-            .map_err(error("enqueue"))
-            .map(drop)
+        let prepared = self.prepare(message)?;
+        let written = bound(&prepared).execute(&mut **tx).await;
+        written.map_err(error("enqueue")).map(drop)
     }
 
     /// Writes all of `messages`, in order; see [`enqueue`](Self::enqueue).
@@ -136,15 +152,43 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Where the log is settled, and whether rows wait aside.
-    async fn cursor(&self, lease: &Lease) -> Result<(i64, bool), Error> {
-        let cursor: Option<(i64, bool)> = sqlx::query_as(queries::CURSOR)
+    /// Where the log is settled, whether rows wait aside, and in how many seconds the next scheduled
+    /// message is due.
+    async fn cursor(&self, lease: &Lease) -> Result<(i64, bool, Option<f64>), Error> {
+        let cursor: Option<(i64, bool, Option<f64>)> = sqlx::query_as(queries::CURSOR)
             .bind(&*lease.owner)
             .bind(epoch(lease.epoch))
             .fetch_optional(&self.pool)
             .await
             .map_err(error("read"))?;
         cursor.ok_or_else(|| lease.fenced(BACKEND, "read"))
+    }
+
+    /// A row that was set aside.
+    fn aside_entry(&self, row: &SqliteRow) -> Result<Entry, Error> {
+        let alone = row.try_get("alone").map_err(error("read"))?;
+        Ok(self.entry(row)?.with_alone(alone))
+    }
+
+    /// By place, not by name: it is done for each row.
+    fn entry(&self, row: &SqliteRow) -> Result<Entry, Error> {
+        let error = error("read");
+        let headers: Option<Vec<u8>> = row.try_get(3).map_err(&error)?;
+        let columns = match headers {
+            Some(_) => None,
+            None => text(row, 7)?,
+        };
+        let row = StoredRow {
+            id: row.try_get(0).map_err(&error)?,
+            topic: text(row, 1)?,
+            key: row.try_get(2).map_err(&error)?,
+            headers,
+            payload: row.try_get(4).map_err(&error)?,
+            created_at: time(row.try_get(5).map_err(&error)?),
+            behind: row.try_get(6).map_err(&error)?,
+            columns,
+        };
+        Ok(row.into_entry(BACKEND, &self.routing))
     }
 
     async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
@@ -160,13 +204,16 @@ impl Sqlite {
 
 impl Store for Sqlite {
     async fn lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
-        let epoch: Option<i64> = sqlx::query_scalar(queries::LEASE)
+        let lease: Option<LeaseRow> = sqlx::query_as(queries::LEASE)
             .bind(owner)
             .bind(ttl.as_secs_f64())
             .fetch_optional(&self.pool)
             .await
             .map_err(error("lease"))?;
-        Ok(epoch.map(|epoch| Lease::new(owner, epoch.unsigned_abs())))
+        Ok(lease.map(|row| {
+            let lease = Lease::new(owner, row.0.unsigned_abs());
+            lease.with_crashes(operations::crashes_of(row))
+        }))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
@@ -188,7 +235,7 @@ impl Store for Sqlite {
         from: Option<&Position>,
         limit: NonZeroUsize,
     ) -> Result<Window, Error> {
-        let (settled, aside) = self.cursor(lease).await?;
+        let (settled, aside, due) = self.cursor(lease).await?;
         let from = match from {
             Some(position) => position.number(BACKEND)?,
             None => settled,
@@ -199,9 +246,11 @@ impl Store for Sqlite {
             .fetch_all(&self.pool)
             .await
             .map_err(error("read"))?;
-        let entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let entries = rows.iter().map(|row| self.entry(row));
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let next = entries.last().map_or(from, |entry| entry.id.value());
-        Ok(Window::new(entries, Some(Position::at(next))).with_aside(aside))
+        let window = Window::new(entries, Some(Position::at(next))).with_aside(aside);
+        Ok(window.with_due(due.map(due_in)))
     }
 
     async fn set_aside(
@@ -210,7 +259,7 @@ impl Store for Sqlite {
         held: &[Arc<str>],
         limit: NonZeroUsize,
     ) -> Result<Window, Error> {
-        let (_, aside) = self.cursor(lease).await?;
+        let (_, aside, _) = self.cursor(lease).await?;
         let held = serde_json::to_string(held)
             .map_err(|source| Error::new(Kind::Invalid, BACKEND, "read").with_source(source))?;
         let rows = sqlx::query(queries::SET_ASIDE)
@@ -219,8 +268,13 @@ impl Store for Sqlite {
             .fetch_all(&self.pool)
             .await
             .map_err(error("read"))?;
-        let entries = rows.iter().map(entry).collect::<Result<_, _>>()?;
+        let entries = rows.iter().map(|row| self.aside_entry(row));
+        let entries = entries.collect::<Result<_, _>>()?;
         Ok(Window::new(entries, None).with_aside(aside))
+    }
+
+    async fn promote(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Option<Duration>, Error> {
+        self.move_due(lease, limit).await
     }
 
     async fn settle(
@@ -248,7 +302,7 @@ impl Store for Sqlite {
         }
         for (entry, settled) in window.entries.iter().zip(settled) {
             match window.next {
-                Some(_) => leave(&mut tx, entry.id, settled).await?,
+                Some(_) => leave(&mut tx, entry, settled).await?,
                 None => change(&mut tx, entry.id, settled).await?,
             }
         }
@@ -256,7 +310,27 @@ impl Store for Sqlite {
             let trimmed = sqlx::query(queries::TRIM).bind(position);
             trimmed.execute(&mut *tx).await.map_err(&error)?;
         }
+        if let Some(reason) = Settled::halt(settled) {
+            operations::halt(&mut *tx, reason).await?;
+        }
         tx.commit().await.map_err(&error)
+    }
+
+    async fn trying(&self, lease: &Lease, row: Option<EntryId>) -> Result<(), Error> {
+        self.note_trying(lease, row).await
+    }
+
+    async fn halt(&self, reason: &str) -> Result<(), Error> {
+        operations::halt(&self.pool, reason).await
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        let resumed = sqlx::query(queries::RESUME).execute(&self.pool).await;
+        resumed.map(drop).map_err(error("resume"))
+    }
+
+    async fn halted(&self) -> Result<Option<Halted>, Error> {
+        self.read_halted().await
     }
 
     async fn committed(&self) {
@@ -270,24 +344,20 @@ impl Store for Sqlite {
             .await
             .map_err(&error)?;
         let owner: Option<String> = row.try_get("owner").map_err(&error)?;
+        let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
         Ok(Status {
-            pending: row
-                .try_get::<i64, _>("pending")
-                .map_err(&error)?
-                .unsigned_abs(),
+            pending: count("pending").map_err(&error)?,
             oldest: row
                 .try_get::<Option<i64>, _>("oldest")
                 .map_err(&error)?
                 .and_then(DateTime::from_timestamp_millis),
-            parked: row
-                .try_get::<i64, _>("parked")
-                .map_err(&error)?
-                .unsigned_abs(),
+            aside: count("aside").map_err(&error)?,
+            parked: count("parked").map_err(&error)?,
+            parked_keys: count("parked_keys").map_err(&error)?,
+            scheduled: count("scheduled").map_err(&error)?,
+            halted: operations::halted_of(&row).map_err(&error)?,
             owner: owner.map(Into::into),
-            epoch: row
-                .try_get::<i64, _>("epoch")
-                .map_err(&error)?
-                .unsigned_abs(),
+            epoch: count("epoch").map_err(&error)?,
         })
     }
 
@@ -301,7 +371,7 @@ impl Store for Sqlite {
             .map_err(&error)?;
         rows.iter()
             .map(|row| {
-                let entry = entry(row)?;
+                let entry = self.aside_entry(row)?;
                 let reason: String = row.try_get("parked_reason").map_err(&error)?;
                 let at = time(row.try_get("parked_at").map_err(&error)?);
                 Ok(Parked::new(entry, reason, at))
@@ -318,20 +388,30 @@ impl Store for Sqlite {
     }
 }
 
+/// The statement with its values.
+fn bound<'a>(prepared: &'a Prepared<'_>) -> Query<'a, sqlx::Sqlite, SqliteArguments> {
+    let bind = |query: Query<'a, sqlx::Sqlite, SqliteArguments>, bind| match bind {
+        Bind::Text(text) => query.bind(text),
+        Bind::Bytes(bytes) => query.bind(bytes),
+    };
+    let binds = prepared.binds().into_iter();
+    binds.fold(sqlx::query(prepared.sql()), bind)
+}
+
 type Tx = Transaction<'static, sqlx::Sqlite>;
 type Changed<'q> =
     sqlx::query::QueryAs<'q, sqlx::Sqlite, (i64, String, Option<Vec<u8>>), SqliteArguments>;
 
 /// What becomes of a row of the log, which is trimmed afterwards.
-async fn leave(tx: &mut Tx, id: EntryId, settled: &Settled) -> Result<(), Error> {
-    let reason = match settled {
-        Settled::Published => return Ok(()),
-        Settled::Aside => None,
-        Settled::Parked(reason) => Some(reason),
-    };
+async fn leave(tx: &mut Tx, entry: &Entry, settled: &Settled) -> Result<(), Error> {
+    if *settled == Settled::Published {
+        return Ok(());
+    }
     let put = sqlx::query(queries::PUT_ASIDE)
-        .bind(id.value())
-        .bind(reason);
+        .bind(entry.id.value())
+        .bind(settled.reason())
+        .bind(settled.is_alone())
+        .bind(&*entry.record.topic);
     put.execute(&mut **tx)
         .await
         .map_err(error("settle"))
@@ -347,8 +427,9 @@ async fn change(tx: &mut Tx, id: EntryId, settled: &Settled) -> Result<(), Error
             published.map_err(error("settle")).map(drop)
         }
         Settled::Aside => Ok(()),
-        Settled::Parked(reason) => {
-            let park = sqlx::query_as(queries::PARK).bind(id.value()).bind(reason);
+        Settled::Parked(_) | Settled::ParkedAlone(_) | Settled::Halted(_) => {
+            let park = sqlx::query_as(queries::PARK).bind(id.value());
+            let park = park.bind(settled.reason()).bind(settled.is_alone());
             change_aside(tx, park).await.map(drop)
         }
     }
@@ -365,18 +446,14 @@ async fn change_aside(tx: &mut Tx, changed: Changed<'_>) -> Result<bool, Error> 
     reckoned.map_err(error("change aside")).map(|_| true)
 }
 
-/// By place, not by name: it is done for each row.
-fn entry(row: &SqliteRow) -> Result<Entry, Error> {
-    let error = error("read");
-    Ok(Entry::from(StoredRow {
-        id: row.try_get(0).map_err(&error)?,
-        topic: row.try_get(1).map_err(&error)?,
-        key: row.try_get(2).map_err(&error)?,
-        headers: row.try_get(3).map_err(&error)?,
-        payload: row.try_get(4).map_err(&error)?,
-        created_at: time(row.try_get(5).map_err(&error)?),
-        behind: row.try_get(6).map_err(&error)?,
-    }))
+/// A text that need not be one: SQLite takes any bytes, and the relay goes on whatever somebody wrote.
+fn text(row: &SqliteRow, column: usize) -> Result<Option<String>, Error> {
+    let bytes: Option<Vec<u8>> = row.try_get_unchecked(column).map_err(error("read"))?;
+    let text = |bytes| match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    };
+    Ok(bytes.map(text))
 }
 
 fn time(millis: i64) -> DateTime<Utc> {

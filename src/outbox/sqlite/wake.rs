@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection, SqlitePool};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::sleep;
 
 use super::queries;
@@ -22,6 +22,7 @@ pub(super) struct Wake {
     /// counts the commits of all others. It is none of the pool's: one that is never given back must
     /// not be missing where callers wait for one.
     seen: Mutex<Option<(SqliteConnection, i64)>>,
+    hint: Notify,
 }
 
 impl Wake {
@@ -29,11 +30,25 @@ impl Wake {
         Self {
             options: pool.connect_options(),
             seen: Mutex::new(None),
+            hint: Notify::new(),
         }
     }
 
-    /// Returns when something was committed since it returned last; at once the first time.
+    /// What a caller in this process says.
+    pub(super) fn hint(&self) {
+        self.hint.notify_one();
+    }
+
+    /// Returns when something was committed, or hinted at, since it returned last; at once the first
+    /// time.
     pub(super) async fn committed(&self) {
+        tokio::select! {
+            () = self.hint.notified() => {}
+            () = self.changed() => {}
+        }
+    }
+
+    async fn changed(&self) {
         let mut seen = self.seen.lock().await;
         loop {
             match self.look(&mut seen).await {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Faulty;
 use crate::error::Error;
-use crate::outbox::{EntryId, Lease, Parked, Position, Settled, Status, Store, Window};
+use crate::outbox::{EntryId, Halted, Lease, Parked, Position, Settled, Status, Store, Window};
 
 /// Only what a relay does is counted; what an operator asks goes through.
 impl<S: Store> Store for Faulty<S> {
@@ -36,6 +36,11 @@ impl<S: Store> Store for Faulty<S> {
             .await
     }
 
+    async fn promote(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Option<Duration>, Error> {
+        self.around("promote", self.inner.promote(lease, limit))
+            .await
+    }
+
     async fn settle(
         &self,
         lease: &Lease,
@@ -46,8 +51,32 @@ impl<S: Store> Store for Faulty<S> {
             .await
     }
 
+    async fn trying(&self, lease: &Lease, row: Option<EntryId>) -> Result<(), Error> {
+        self.around("try", self.inner.trying(lease, row)).await
+    }
+
+    async fn halt(&self, reason: &str) -> Result<(), Error> {
+        self.inner.halt(reason).await
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        self.inner.resume().await
+    }
+
+    async fn halted(&self) -> Result<Option<Halted>, Error> {
+        self.inner.halted().await
+    }
+
     async fn tidy(&self) -> Result<(), Error> {
         self.around("tidy", self.inner.tidy()).await
+    }
+
+    async fn idle(&self, lease: &Lease) -> Result<(), Error> {
+        self.around("idle", self.inner.idle(lease)).await
+    }
+
+    async fn busy(&self, lease: &Lease) -> Result<(), Error> {
+        self.around("busy", self.inner.busy(lease)).await
     }
 
     async fn committed(&self) {

@@ -8,22 +8,35 @@
     reason = "a case reports by panicking"
 )]
 
+mod operating;
 mod relaying;
+mod scheduling;
 mod unordered;
 
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::broker::Record;
 use crate::error::{Error, Kind};
-use crate::message::Message;
+use crate::message::{Message, MessageId};
 use crate::outbox::{Entry, EntryId, Lease, Settled, Store, Window};
 
+pub use operating::{
+    a_halted_outbox_is_not_relayed, a_row_parked_alone_lets_its_key_go_on,
+    a_row_that_ends_its_relays_is_suspected, a_row_that_halts_is_parked,
+    owners_that_end_are_counted,
+};
 pub use relaying::a_relay_loses_nothing_at_any_step;
+pub use scheduling::{
+    a_lost_lease_promotes_nothing, a_message_is_not_read_before_it_is_due,
+    a_scheduled_message_is_taken_back, a_time_beyond_the_calendar_is_refused,
+    what_is_due_comes_in_the_order_of_its_time,
+};
 pub use unordered::{
     a_parked_row_keeps_nobody_waiting, relays_side_by_side_share_the_rows,
     what_is_in_hand_comes_back_with_the_lease,
@@ -64,6 +77,21 @@ pub trait Harness {
         message: &Message,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
+    /// Writes `message` as a part of `tx`, to be due at `at`.
+    fn enqueue_at(
+        &self,
+        tx: &mut Self::Transaction,
+        message: &Message,
+        at: DateTime<Utc>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Takes the scheduled message `id` back, as a part of `tx`; whether there was one.
+    fn unschedule(
+        &self,
+        tx: &mut Self::Transaction,
+        id: &MessageId,
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
+
     /// Commits `tx`.
     fn commit(&self, tx: Self::Transaction) -> impl Future<Output = ()> + Send;
 }
@@ -79,6 +107,14 @@ pub async fn all<H: Harness>(fresh: impl AsyncFn() -> H) {
     only_parked_rows_are_retried_and_discarded(&fresh().await).await;
     a_held_topic_is_left_out(&fresh().await).await;
     the_status_counts(&fresh().await).await;
+    a_message_is_not_read_before_it_is_due(&fresh().await).await;
+    what_is_due_comes_in_the_order_of_its_time(&fresh().await).await;
+    a_scheduled_message_is_taken_back(&fresh().await).await;
+    a_lost_lease_promotes_nothing(&fresh().await).await;
+    a_time_beyond_the_calendar_is_refused(&fresh().await).await;
+    a_row_parked_alone_lets_its_key_go_on(&fresh().await).await;
+    a_halted_outbox_is_not_relayed(&fresh().await).await;
+    a_row_that_halts_is_parked(&fresh().await).await;
     a_relay_loses_nothing_at_any_step(&fresh).await;
     if H::ORDERED {
         reading_ahead_goes_on_after_a_window(&fresh().await).await;
@@ -87,6 +123,8 @@ pub async fn all<H: Harness>(fresh: impl AsyncFn() -> H) {
         a_parked_row_holds_its_key(&fresh().await).await;
         a_discarded_row_lets_its_key_go_on(&fresh().await).await;
         what_waits_aside_keeps_the_order_of_its_key(&fresh().await).await;
+        owners_that_end_are_counted(&fresh().await).await;
+        a_row_that_ends_its_relays_is_suspected(&fresh().await).await;
     } else {
         relays_side_by_side_share_the_rows(&fresh().await).await;
         what_is_in_hand_comes_back_with_the_lease(&fresh().await).await;
@@ -381,7 +419,10 @@ pub async fn the_status_counts<H: Harness>(harness: &H) {
     park_first(harness, &lease).await;
     enqueue(harness, &[("more", "2")]).await;
     let status = harness.store().status().await.expect("a status");
-    assert_eq!((status.pending, status.parked), (2, 1));
+    assert_eq!((status.pending, status.aside, status.parked), (2, 1, 1));
+    // Without order it stops none.
+    assert_eq!(status.parked_keys, u64::from(H::ORDERED));
+    assert_eq!(status.halted, None);
     assert!(status.oldest.is_some());
     assert_eq!(status.epoch, lease.epoch);
     assert_eq!(status.owner, H::ORDERED.then_some(lease.owner));

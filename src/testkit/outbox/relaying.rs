@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use super::scheduling::past;
 use super::{Harness, TOPIC, message};
 use crate::backoff::Backoff;
 use crate::broker::{self, Polled, Publisher, Start, Subscriber, Topics};
@@ -18,7 +19,8 @@ use crate::outbox::{Relay, Store};
 use crate::shutdown::Shutdown;
 use crate::testkit::faults::{Fault, Faults};
 
-const KEYS: usize = 3;
+/// The last of them is that of messages which are due by now, but were to be published later.
+const KEYS: usize = 4;
 const PER_KEY: usize = 3;
 const WINDOW: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 const LOOK: Duration = Duration::from_millis(5);
@@ -79,7 +81,11 @@ async fn relay<S: Store, P: Publisher>(store: S, publisher: P, outbox: &impl Sto
         .expect("a fine configuration");
     let shutdown = Shutdown::new();
     let drained = async {
-        while outbox.status().await.expect("a status").pending > 0 {
+        loop {
+            let status = outbox.status().await.expect("a status");
+            if (status.pending, status.scheduled) == (0, 0) {
+                break;
+            }
             sleep(LOOK).await;
         }
         shutdown.trigger();
@@ -93,12 +99,19 @@ async fn fill<H: Harness>(harness: &H) {
         let mut tx = harness.begin().await;
         for key in 0..KEYS {
             let message = message(&format!("{key}/{number}"), &key.to_string());
-            harness.enqueue(&mut tx, &message).await.expect("enqueued");
+            let written = if key == KEYS - 1 {
+                harness.enqueue_at(&mut tx, &message, past()).await
+            } else {
+                harness.enqueue(&mut tx, &message).await
+            };
+            written.expect("enqueued");
         }
         harness.commit(tx).await;
         let mut tx = harness.begin().await;
         let ghost = message("ghost", "0");
         harness.enqueue(&mut tx, &ghost).await.expect("enqueued");
+        let scheduled = harness.enqueue_at(&mut tx, &ghost, past()).await;
+        scheduled.expect("scheduled");
         drop(tx);
     }
 }

@@ -18,6 +18,7 @@ async fn main() {
     let seed = |text: &str| text.parse().expect("a number");
     match arguments[..] {
         ["publish", file, n] => work::publish(Path::new(file), seed(n)).await,
+        ["relay-deadly", folder] => work::relay_to_a_deadly_broker(Path::new(folder)).await,
         ["relay", url, folder] => work::relay_from_postgres(url, Path::new(folder)).await,
         ["write-and-relay", folder, n] => work::write_and_relay(Path::new(folder), seed(n)).await,
         ["relay-under-fire", url, schema, folder, mood, life, n] => {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bowline::backoff::Backoff;
-use bowline::broker::{self, Publisher as _, Record};
+use bowline::broker::{self, Appended, PublishError, Publisher, Record};
 use bowline::message::Message;
 use bowline::outbox::relay::Config;
 use bowline::outbox::{self, Relay, Store};
@@ -88,6 +88,37 @@ pub async fn relay_from_postgres(url: &str, folder: &Path) {
     let outbox = outbox::Postgres::new(pool).with_topic(TOPIC);
     let relay = relay(outbox, broker(folder).await);
     say(WORKS);
+    let ended = Box::pin(relay.run(Shutdown::new().token())).await;
+    ended.expect("only stopped from outside");
+}
+
+/// A broker whose client takes the whole process with it over one record.
+#[derive(Debug)]
+struct Deadly(broker::Sqlite);
+
+/// The row over which [`relay_to_a_deadly_broker`] ends.
+pub const DEADLY: u32 = 42;
+
+impl Publisher for Deadly {
+    async fn publish(&self, batch: Vec<Record>) -> Vec<Result<Appended, PublishError>> {
+        let deadly = DEADLY.to_string();
+        let mut payloads = batch.iter().filter_map(|record| record.payload.as_deref());
+        if payloads.any(|payload| payload == deadly.as_bytes()) {
+            std::process::abort();
+        }
+        self.0.publish(batch).await
+    }
+
+    fn system(&self) -> &'static str {
+        self.0.system()
+    }
+}
+
+/// Relays what is in the database in `folder`, and ends like a process that crashes over one row.
+pub async fn relay_to_a_deadly_broker(folder: &Path) {
+    let (_, outbox) = database(folder).await;
+    let relay = relay(outbox, Deadly(broker(folder).await));
+    say(WORKS);
     let ended = relay.run(Shutdown::new().token()).await;
     ended.expect("only stopped from outside");
 }
@@ -120,7 +151,7 @@ pub async fn broker(folder: &Path) -> broker::Sqlite {
 }
 
 /// A relay with the shortest lease and small windows.
-pub fn relay<S: Store>(store: S, broker: broker::Sqlite) -> Relay<S, broker::Sqlite> {
+pub fn relay<S: Store, P: Publisher>(store: S, broker: P) -> Relay<S, P> {
     Relay::builder(store, broker)
         .lease(Config::LEASE_MIN)
         .window(crate::WINDOW)

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use bowline::broker::Topics as _;
-use bowline::outbox;
 use bowline::outbox::relay::Config;
+use bowline::outbox::{self, Store as _};
 use bowline_crash_tests::{Seen, TOPIC, WINDOW, drain, work};
 use bowline_test_services::shared;
 use support::Process;
@@ -55,6 +55,55 @@ async fn a_killed_process_loses_nothing_and_publishes_nothing_rolled_back() {
     seen.assert_is(&committed, "killed writers");
     let bound = usize::try_from(KILLS).unwrap() * WINDOW.get();
     assert!(seen.copies <= bound, "{} copies", seen.copies);
+}
+
+/// A row over which every process that publishes it ends: it is found, parked, and all else published.
+#[tokio::test]
+async fn a_row_that_kills_its_relays_is_parked() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    create_topic(folder).await;
+    let (_, outbox) = work::database(folder).await;
+    let mut tx = outbox.begin().await.unwrap();
+    for number in 0..60 {
+        let message = work::message(number);
+        outbox.enqueue(&mut tx, &message).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let name = folder.to_str().unwrap();
+    let mut ends = 0;
+    loop {
+        let mut process = Process::start(&["relay-deadly", name]).await;
+        let status = async {
+            while outbox.status().await.unwrap().parked == 0 {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            () = process.ended() => {}
+            () = status => {
+                process.kill().await;
+                break;
+            }
+        }
+        ends += 1;
+        assert!(ends < 30, "it goes on and on");
+        sleep(Config::LEASE_MIN / 2).await;
+    }
+    let parked = outbox.parked(WINDOW).await.unwrap();
+    let payload = parked[0].entry.record.payload.as_deref().unwrap();
+    assert_eq!(payload, work::DEADLY.to_string().as_bytes());
+    assert!(
+        parked[0].reason.contains("relays ended"),
+        "{}",
+        parked[0].reason
+    );
+    outbox.discard(parked[0].entry.id).await.unwrap();
+    drain(&outbox, folder).await;
+    let published: Vec<u32> = (0..60).filter(|number| *number != work::DEADLY).collect();
+    Seen::read(folder)
+        .await
+        .assert_is(&published, "a deadly row");
 }
 
 /// Three relays on one outbox: each round one is killed and replaced, or stopped until its lease

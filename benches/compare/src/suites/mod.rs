@@ -4,6 +4,8 @@ mod breaker;
 mod bulkhead;
 #[cfg(feature = "kafka")]
 mod consumer;
+#[cfg(feature = "outbox")]
+mod outbox;
 mod rate;
 mod retry;
 mod stack;
@@ -43,6 +45,8 @@ pub(crate) fn all() -> Vec<Suite> {
         stack::suite(),
         #[cfg(feature = "kafka")]
         consumer::suite(),
+        #[cfg(feature = "outbox")]
+        outbox::suite(),
     ]
 }
 
@@ -65,6 +69,8 @@ pub(crate) fn worker(arguments: &[String]) -> Option<Result<()>> {
     match arguments {
         #[cfg(feature = "kafka")]
         [first, rest @ ..] if first == consumer::WORKER => Some(consumer::work(rest)),
+        #[cfg(feature = "outbox")]
+        [first, rest @ ..] if first == outbox::WORKER => Some(outbox::work(rest)),
         _ => None,
     }
 }

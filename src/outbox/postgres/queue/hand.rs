@@ -2,14 +2,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sqlx::{PgPool, Transaction};
+use sqlx::PgPool;
+use sqlx::postgres::PgRow;
 use tokio::time::Instant;
 
+use super::queries;
 use crate::driver::postgres::{BACKEND, begin_with};
 use crate::error::Error;
+use crate::outbox::postgres::Tx;
 use crate::outbox::{Lease, Position};
-
-pub(super) type Tx = Transaction<'static, sqlx::Postgres>;
 
 /// What a relay has in hand: a transaction in which its rows are deleted. Dropped, they are back.
 #[derive(Debug)]
@@ -17,8 +18,8 @@ pub(super) struct Hand {
     pub(super) tx: Tx,
     /// That of its window; `None` for rows that were set aside.
     pub(super) position: Option<Position>,
-    /// The headers, by row, that cannot be read.
-    pub(super) unreadable: HashMap<i64, Vec<u8>>,
+    /// Its rows as they were; none of those that were set aside, which are where they were.
+    pub(super) rows: Vec<PgRow>,
 }
 
 /// What a relay holds while its lease lasts.
@@ -41,6 +42,11 @@ impl Hand {
     pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
         let ping = sqlx::query("SELECT 1").persistent(false);
         ping.execute(&mut *self.tx).await.map(drop)
+    }
+
+    pub(super) async fn is_halted(&mut self) -> Result<bool, sqlx::Error> {
+        let halted = sqlx::query_scalar(queries::IS_HALTED).persistent(false);
+        halted.fetch_one(&mut *self.tx).await
     }
 }
 
@@ -88,6 +94,11 @@ impl Leases {
         let held = self.lock().get(&lease.owner).cloned();
         let held = held.filter(|held| held.epoch == lease.epoch);
         held.ok_or_else(|| lease.fenced(BACKEND, operation))
+    }
+
+    /// Those that are there.
+    pub(super) fn all(&self) -> Vec<Held> {
+        self.lock().values().cloned().collect()
     }
 
     /// Ends `lease`, if it has not ended before.

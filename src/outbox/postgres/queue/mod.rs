@@ -1,18 +1,20 @@
 //! The outbox in PostgreSQL as a queue.
 
+mod aside;
 mod hand;
 mod queries;
 mod store;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use sqlx::Transaction;
 
 use super::Postgres;
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::Kind;
-use crate::message::Message;
+use crate::message::{Message, MessageId};
 #[cfg(doc)]
 use crate::outbox::relay::Config;
 use hand::Leases;
@@ -25,7 +27,16 @@ use hand::Leases;
 /// back at once; one that stands still for longer than its lease loses it too, as the server ends the
 /// transaction. So at most what a relay had in hand is published twice.
 ///
-/// Rows of one key are published in any order, and a parked row keeps nobody waiting.
+/// Rows of one key are published in any order, and a parked row keeps nobody waiting: `parked_keys` of its
+/// status is 0. Messages that are due later are moved by whichever relay comes first.
+///
+/// Lanes and retention are those of a log: the queue of a lane is the queue of all rows, and what is published
+/// is gone.
+///
+/// A crash counts for nothing: rows that come back at once are any relay's, and to note who had which of them in
+/// hand would be a write for every window. So a row over which each process ends that publishes it is not
+/// found, as the log finds it: the processes go on ending, and the rows of its window come again and again. A
+/// publisher that panics is another matter: the relay lives on, and the row is parked.
 ///
 /// # When to use it
 ///
@@ -50,9 +61,11 @@ pub struct PostgresQueue {
 }
 
 impl Postgres {
-    /// The same outbox, with its topics, as a queue.
+    /// The same outbox, with its topics, as a queue of all its rows, whatever [`lane`](Self::lane) this is;
+    /// without [retention](Self::with_retention), as what is published is gone.
     #[must_use]
-    pub fn queue(self) -> PostgresQueue {
+    pub fn queue(mut self) -> PostgresQueue {
+        (self.lane, self.retention) = (None, None);
         PostgresQueue {
             outbox: self.without_notify().without_named_statements(),
             leases: Arc::default(),
@@ -119,5 +132,40 @@ impl PostgresQueue {
         messages: &[Message],
     ) -> Result<(), Error> {
         self.outbox.enqueue_many(tx, messages).await
+    }
+
+    /// As [`Postgres::enqueue_at`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Postgres::enqueue_at`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Postgres::enqueue`].
+    pub async fn enqueue_at(
+        &self,
+        tx: &mut Transaction<'_, sqlx::Postgres>,
+        message: &Message,
+        at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        self.outbox.enqueue_at(tx, message, at).await
+    }
+
+    /// As [`Postgres::unschedule`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Postgres::unschedule`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Postgres::unschedule`].
+    pub async fn unschedule(
+        &self,
+        tx: &mut Transaction<'_, sqlx::Postgres>,
+        id: &MessageId,
+    ) -> Result<bool, Error> {
+        self.outbox.unschedule(tx, id).await
     }
 }

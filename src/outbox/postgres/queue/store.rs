@@ -1,22 +1,21 @@
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::hand::{Hand, Held, Tx, begin};
+use super::hand::{Hand, Held, begin};
 use super::{PostgresQueue, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
-use crate::message::blob;
-use crate::outbox::postgres::queries::PARKED;
-use crate::outbox::postgres::store::{entry, parked_row};
-use crate::outbox::row::rows;
-use crate::outbox::{Entry, EntryId, Lease, Parked, Position, Settled, Status, Store, Window};
+use crate::outbox::postgres::operations::{self, halted_of};
+use crate::outbox::postgres::queries::{HALTED, PARKED, RESUME};
+use crate::outbox::postgres::{SCHEMA, Tx};
+use crate::outbox::row::{due_in, rows};
+use crate::outbox::{
+    Entry, EntryId, Halted, Lease, Parked, Position, Settled, Status, Store, Window,
+};
 
 impl PostgresQueue {
     /// Every statement stands in a transaction: behind a pooler the next one may be another connection's.
@@ -25,20 +24,73 @@ impl PostgresQueue {
         begun.map_err(error(operation))
     }
 
-    async fn first_lease(&self, owner: &str, ttl: Duration) -> Result<Lease, Error> {
+    async fn first_lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
         let error = error("lease");
         let mut tx = self.begin_short("lease").await?;
-        let epoch: Option<i64> = sqlx::query_scalar(queries::LEASE)
+        let version: Option<i64> = sqlx::query_scalar(queries::VERSION)
+            .bind(SCHEMA.module)
             .persistent(false)
             .fetch_optional(&mut *tx)
             .await
             .map_err(&error)?;
-        let Some(epoch) = epoch else {
+        SCHEMA.check(BACKEND, "lease", version.unwrap_or(0))?;
+        let lanes: Vec<(Option<String>, bool)> = sqlx::query_as(queries::ENGINE)
+            .persistent(false)
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(&error)?;
+        if lanes.iter().any(|lane| lane.0.as_deref() == Some("log")) {
             return Err(Error::new(Kind::Conflict, BACKEND, "lease")
                 .with_detail("the outbox is relayed as a log, and cannot be a queue"));
-        };
+        }
+        if lanes.iter().any(|(_, is_halted)| *is_halted) {
+            return Ok(None);
+        }
+        let epoch: i64 = sqlx::query_scalar(queries::LEASE)
+            .persistent(false)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(&error)?;
         tx.commit().await.map_err(&error)?;
-        Ok(self.leases.grant(owner, epoch.unsigned_abs(), ttl))
+        Ok(Some(self.leases.grant(owner, epoch.unsigned_abs(), ttl)))
+    }
+
+    /// A transaction for what `lease` takes next. What it has in hand is given back, unless the outbox is
+    /// halted: that may still be settled then.
+    async fn begin_next(
+        &self,
+        lease: &Lease,
+        held: &Held,
+        hand: &mut Option<Hand>,
+    ) -> Result<Tx, Error> {
+        if let Some(in_hand) = hand.as_mut()
+            && matches!(in_hand.is_halted().await, Ok(true))
+        {
+            return Err(lease.fenced(BACKEND, "read"));
+        }
+        Held::give_back(hand).await;
+        let begun = begin(&self.outbox.pool, held.ttl).await;
+        begun.map_err(error("read"))
+    }
+
+    /// What there is besides the log, where nothing was taken; ends `tx`.
+    async fn window_of_none(&self, lease: &Lease, mut tx: Tx) -> Result<Window, Error> {
+        let error = error("read");
+        let state = sqlx::query(queries::STATE).persistent(false);
+        let state = state.fetch_one(&mut *tx).await.map_err(&error)?;
+        tx.rollback().await.map_err(&error)?;
+        if state.try_get("halted").map_err(&error)? {
+            return Err(lease.fenced(BACKEND, "read"));
+        }
+        besides(Window::default(), &state).map_err(&error)
+    }
+
+    /// Rows as entries, in order.
+    fn entries(&self, rows: &[PgRow]) -> Result<Vec<Entry>, Error> {
+        let entries = rows.iter().map(|row| self.outbox.entry(row));
+        let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+        entries.sort_unstable_by_key(|entry| entry.id);
+        Ok(entries)
     }
 
     async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
@@ -57,7 +109,7 @@ impl PostgresQueue {
 impl Store for PostgresQueue {
     async fn lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
         let Some((lease, held)) = self.leases.renew(owner, ttl) else {
-            return self.first_lease(owner, ttl).await.map(Some);
+            return self.first_lease(owner, ttl).await;
         };
         let mut hand = held.hand.lock().await;
         if let Some(in_hand) = hand.as_mut()
@@ -92,29 +144,26 @@ impl Store for PostgresQueue {
             // What comes next would take a second transaction.
             return Ok(Window::new(Vec::new(), Some(from.clone())));
         }
-        Held::give_back(&mut hand).await;
         let error = error("read");
-        let begun = begin(&self.outbox.pool, held.ttl).await;
-        let mut tx = begun.map_err(&error)?;
+        let mut tx = self.begin_next(lease, &held, &mut hand).await?;
         let take = sqlx::query(queries::TAKE).bind(rows(limit));
         let taken = take.persistent(false).fetch_all(&mut *tx).await;
         let taken = taken.map_err(&error)?;
         let Some(first) = taken.first() else {
-            let any = sqlx::query_scalar(queries::ANY_ASIDE).persistent(false);
-            let aside = any.fetch_one(&mut *tx).await.map_err(&error)?;
-            tx.rollback().await.map_err(&error)?;
-            return Ok(Window::new(Vec::new(), Some(Position::at(0))).with_aside(aside));
+            let mut window = self.window_of_none(lease, tx).await?;
+            window.next = Some(Position::at(0));
+            return Ok(window);
         };
-        let aside = first.try_get(7).map_err(&error)?;
-        let (mut entries, unreadable) = entries(&taken)?;
-        entries.sort_unstable_by_key(|entry| entry.id);
+        let entries = self.entries(&taken)?;
         let position = entries.last().map(|entry| Position::at(entry.id.value()));
+        let window = Window::new(entries, position.clone());
+        let window = besides(window, first).map_err(&error)?;
         *hand = Some(Hand {
             tx,
-            position: position.clone(),
-            unreadable,
+            position,
+            rows: taken,
         });
-        Ok(Window::new(entries, position).with_aside(aside))
+        Ok(window)
     }
 
     async fn set_aside(
@@ -126,25 +175,37 @@ impl Store for PostgresQueue {
         let topics: Vec<&str> = held.iter().map(|topic| &**topic).collect();
         let held = self.leases.of(lease, "read")?;
         let mut hand = held.hand.lock().await;
-        Held::give_back(&mut hand).await;
-        let error = error("read");
-        let begun = begin(&self.outbox.pool, held.ttl).await;
-        let mut tx = begun.map_err(&error)?;
+        let mut tx = self.begin_next(lease, &held, &mut hand).await?;
         let take = sqlx::query(queries::TAKE_ASIDE)
             .bind(topics)
             .bind(rows(limit));
         let taken = take.persistent(false).fetch_all(&mut *tx).await;
-        let (entries, unreadable) = entries(&taken.map_err(&error)?)?;
-        if entries.is_empty() {
-            tx.rollback().await.map_err(&error)?;
-        } else {
-            *hand = Some(Hand {
-                tx,
-                position: None,
-                unreadable,
-            });
+        let taken = taken.map_err(error("read"))?;
+        if taken.is_empty() {
+            return self.window_of_none(lease, tx).await;
         }
+        let entries = taken.iter().map(|row| self.outbox.aside(row));
+        let entries = entries.collect::<Result<_, _>>()?;
+        *hand = Some(Hand {
+            tx,
+            position: None,
+            rows: Vec::new(),
+        });
         Ok(Window::new(entries, None).with_aside(true))
+    }
+
+    async fn promote(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Option<Duration>, Error> {
+        self.leases.of(lease, "promote")?;
+        let error = error("promote");
+        let mut tx = self.begin_short("promote").await?;
+        let (_, next): (bool, Option<f64>) = sqlx::query_as(queries::PROMOTE)
+            .bind(rows(limit))
+            .persistent(false)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(&error)?;
+        tx.commit().await.map_err(&error)?;
+        Ok(next.map(due_in))
     }
 
     async fn settle(
@@ -162,11 +223,51 @@ impl Store for PostgresQueue {
         let hand = hand.filter(|hand| hand.position == window.next);
         let mut hand = hand.ok_or_else(|| lease.fenced(BACKEND, "settle"))?;
         if window.next.is_none() {
-            change_aside(&mut hand, window, settled).await?;
+            hand.change_aside(window, settled).await?;
         } else if settled.iter().any(|one| *one != Settled::Published) {
-            put_aside(&mut hand, window, settled).await?;
+            hand.put_aside(lease, window, settled).await?;
+        }
+        if let Some(reason) = Settled::halt(settled) {
+            operations::halt(&mut *hand.tx, reason).await?;
         }
         hand.tx.commit().await.map_err(error("settle"))
+    }
+
+    /// Notes nothing: what a relay had in hand is back when it ends, and no lease is taken from another.
+    async fn trying(&self, lease: &Lease, _row: Option<EntryId>) -> Result<(), Error> {
+        self.leases.of(lease, "try").map(drop)
+    }
+
+    async fn halt(&self, reason: &str) -> Result<(), Error> {
+        let mut tx = self.begin_short("halt").await?;
+        operations::halt(&mut *tx, reason).await?;
+        tx.commit().await.map_err(error("halt"))
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        let error = error("resume");
+        let mut tx = self.begin_short("resume").await?;
+        let resume = sqlx::query(RESUME).persistent(false);
+        resume.execute(&mut *tx).await.map_err(&error)?;
+        tx.commit().await.map_err(&error)
+    }
+
+    async fn halted(&self) -> Result<Option<Halted>, Error> {
+        let error = error("halted");
+        let halted = sqlx::query(HALTED).persistent(false);
+        // A relay that asks in the middle of a window may have the only connection.
+        for held in self.leases.all() {
+            if let Ok(mut hand) = held.hand.try_lock()
+                && let Some(hand) = hand.as_mut()
+            {
+                let row = halted.fetch_one(&mut *hand.tx).await;
+                return halted_of(&row.map_err(&error)?).map_err(&error);
+            }
+        }
+        let mut tx = self.begin_short("halted").await?;
+        let row = halted.fetch_one(&mut *tx).await.map_err(&error)?;
+        tx.rollback().await.map_err(&error)?;
+        halted_of(&row).map_err(&error)
     }
 
     /// Nothing tells of it: a connection that listens is none that a pooler gives out by the transaction.
@@ -180,23 +281,35 @@ impl Store for PostgresQueue {
         let status = sqlx::query(queries::STATUS).persistent(false);
         let row = status.fetch_one(&mut *tx).await.map_err(&error)?;
         tx.rollback().await.map_err(&error)?;
-        let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
+        let count = |name| {
+            let count = row.try_get::<i64, _>(name).map(i64::unsigned_abs);
+            count.map_err(&error)
+        };
+        let aside = count("aside")?;
         Ok(Status {
-            pending: count("pending").map_err(&error)?,
+            pending: count("log")? + aside,
             oldest: row.try_get("oldest").map_err(&error)?,
-            parked: count("parked").map_err(&error)?,
+            aside,
+            parked: count("parked")?,
+            // A parked row stops none.
+            parked_keys: 0,
+            scheduled: count("scheduled")?,
+            halted: halted_of(&row).map_err(&error)?,
             owner: None,
-            epoch: count("epoch").map_err(&error)?,
+            epoch: count("epoch")?,
         })
     }
 
     async fn parked(&self, limit: NonZeroUsize) -> Result<Vec<Parked>, Error> {
         let error = error("parked");
         let mut tx = self.begin_short("parked").await?;
-        let found = sqlx::query(PARKED).bind(rows(limit)).persistent(false);
+        let found = sqlx::query(PARKED.one).bind(rows(limit)).persistent(false);
         let found = found.fetch_all(&mut *tx).await.map_err(&error)?;
         tx.rollback().await.map_err(&error)?;
-        found.iter().map(parked_row).collect()
+        found
+            .iter()
+            .map(|row| self.outbox.parked_row(row))
+            .collect()
     }
 
     async fn retry(&self, id: EntryId) -> Result<(), Error> {
@@ -208,97 +321,9 @@ impl Store for PostgresQueue {
     }
 }
 
-/// Rows as entries, and the headers that cannot be read.
-fn entries(rows: &[PgRow]) -> Result<(Vec<Entry>, HashMap<i64, Vec<u8>>), Error> {
-    let mut entries = Vec::with_capacity(rows.len());
-    let mut unreadable = HashMap::new();
-    for row in rows {
-        let entry = entry(row)?;
-        if entry.unreadable.is_some() {
-            let headers = row.try_get(3).map_err(error("read"))?;
-            unreadable.insert(entry.id.value(), headers);
-        }
-        entries.push(entry);
-    }
-    Ok((entries, unreadable))
-}
-
-/// Writes what of the rows in hand was not published to where it waits or is parked.
-async fn put_aside(hand: &mut Hand, window: &Window, settled: &[Settled]) -> Result<(), Error> {
-    let mut columns = Columns::default();
-    for (entry, settled) in window.entries.iter().zip(settled) {
-        let reason = match settled {
-            Settled::Published => continue,
-            Settled::Aside => None,
-            Settled::Parked(reason) => Some(reason.as_str()),
-        };
-        let headers = match hand.unreadable.remove(&entry.id.value()) {
-            Some(headers) => headers.into(),
-            None => blob::encode(&entry.record.headers)?,
-        };
-        columns.push(entry, headers, reason);
-    }
-    let put = sqlx::query(queries::PUT_ASIDE)
-        .bind(columns.id)
-        .bind(columns.topic)
-        .bind(columns.key)
-        .bind(
-            columns
-                .headers
-                .iter()
-                .map(|headers| &**headers)
-                .collect::<Vec<_>>(),
-        )
-        .bind(columns.payload)
-        .bind(columns.created_at)
-        .bind(columns.reason)
-        .persistent(false);
-    let put = put.execute(&mut *hand.tx).await;
-    put.map(drop).map_err(error("settle"))
-}
-
-/// Writes what became of rows that waited aside.
-async fn change_aside(hand: &mut Hand, window: &Window, settled: &[Settled]) -> Result<(), Error> {
-    let (mut published, mut ids, mut reasons) = (Vec::new(), Vec::new(), Vec::new());
-    for (entry, settled) in window.entries.iter().zip(settled) {
-        match settled {
-            Settled::Published => published.push(entry.id.value()),
-            Settled::Aside => {}
-            Settled::Parked(reason) => {
-                ids.push(entry.id.value());
-                reasons.push(reason.as_str());
-            }
-        }
-    }
-    let published = sqlx::query(queries::PUBLISHED_ASIDE).bind(published);
-    let park = sqlx::query(queries::PARK).bind(ids).bind(reasons);
-    for change in [published, park] {
-        let changed = change.persistent(false).execute(&mut *hand.tx).await;
-        changed.map_err(error("settle"))?;
-    }
-    Ok(())
-}
-
-/// Rows that are put aside, by column.
-#[derive(Debug, Default)]
-struct Columns<'a> {
-    id: Vec<i64>,
-    topic: Vec<&'a str>,
-    key: Vec<Option<&'a [u8]>>,
-    headers: Vec<Bytes>,
-    payload: Vec<Option<&'a [u8]>>,
-    created_at: Vec<DateTime<Utc>>,
-    reason: Vec<Option<&'a str>>,
-}
-
-impl<'a> Columns<'a> {
-    fn push(&mut self, entry: &'a Entry, headers: Bytes, reason: Option<&'a str>) {
-        self.id.push(entry.id.value());
-        self.topic.push(&entry.record.topic);
-        self.key.push(entry.record.key.as_deref());
-        self.headers.push(headers);
-        self.payload.push(entry.record.payload.as_deref());
-        self.created_at.push(entry.created_at);
-        self.reason.push(reason);
-    }
+/// `window`, with what a row says of all besides the log.
+fn besides(window: Window, row: &PgRow) -> Result<Window, sqlx::Error> {
+    let due: Option<f64> = row.try_get("due")?;
+    let window = window.with_due(due.map(due_in));
+    Ok(window.with_aside(row.try_get("waiting")?))
 }

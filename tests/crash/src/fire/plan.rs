@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bowline::broker::{Appended, PublishError, Publisher, Record};
 use bowline::error::{Error, Kind};
-use bowline::outbox::{EntryId, Lease, Parked, Position, Settled, Status, Store, Window};
+use bowline::outbox::{EntryId, Halted, Lease, Parked, Position, Settled, Status, Store, Window};
 use fastrand::Rng;
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -267,6 +267,34 @@ impl<S: Store> Store for UnderFire<S> {
     ) -> Result<(), Error> {
         let settled = self.inner.settle(lease, window, settled);
         self.around(Call::Settle, settled).await
+    }
+
+    async fn promote(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Option<Duration>, Error> {
+        self.inner.promote(lease, limit).await
+    }
+
+    async fn trying(&self, lease: &Lease, row: Option<EntryId>) -> Result<(), Error> {
+        self.inner.trying(lease, row).await
+    }
+
+    async fn halt(&self, reason: &str) -> Result<(), Error> {
+        self.inner.halt(reason).await
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        self.inner.resume().await
+    }
+
+    async fn halted(&self) -> Result<Option<Halted>, Error> {
+        self.inner.halted().await
+    }
+
+    async fn idle(&self, lease: &Lease) -> Result<(), Error> {
+        self.inner.idle(lease).await
+    }
+
+    async fn busy(&self, lease: &Lease) -> Result<(), Error> {
+        self.inner.busy(lease).await
     }
 
     async fn tidy(&self) -> Result<(), Error> {

@@ -38,6 +38,12 @@ impl Process {
         self.lines.await.expect("readable")
     }
 
+    /// Waits until it has ended by itself.
+    #[allow(dead_code, reason = "not every test waits")]
+    pub(crate) async fn ended(&mut self) {
+        self.child.wait().await.expect("it was started");
+    }
+
     /// Sends a signal by its name, e.g. `STOP`.
     #[allow(dead_code, reason = "not every test signals")]
     pub(crate) async fn signal(&self, name: &str) {

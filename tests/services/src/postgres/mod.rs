@@ -110,6 +110,19 @@ impl Postgres {
         self.0.ours()?.quit()
     }
 
+    /// Where the program `name` is that came with the server on this machine, e.g. `pg_dump`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there.
+    pub fn program(name: &str) -> Result<PathBuf, Error> {
+        let beside = programs()?.map(|programs| programs.join(name));
+        beside
+            .filter(|path| find::is_program(path))
+            .or_else(|| find::on_path(name))
+            .ok_or_else(|| Error::new(format!("{name} is missing: install PostgreSQL's programs")))
+    }
+
     pub(crate) fn external(url: &str) -> Result<Self, Error> {
         let invalid = || {
             let form = "postgres://user@host:port/database";

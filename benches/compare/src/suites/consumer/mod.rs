@@ -8,8 +8,6 @@
 //! one, joining the group not counted, and must show that each record was handled once, in the order
 //! that the case says, and that all is committed at its end.
 
-mod book;
-mod jvm;
 mod ours;
 mod raw;
 mod topic;
@@ -25,6 +23,7 @@ use self::worker::Worker;
 pub(crate) use self::worker::{WORKER, work};
 use super::Suite;
 use crate::report::{OURS, Result, Row, Series};
+use crate::spent::UNITS;
 use crate::{Plan, bare};
 
 const NAME: &str = "consumer";
@@ -71,21 +70,6 @@ enum Mode {
     Partition,
     Unordered,
 }
-
-/// What a run took: for each record in nanoseconds, and at the peak in MB.
-#[derive(Debug, Clone, Copy)]
-struct Spent {
-    time: f64,
-    cpu: f64,
-    memory: f64,
-}
-
-/// What is shown of a run.
-const UNITS: [(&str, fn(&Spent) -> f64); 3] = [
-    ("ns", |spent| spent.time),
-    ("ns, CPU", |spent| spent.cpu),
-    ("MB, memory", |spent| spent.memory),
-];
 
 pub(crate) fn suite() -> Suite {
     Suite {

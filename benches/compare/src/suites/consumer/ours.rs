@@ -9,9 +9,8 @@ use bowline::shutdown::Shutdown;
 use tokio::time::sleep;
 use tower::service_fn;
 
-use super::book::Book;
 use super::topic::Topic;
-use super::worker::Answer;
+use crate::book::{Answer, Book};
 use crate::report::Result;
 
 /// The consumer as it is by default, but for how many records are at once with its handler, and for a
@@ -26,7 +25,7 @@ pub(super) async fn run(
     order: Order,
     at_once: usize,
 ) -> Result<Answer> {
-    let book = Arc::new(Book::new(topic)?);
+    let book = Arc::new(Book::new(topic.records, topic.keys)?);
     let work = topic.work;
     let handler = {
         let book = Arc::clone(&book);

@@ -7,9 +7,8 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::time::{sleep, timeout};
 
-use super::book::Book;
 use super::topic::Topic;
-use super::worker::Answer;
+use crate::book::{Answer, Book};
 use crate::report::Result;
 
 /// Longer than any subject waits for a record.
@@ -21,7 +20,7 @@ const STUCK: Duration = Duration::from_secs(60);
 ///
 /// The broker is gone, or records are.
 pub(super) async fn one_by_one(topic: &Topic, group: &str) -> Result<Answer> {
-    let book = Book::new(topic)?;
+    let book = Book::new(topic.records, topic.keys)?;
     let consumer = consumer(topic, group)?;
     while !book.is_complete() {
         let message = timeout(STUCK, consumer.recv()).await??;
@@ -38,7 +37,7 @@ pub(super) async fn one_by_one(topic: &Topic, group: &str) -> Result<Answer> {
 ///
 /// The broker is gone, or records are.
 pub(super) async fn by_hand(topic: &Topic, group: &str, at_once: usize) -> Result<Answer> {
-    let book = &Book::new(topic)?;
+    let book = &Book::new(topic.records, topic.keys)?;
     let consumer = consumer(topic, group)?;
     let mut handled = consumer
         .stream()

@@ -1,34 +1,20 @@
 use std::env;
-use std::io::{BufRead as _, BufReader, Write as _, stdin, stdout};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::{Write as _, stdin, stdout};
+use std::process::Command;
 
 use bowline::consumer::Order;
-use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use super::topic::Topic;
-use super::{How, Mode, Place, Spent, jvm, ours, raw};
+use super::{How, Mode, Place, ours, raw};
+use crate::book::Answer;
+use crate::child::Child;
+use crate::jvm;
 use crate::report::Result;
+use crate::spent::Spent;
 
-/// A process that consumes the topic in one way whenever it is told to: told the group by a line, it
-/// answers with a line.
-pub(super) struct Worker {
-    child: Child,
-    groups: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-/// What it says of a run.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Answer {
-    pub(super) records: u32,
-    /// Records that were not the next one of their key.
-    pub(super) disorder: u32,
-    pub(super) seconds: f64,
-    pub(super) cpu_seconds: f64,
-    /// Of the memory that is resident, in KiB.
-    pub(super) peak_kib: f64,
-}
+/// A process that consumes the topic in one way whenever it is told a group.
+pub(super) struct Worker(Child);
 
 /// The argument with which this program is such a process.
 pub(crate) const WORKER: &str = "consumer-worker";
@@ -41,26 +27,15 @@ impl Worker {
     /// It cannot be started, or does not do its run.
     pub(super) fn start(how: How, topic: &Topic) -> Result<Self> {
         let mut command = match how.place {
-            Place::Jvm => jvm::command()?,
+            Place::Jvm => jvm::CONSUMER.command()?,
             Place::Here => {
                 let mut command = Command::new(env::current_exe()?);
                 command.arg(WORKER);
                 command
             }
         };
-        let mut child = command
-            .args([how.mode.name(), &how.at_once.to_string()])
-            .args(topic.arguments())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("cannot run {command:?}: {error}"))?;
-        let (groups, answers) = (child.stdin.take(), child.stdout.take());
-        let mut worker = Self {
-            child,
-            groups: groups.ok_or("no input")?,
-            answers: BufReader::new(answers.ok_or("no output")?),
-        };
+        command.args([how.mode.name(), &how.at_once.to_string()]);
+        let mut worker = Self(Child::start(command.args(topic.arguments()))?);
         worker.run(how, topic)?;
         Ok(worker)
     }
@@ -70,29 +45,12 @@ impl Worker {
     /// The process has ended, or records were not handled and committed as they should have been.
     pub(super) fn run(&mut self, how: How, topic: &Topic) -> Result<Spent> {
         let group = topic.new_group();
-        writeln!(self.groups, "{group}")?;
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        let answer: Answer =
-            serde_json::from_str(&line).map_err(|error| format!("`{line}`: {error}"))?;
+        let answer: Answer = self.0.ask(&group)?;
         if how.mode.is_ordered() && answer.disorder > 0 {
             return Err(format!("{} records out of order", answer.disorder).into());
         }
         topic.check_committed(&group)?;
-        let per_record = |seconds: f64| seconds * 1e9 / f64::from(answer.records);
-        Ok(Spent {
-            time: per_record(answer.seconds),
-            cpu: per_record(answer.cpu_seconds),
-            memory: answer.peak_kib * 1_024.0 / 1e6,
-        })
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // One that has ended already is no problem.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        Ok(Spent::of(&answer))
     }
 }
 

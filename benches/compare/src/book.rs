@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::topic::Topic;
-use super::worker::Answer;
+use serde::{Deserialize, Serialize};
+
 use crate::report::Result;
 use crate::usage;
 
-/// What has been handled in a run. Keeping it costs every subject the same.
-pub(super) struct Book {
+/// What has been handled in a run, of records whose key is their number modulo how many keys there are.
+/// Keeping it costs every subject the same.
+pub(crate) struct Book {
     /// How many records of each key are done.
     keys: Vec<AtomicU32>,
     per_key: u32,
@@ -21,6 +22,18 @@ pub(super) struct Book {
     began: OnceLock<Moment>,
     ended: OnceLock<Moment>,
     end: Notify,
+}
+
+/// What a run took.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    pub(crate) records: u32,
+    /// Records that were not the next one of their key.
+    pub(crate) disorder: u32,
+    pub(crate) seconds: f64,
+    pub(crate) cpu_seconds: f64,
+    /// Of the memory that is resident, in KiB.
+    pub(crate) peak_kib: f64,
 }
 
 struct Moment {
@@ -35,12 +48,12 @@ impl Book {
     /// # Errors
     ///
     /// The system does not say what a process uses.
-    pub(super) fn new(topic: &Topic) -> Result<Self> {
+    pub(crate) fn new(records: u32, keys: u32) -> Result<Self> {
         usage::forget_peak()?;
         Ok(Self {
-            keys: (0..topic.keys).map(|_| AtomicU32::new(0)).collect(),
-            per_key: topic.records / topic.keys,
-            incomplete: AtomicU32::new(topic.keys),
+            keys: (0..keys).map(|_| AtomicU32::new(0)).collect(),
+            per_key: records / keys,
+            incomplete: AtomicU32::new(keys),
             disorder: AtomicU32::new(0),
             began: OnceLock::new(),
             ended: OnceLock::new(),
@@ -49,18 +62,27 @@ impl Book {
     }
 
     /// A record is to be handled.
-    pub(super) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         if self.began.get().is_none() {
             self.began.get_or_init(Moment::now);
         }
     }
 
     /// A record is done. One that belongs to no topic of ours is a disorder.
-    pub(super) fn done(&self, key: Option<&[u8]>, payload: Option<&[u8]>) {
+    pub(crate) fn done(&self, key: Option<&[u8]>, payload: Option<&[u8]>) {
         let number = payload.and_then(|payload| payload.first_chunk());
         let number = number.map_or(u32::MAX, |bytes| u32::from_le_bytes(*bytes));
         let key = key.and_then(|key| std::str::from_utf8(key).ok()?.parse().ok());
-        let key: usize = key.unwrap_or(usize::MAX);
+        self.done_one(key.unwrap_or(usize::MAX), number);
+    }
+
+    /// Record `number` is done, whose key is right.
+    pub(crate) fn done_number(&self, number: u32) {
+        let key = usize::try_from(number).map(|number| number % self.keys.len());
+        self.done_one(key.unwrap_or(usize::MAX), number);
+    }
+
+    fn done_one(&self, key: usize, number: u32) {
         let Some(done) = self.keys.get(key) else {
             self.disorder.fetch_add(1, Ordering::Relaxed);
             return;
@@ -77,7 +99,7 @@ impl Book {
     }
 
     /// Whether each key has as many records done as it has.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.ended.get().is_some()
     }
 
@@ -86,7 +108,7 @@ impl Book {
     /// # Errors
     ///
     /// It takes too long.
-    pub(super) async fn completed(&self) -> Result<()> {
+    pub(crate) async fn completed(&self) -> Result<()> {
         let waited = timeout(STUCK, self.end.notified()).await;
         Ok(waited.map_err(|_elapsed| "stuck")?)
     }
@@ -96,7 +118,7 @@ impl Book {
     /// # Errors
     ///
     /// Not every record was handled once.
-    pub(super) fn answer(&self) -> Result<Answer> {
+    pub(crate) fn answer(&self) -> Result<Answer> {
         let (Some(began), Some(ended)) = (self.began.get(), self.ended.get()) else {
             return Err("not all records were handled".into());
         };

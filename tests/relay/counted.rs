@@ -1,0 +1,141 @@
+//! A store whose reads and hints are counted.
+
+use std::future::pending;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bowline::Error;
+use bowline::outbox::{EntryId, Halted, Lease, Parked, Position, Settled, Status, Store, Window};
+
+#[derive(Debug, Clone)]
+pub(crate) struct Counted<S> {
+    inner: S,
+    counts: Arc<Counts>,
+    hints: bool,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    reads: AtomicU32,
+    hints: AtomicU32,
+}
+
+impl<S> Counted<S> {
+    pub(crate) fn new(inner: S) -> Self {
+        Self {
+            inner,
+            counts: Arc::default(),
+            hints: true,
+        }
+    }
+
+    /// Never says that something was committed.
+    pub(crate) fn without_hints(mut self) -> Self {
+        self.hints = false;
+        self
+    }
+
+    pub(crate) fn reads(&self) -> u32 {
+        self.counts.reads.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn hints(&self) -> u32 {
+        self.counts.hints.load(Ordering::SeqCst)
+    }
+}
+
+impl<S: Store> Store for Counted<S> {
+    async fn lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
+        self.inner.lease(owner, ttl).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), Error> {
+        self.inner.release(lease).await
+    }
+
+    async fn read(
+        &self,
+        lease: &Lease,
+        from: Option<&Position>,
+        limit: NonZeroUsize,
+    ) -> Result<Window, Error> {
+        self.counts.reads.fetch_add(1, Ordering::SeqCst);
+        self.inner.read(lease, from, limit).await
+    }
+
+    async fn set_aside(
+        &self,
+        lease: &Lease,
+        held: &[Arc<str>],
+        limit: NonZeroUsize,
+    ) -> Result<Window, Error> {
+        self.inner.set_aside(lease, held, limit).await
+    }
+
+    async fn promote(&self, lease: &Lease, limit: NonZeroUsize) -> Result<Option<Duration>, Error> {
+        self.inner.promote(lease, limit).await
+    }
+
+    async fn idle(&self, lease: &Lease) -> Result<(), Error> {
+        self.inner.idle(lease).await
+    }
+
+    async fn busy(&self, lease: &Lease) -> Result<(), Error> {
+        self.inner.busy(lease).await
+    }
+
+    async fn settle(
+        &self,
+        lease: &Lease,
+        window: &Window,
+        settled: &[Settled],
+    ) -> Result<(), Error> {
+        self.inner.settle(lease, window, settled).await
+    }
+
+    async fn trying(&self, lease: &Lease, row: Option<EntryId>) -> Result<(), Error> {
+        self.inner.trying(lease, row).await
+    }
+
+    async fn halt(&self, reason: &str) -> Result<(), Error> {
+        self.inner.halt(reason).await
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        self.inner.resume().await
+    }
+
+    async fn halted(&self) -> Result<Option<Halted>, Error> {
+        self.inner.halted().await
+    }
+
+    async fn tidy(&self) -> Result<(), Error> {
+        self.inner.tidy().await
+    }
+
+    async fn committed(&self) {
+        if !self.hints {
+            pending::<()>().await;
+        }
+        self.inner.committed().await;
+        self.counts.hints.fetch_add(1, Ordering::SeqCst);
+    }
+
+    async fn status(&self) -> Result<Status, Error> {
+        self.inner.status().await
+    }
+
+    async fn parked(&self, limit: NonZeroUsize) -> Result<Vec<Parked>, Error> {
+        self.inner.parked(limit).await
+    }
+
+    async fn retry(&self, id: EntryId) -> Result<(), Error> {
+        self.inner.retry(id).await
+    }
+
+    async fn discard(&self, id: EntryId) -> Result<(), Error> {
+        self.inner.discard(id).await
+    }
+}
