@@ -35,6 +35,16 @@ pub(crate) async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres
     begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
+/// As [`begin`], by the statements in `begin`, of which the first begins the transaction.
+pub(crate) async fn begin_with(
+    pool: &PgPool,
+    begin: String,
+) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(sqlx::AssertSqlSafe(begin)).await });
+    begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+}
+
 /// Brings the tables of `schema` to this build's version, in one transaction.
 pub(crate) async fn migrate(pool: &PgPool, schema: &Schema) -> Result<(), Error> {
     let error = error("migrate");
@@ -88,7 +98,7 @@ fn database_kind(error: &dyn DatabaseError) -> Kind {
         "42501" => Kind::Unauthorized,
         "42P01" | "42703" | "3F000" | "42883" | "42P02" => Kind::Schema,
         "53100" | "53200" => Kind::Full,
-        "53300" | "57P01" | "57P02" | "57P03" => Kind::Unavailable,
+        "25P03" | "53300" | "57P01" | "57P02" | "57P03" => Kind::Unavailable,
         "54000" | "22001" => Kind::TooLarge,
         "57014" => Kind::Timeout,
         _ => match code.get(..2).unwrap_or("") {

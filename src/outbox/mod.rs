@@ -77,6 +77,11 @@
 //! | [`Memory`] | its own [`memory::Transaction`] | commit |
 //! | `Sqlite` | `sqlx::Transaction<Sqlite>` | a look at the file every 10 ms, and polling |
 //! | `Postgres` | `sqlx::Transaction<Postgres>` | `NOTIFY` while it sleeps, and polling |
+//! | `PostgresQueue` | `sqlx::Transaction<Postgres>` | polling |
+//!
+//! `PostgresQueue`, made by `Postgres::queue`, is the one without order: all its relays publish at once, and a
+//! connection pooler that gives out connections by the transaction may stand before the database. There a
+//! crash gives the rows in hand back at once, and a parked row keeps none of its key waiting.
 //!
 //! In PostgreSQL the statement that enqueues wakes a relay that says that it sleeps. One that is at work
 //! looks again by itself, and is not notified; a row that was written while it was at work and
@@ -263,7 +268,7 @@ pub use entry::{Entry, EntryId, OrderingKey};
 pub use halted::Halted;
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
-pub use postgres::Postgres;
+pub use postgres::{Postgres, PostgresQueue};
 pub use prepared::{Bind, Prepared};
 pub use progress::Progress;
 pub use relay::Relay;

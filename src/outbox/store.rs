@@ -43,6 +43,10 @@ use crate::error::{Error, Kind};
 ///    answer, too.
 /// 8. A message that is due later is no row of the log until [`promote`](Self::promote) has moved it
 ///    there. A window of the log says in how long the next one is due.
+///
+/// A store whose relays work side by side, as those of `PostgresQueue` do, gives each of them a lease of its
+/// own, and what one has read to nobody else until it is settled or that lease ends. It keeps no order, no row
+/// is behind another, there is nothing to read ahead, and it need not know how leases have ended.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Takes the lease for `ttl` if it is free, expired or already `owner`'s; `None` while somebody
     /// else holds it, or the outbox is halted. `owner` is unique to one running relay.
@@ -50,8 +54,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Kind::Unavailable`], [`Kind::Timeout`] or [`Kind::Contention`] when the store cannot answer
-    /// now, [`Kind::Schema`] without its tables, and others of the back-end. The lease may be ours
-    /// nevertheless.
+    /// now, [`Kind::Schema`] without its tables, [`Kind::Conflict`] when the tables are relayed in another
+    /// way, and others of the back-end. The lease may be ours nevertheless.
     ///
     /// # Cancel safety
     ///
@@ -475,7 +479,7 @@ pub struct Status {
     pub scheduled: u64,
     /// Why nobody relays, if the outbox is halted.
     pub halted: Option<Halted>,
-    /// Who relays, if anybody holds a valid lease.
+    /// Who relays, if anybody holds a valid lease; `None` where relays work side by side.
     pub owner: Option<Arc<str>>,
     /// The epoch of the newest lease.
     pub epoch: u64,

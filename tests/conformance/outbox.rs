@@ -137,10 +137,77 @@ async fn sqlite() {
 #[cfg(feature = "postgres")]
 in_database!(InPostgres, Postgres, "BEGIN", true);
 
+/// Each takes most of the server's connections.
+#[cfg(feature = "postgres")]
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[cfg(feature = "postgres")]
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres() {
+    let _alone = ONE_AT_A_TIME.lock().await;
     let fresh = async || InPostgres::new(crate::pools::postgres("outbox").await, None).await;
+    Box::pin(all(fresh)).await;
+}
+
+#[cfg(feature = "postgres")]
+struct InQueue {
+    store: bowline::outbox::PostgresQueue,
+    pool: sqlx::PgPool,
+}
+
+#[cfg(feature = "postgres")]
+impl InQueue {
+    async fn new(pool: sqlx::PgPool) -> Self {
+        let store = bowline::outbox::Postgres::new(pool.clone());
+        let store = store.with_topic(TOPIC).queue();
+        store.migrate().await.unwrap();
+        Self { store, pool }
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl Harness for InQueue {
+    type Store = bowline::outbox::PostgresQueue;
+    type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
+
+    const CONCURRENT: bool = true;
+    const ORDERED: bool = false;
+
+    fn store(&self) -> &Self::Store {
+        &self.store
+    }
+
+    async fn begin(&self) -> Self::Transaction {
+        self.pool.begin().await.unwrap()
+    }
+
+    async fn enqueue(&self, tx: &mut Self::Transaction, message: &Message) -> Result<(), Error> {
+        self.store.enqueue(tx, message).await
+    }
+
+    async fn enqueue_at(
+        &self,
+        tx: &mut Self::Transaction,
+        message: &Message,
+        at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        self.store.enqueue_at(tx, message, at).await
+    }
+
+    async fn unschedule(&self, tx: &mut Self::Transaction, id: &MessageId) -> Result<bool, Error> {
+        self.store.unschedule(tx, id).await
+    }
+
+    async fn commit(&self, tx: Self::Transaction) {
+        tx.commit().await.unwrap();
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_queue() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let fresh = async || InQueue::new(crate::pools::postgres("queue").await).await;
     Box::pin(all(fresh)).await;
 }
 
@@ -189,4 +256,12 @@ async fn postgres_with_a_pool_of_one() {
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
     let pool = crate::pools::postgres_of(pool, "outbox_one").await;
     a_pool_of_one_is_enough(&InPostgres::new(pool, None).await).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_queue_with_a_pool_of_one() {
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
+    let pool = crate::pools::postgres_of(pool, "queue_one").await;
+    a_pool_of_one_is_enough(&InQueue::new(pool).await).await;
 }

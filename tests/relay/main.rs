@@ -19,10 +19,13 @@ mod lanes;
 #[cfg(feature = "postgres")]
 mod log;
 mod pace;
+#[cfg(feature = "postgres")]
+mod parked;
 mod poison;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
+mod queue;
 mod restore;
 mod scheduled;
 #[cfg(feature = "postgres")]

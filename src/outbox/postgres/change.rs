@@ -65,8 +65,8 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// [`Kind::Invalid`] above [`LANES_MAX`](Self::LANES_MAX), else those of the database;
-    /// [`Kind::Schema`] without the tables.
+    /// [`Kind::Invalid`] above [`LANES_MAX`](Self::LANES_MAX), [`Kind::Conflict`] when the table is
+    /// relayed as a queue, else those of the database; [`Kind::Schema`] without the tables.
     ///
     /// # Cancel safety
     ///
@@ -79,6 +79,7 @@ impl Postgres {
             return Err(Error::new(Kind::Invalid, BACKEND, "set lanes")
                 .with_detail(format!("{lanes} lanes, allowed: 1 to {most}")));
         };
+        self.is_no_queue("set lanes").await?;
         let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
         let now = lock(&mut tx).await?;
         if now.wanted.unwrap_or(now.number) == wanted {

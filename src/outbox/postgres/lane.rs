@@ -63,6 +63,7 @@ impl Postgres {
             pool: self.pool.clone(),
             routing: self.routing.clone(),
             notify: self.notify,
+            named: self.named,
             wake: Arc::new(Wake::new(&self.pool)),
             retention: self.retention,
             lane: Some(i32::try_from(number).unwrap_or(i32::MAX)),

@@ -6,6 +6,7 @@ mod operations;
 mod origin;
 mod place;
 mod queries;
+mod queue;
 mod schedule;
 mod status;
 mod store;
@@ -29,6 +30,7 @@ use crate::error::Error;
 #[cfg(doc)]
 use crate::error::Kind;
 use crate::message::Message;
+pub use queue::PostgresQueue;
 use wake::Wake;
 
 type Tx = Transaction<'static, sqlx::Postgres>;
@@ -46,6 +48,8 @@ pub struct Postgres {
     pool: PgPool,
     routing: Routing,
     notify: bool,
+    /// Whether statements of `enqueue` stay prepared on their connection.
+    named: bool,
     wake: Arc<Wake>,
     /// How long what is settled is kept, if it is.
     retention: Option<Duration>,
@@ -64,6 +68,7 @@ impl Postgres {
             pool,
             routing: Routing::default(),
             notify: true,
+            named: true,
             retention: None,
             lane: None,
             verified: Arc::default(),
@@ -91,6 +96,11 @@ impl Postgres {
     #[must_use]
     pub fn without_notify(mut self) -> Self {
         self.notify = false;
+        self
+    }
+
+    fn without_named_statements(mut self) -> Self {
+        self.named = false;
         self
     }
 
@@ -184,7 +194,10 @@ impl Postgres {
         message: &Message,
     ) -> Result<(), Error> {
         let prepared = self.prepare(message)?;
-        let written = bound(&prepared).execute(&mut **tx).await;
+        let written = bound(&prepared)
+            .persistent(self.named)
+            .execute(&mut **tx)
+            .await;
         written.map_err(error("enqueue")).map(drop)
     }
 
@@ -225,6 +238,7 @@ impl Postgres {
             queries::ENQUEUE_QUIETLY
         };
         let written = sqlx::query(sql)
+            .persistent(self.named)
             .bind(event_id)
             .bind(aggregate_type)
             .bind(aggregate_id)

@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, Row as _, postgres::PgRow};
 
-use super::{Postgres, queries};
-use crate::driver::postgres::{BACKEND, error};
-use crate::error::Error;
+use super::{Postgres, Tx, queries};
+use crate::driver::postgres::{self, BACKEND, error};
+use crate::error::{Error, Kind};
 use crate::outbox::row::{crashes, epoch};
 use crate::outbox::{Crashes, EntryId, Halted, Lease};
 
@@ -34,10 +34,51 @@ impl Postgres {
         let row = sqlx::query(queries::HALTED).fetch_one(&self.pool).await;
         halted_of(&row.map_err(&error)?).map_err(error)
     }
+
+    /// # Errors
+    ///
+    /// [`Kind::Conflict`] when relays without order work on the table.
+    pub(super) async fn is_no_queue(&self, operation: &'static str) -> Result<(), Error> {
+        let is_queue = sqlx::query_scalar(queries::IS_QUEUE).fetch_one(&self.pool);
+        if is_queue.await.map_err(error(operation))? {
+            return Err(Error::new(Kind::Conflict, BACKEND, operation)
+                .with_detail("the outbox is relayed as a queue, and cannot be a log"));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
+        let error = error("change parked row");
+        let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
+        // A relay that sets rows of the key aside meanwhile would count it as parked still, and they would
+        // wait for ever. It changes its cursor first; which lane's key it is may be about to change.
+        lock_cursors(&mut tx, "change parked row").await?;
+        let changed: Option<(String, Option<Vec<u8>>)> = sqlx::query_as(sql)
+            .bind(id.value())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(&error)?;
+        let Some((topic, key)) = changed else {
+            return Err(Error::new(Kind::NotFound, BACKEND, "change parked row")
+                .with_detail(format!("row {id} is not parked")));
+        };
+        let reckon = sqlx::query(queries::RECKON_KEY);
+        let reckon = reckon.bind(id.value()).bind(topic).bind(key);
+        reckon.execute(&mut *tx).await.map_err(&error)?;
+        tx.commit().await.map_err(&error)
+    }
 }
 
+/// Keeps the cursors of all lanes as they are, in the order in which everybody takes them.
+pub(super) async fn lock_cursors(tx: &mut Tx, operation: &'static str) -> Result<(), Error> {
+    let locked = sqlx::query(queries::HOLD_CURSORS).execute(&mut **tx).await;
+    locked.map(drop).map_err(error(operation))
+}
+
+/// Not prepared, as a pooler may stand between.
 pub(super) async fn halt(on: impl PgExecutor<'_>, reason: &str) -> Result<(), Error> {
-    let halted = sqlx::query(queries::HALT).bind(reason).execute(on).await;
+    let halted = sqlx::query(queries::HALT).bind(reason).persistent(false);
+    let halted = halted.execute(on).await;
     halted.map(drop).map_err(error("halt"))
 }
 

@@ -87,30 +87,43 @@ pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
         WHEN trying = suspect THEN 0 ELSE suspect_crashes END, \
     suspect = CASE WHEN owner <> $1 THEN coalesce(trying, suspect) ELSE suspect END, \
     trying = NULL, \
-    owner = $1, lease_until = clock_timestamp() + make_interval(secs => $2) \
-    WHERE lane = $3 AND lane < lanes AND (owner = $1 \
+    owner = $1, lease_until = clock_timestamp() + make_interval(secs => $2), engine = 'log' \
+    WHERE lane = $3 AND lane < lanes AND (engine IS NULL OR engine = 'log') AND (owner = $1 \
         OR halted_at IS NULL AND (owner IS NULL OR lease_until < clock_timestamp())) \
     RETURNING epoch, crashes, suspect, suspect_crashes";
 
 /// Moves what is due into the log, all or nothing; whether the lease is ours, and in how many seconds the
 /// next one is due. The main query does not see what the others change. A row that somebody is taking
-/// back is left alone. Lanes take turns, as two at once would turn the order around.
-pub(super) const PROMOTE: &str = "WITH turn AS (SELECT 1 FROM bowline_outbox_relay \
-        WHERE lane = 0 FOR UPDATE), \
-    lease AS (SELECT 1 FROM bowline_outbox_cursor \
-        WHERE lane = $4 AND owner = $1 AND epoch = $2 AND EXISTS (SELECT 1 FROM turn) FOR UPDATE), \
-    due AS (DELETE FROM bowline_outbox_scheduled WHERE id = ANY (ARRAY( \
-        SELECT id FROM bowline_outbox_scheduled \
-        WHERE due_at <= statement_timestamp() AND EXISTS (SELECT 1 FROM lease) \
-        ORDER BY due_at, id LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING *), \
-    moved AS (INSERT INTO bowline_outbox (event_id, aggregatetype, aggregateid, type, topic, key, \
-            headers, payload, source, text_headers) \
-        SELECT event_id, aggregatetype, aggregateid, type, topic, key, headers, payload, source, \
-            text_headers FROM due ORDER BY due_at, id) \
-    SELECT EXISTS (SELECT 1 FROM lease), \
-        (SELECT extract(epoch FROM due_at - statement_timestamp())::float8 \
-        FROM bowline_outbox_scheduled WHERE id NOT IN (SELECT id FROM due) \
-        ORDER BY due_at, id LIMIT 1)";
+/// back is left alone. Relays take turns, as two at once would turn the order around.
+macro_rules! promote {
+    ($lease:literal, $limit:literal) => {
+        concat!(
+            "WITH turn AS (SELECT 1 FROM bowline_outbox_relay WHERE lane = 0 FOR UPDATE), \
+            lease AS (SELECT 1 ",
+            $lease,
+            "), due AS (DELETE FROM bowline_outbox_scheduled WHERE id = ANY (ARRAY( \
+                SELECT id FROM bowline_outbox_scheduled \
+                WHERE due_at <= statement_timestamp() AND EXISTS (SELECT 1 FROM lease) \
+                ORDER BY due_at, id LIMIT ",
+            $limit,
+            " FOR UPDATE SKIP LOCKED)) RETURNING *), \
+            moved AS (INSERT INTO bowline_outbox (event_id, aggregatetype, aggregateid, type, topic, \
+                    key, headers, payload, source, text_headers) \
+                SELECT event_id, aggregatetype, aggregateid, type, topic, key, headers, payload, \
+                    source, text_headers FROM due ORDER BY due_at, id) \
+            SELECT EXISTS (SELECT 1 FROM lease), \
+                (SELECT extract(epoch FROM due_at - statement_timestamp())::float8 \
+                FROM bowline_outbox_scheduled WHERE id NOT IN (SELECT id FROM due) \
+                ORDER BY due_at, id LIMIT 1)"
+        )
+    };
+}
+
+pub(super) const PROMOTE: &str = promote!(
+    "FROM bowline_outbox_cursor WHERE lane = $4 AND owner = $1 AND epoch = $2 \
+    AND EXISTS (SELECT 1 FROM turn) FOR UPDATE",
+    "$3"
+);
 
 pub(super) const UNSCHEDULE: &str = "DELETE FROM bowline_outbox_scheduled WHERE event_id = $1";
 
@@ -118,6 +131,10 @@ pub(super) const UNSCHEDULE: &str = "DELETE FROM bowline_outbox_scheduled WHERE 
 pub(super) const SLEEPS: &str = "INSERT INTO bowline_outbox_relay (lane, sleeps) \
     SELECT lane, $4 FROM bowline_outbox_cursor WHERE lane = $3 AND owner = $1 AND epoch = $2 \
     ON CONFLICT (lane) DO UPDATE SET sleeps = excluded.sleeps";
+
+/// Whether relays without order work on the table.
+pub(super) const IS_QUEUE: &str =
+    "SELECT EXISTS (SELECT 1 FROM bowline_outbox_cursor WHERE engine = 'queue')";
 
 pub(super) const RELEASE: &str = "UPDATE bowline_outbox_cursor \
     SET owner = NULL, lease_until = NULL, trying = NULL \
@@ -157,6 +174,8 @@ macro_rules! behind {
     };
 }
 
+pub(super) use {columns, promote};
+
 /// Which outbox it is, and how far a relay has settled its log; no row when the lease is not ours.
 pub(super) const PROGRESS: &str = "SELECT outbox, coalesce(settled, position), settled_epoch \
     FROM bowline_outbox_cursor WHERE lane = $3 AND owner = $1 AND epoch = $2";
@@ -195,8 +214,9 @@ pub(super) const SET_BARRIER: &str = "UPDATE bowline_outbox_cursor SET \
     lease_until = CASE WHEN paused THEN lease_until END";
 
 /// Makes the cursors that there are not.
-pub(super) const ADD_LANES: &str = "INSERT INTO bowline_outbox_cursor (lane, lanes, position, epoch) \
-    SELECT lane, $1, $2, (SELECT max(epoch) FROM bowline_outbox_cursor) \
+pub(super) const ADD_LANES: &str = "INSERT INTO bowline_outbox_cursor (lane, lanes, position, epoch, engine) \
+    SELECT lane, $1, $2, (SELECT max(epoch) FROM bowline_outbox_cursor), \
+        (SELECT max(engine) FROM bowline_outbox_cursor) \
     FROM generate_series(0, $1 - 1) lane ON CONFLICT (lane) DO NOTHING";
 
 /// Lets all lanes go on at one place, and takes the lease of those that are out of use.
@@ -287,6 +307,9 @@ pub(super) const RECKON: &str = "UPDATE bowline_outbox_aside a SET waits = parke
     WHERE id = ANY ($1) OR EXISTS (SELECT 1 FROM bowline_outbox_aside k \
         WHERE k.id = ANY ($1) AND k.topic = a.topic AND k.key = a.key)";
 
+/// As [`LOCK_CURSORS`], also of lanes that are out of use.
+pub(super) const HOLD_CURSORS: &str = "SELECT FROM bowline_outbox_cursor ORDER BY lane FOR UPDATE";
+
 pub(super) const RETRY: &str = "UPDATE bowline_outbox_aside SET \
     parked_at = NULL, parked_reason = NULL WHERE id = $1 AND parked_at IS NOT NULL \
     RETURNING topic, key";
@@ -305,12 +328,24 @@ pub(super) const TRYING: &str = "UPDATE bowline_outbox_cursor SET trying = $4::b
     suspect_crashes = CASE WHEN $4::bigint IS NULL AND trying = suspect THEN 0 ELSE suspect_crashes END \
     WHERE lane = $3 AND owner = $1 AND epoch = $2";
 
-/// Halts all lanes.
-pub(super) const HALT: &str = "UPDATE bowline_outbox_cursor \
-    SET halted_at = clock_timestamp(), halted_reason = $1 WHERE halted_at IS NULL";
+/// The cursors of all lanes, once they are held in the order in which everybody takes them.
+macro_rules! held_cursors {
+    () => {
+        "lane = ANY (ARRAY(SELECT lane FROM bowline_outbox_cursor ORDER BY lane FOR UPDATE))"
+    };
+}
 
-pub(super) const RESUME: &str =
-    "UPDATE bowline_outbox_cursor SET halted_at = NULL, halted_reason = NULL";
+/// Halts all lanes.
+pub(super) const HALT: &str = concat!(
+    "UPDATE bowline_outbox_cursor SET halted_at = clock_timestamp(), halted_reason = $1 WHERE ",
+    held_cursors!(),
+    " AND halted_at IS NULL"
+);
+
+pub(super) const RESUME: &str = concat!(
+    "UPDATE bowline_outbox_cursor SET halted_at = NULL, halted_reason = NULL WHERE ",
+    held_cursors!()
+);
 
 pub(super) const HALTED: &str =
     "SELECT halted_at, halted_reason FROM bowline_outbox_cursor WHERE lane = 0";

@@ -46,7 +46,10 @@ impl Postgres {
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
         let prepared = self.prepare_at(message, at)?;
-        let written = bound(&prepared).execute(&mut **tx).await;
+        let written = bound(&prepared)
+            .persistent(self.named)
+            .execute(&mut **tx)
+            .await;
         written.map_err(error("enqueue")).map(drop)
     }
 
@@ -66,7 +69,7 @@ impl Postgres {
         id: &MessageId,
     ) -> Result<bool, Error> {
         let taken = sqlx::query(queries::UNSCHEDULE).bind(id.as_str());
-        let taken = taken.execute(&mut **tx).await;
+        let taken = taken.persistent(self.named).execute(&mut **tx).await;
         let taken = taken.map_err(error("unschedule"))?;
         Ok(taken.rows_affected() > 0)
     }

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::Row;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
 
 use super::change::Change;
 use super::lane::Share;
@@ -198,13 +199,21 @@ impl Postgres {
     }
 
     /// A row that was set aside.
-    fn aside(&self, row: &PgRow) -> Result<Entry, Error> {
+    pub(super) fn aside(&self, row: &PgRow) -> Result<Entry, Error> {
         let alone = row.try_get("alone").map_err(error("read"))?;
         Ok(self.entry(row)?.with_alone(alone))
     }
 
+    /// A row of [`PARKED`](queries::PARKED).
+    pub(super) fn parked_row(&self, row: &PgRow) -> Result<Parked, Error> {
+        let error = error("parked");
+        let reason: String = row.try_get("parked_reason").map_err(&error)?;
+        let at = row.try_get("parked_at").map_err(&error)?;
+        Ok(Parked::new(self.aside(row)?, reason, at))
+    }
+
     /// By place, not by name: it is done for each row.
-    fn entry(&self, row: &PgRow) -> Result<Entry, Error> {
+    pub(super) fn entry(&self, row: &PgRow) -> Result<Entry, Error> {
         let error = error("read");
         let headers: Option<Vec<u8>> = row.try_get(3).map_err(&error)?;
         let columns = match headers {
@@ -239,21 +248,29 @@ impl Postgres {
         Ok(())
     }
 
-    async fn change_parked(&self, sql: &'static str, id: EntryId) -> Result<(), Error> {
-        let error = error("change parked row");
+    /// Moves the cursor by `advance`, and sets rows aside or changes those that are.
+    async fn settle_with(
+        &self,
+        advance: Query<'_, sqlx::Postgres, PgArguments>,
+        lease: &Lease,
+        window: &Window,
+        settled: &[Settled],
+    ) -> Result<(), Error> {
+        let error = error("settle");
         let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
-        let changed: Option<(String, Option<Vec<u8>>)> = sqlx::query_as(sql)
-            .bind(id.value())
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(&error)?;
-        let Some((topic, key)) = changed else {
-            return Err(Error::new(Kind::NotFound, BACKEND, "change parked row")
-                .with_detail(format!("row {id} is not parked")));
-        };
-        let reckon = sqlx::query(queries::RECKON_KEY);
-        let reckon = reckon.bind(id.value()).bind(topic).bind(key);
-        reckon.execute(&mut *tx).await.map_err(&error)?;
+        let halts = Settled::halt(settled);
+        if halts.is_some() {
+            // Before the lane's own: lanes that halt at once would wait for each other.
+            operations::lock_cursors(&mut tx, "settle").await?;
+        }
+        let moved = advance.execute(&mut *tx).await.map_err(&error)?;
+        if moved.rows_affected() == 0 {
+            return Err(lease.fenced(BACKEND, "settle"));
+        }
+        put(&mut tx, window, settled).await?;
+        if let Some(reason) = halts {
+            operations::halt(&mut *tx, reason).await?;
+        }
         tx.commit().await.map_err(&error)
     }
 }
@@ -268,7 +285,7 @@ impl Store for Postgres {
             .await
             .map_err(error("lease"))?;
         let Some(row) = lease else {
-            return Ok(None);
+            return Box::pin(self.is_no_queue("lease")).await.map(|()| None);
         };
         let epoch = row.0.unsigned_abs();
         let lease = Lease::new(owner, epoch).with_crashes(operations::crashes_of(row));
@@ -379,16 +396,8 @@ impl Store for Postgres {
                 _ => Ok(()),
             };
         }
-        let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
-        let moved = advance.execute(&mut *tx).await.map_err(&error)?;
-        if moved.rows_affected() == 0 {
-            return Err(lease.fenced(BACKEND, "settle"));
-        }
-        put(&mut tx, window, settled).await?;
-        if let Some(reason) = Settled::halt(settled) {
-            operations::halt(&mut *tx, reason).await?;
-        }
-        tx.commit().await.map_err(&error)
+        // In a box, as above.
+        Box::pin(self.settle_with(advance, lease, window, settled)).await
     }
 
     async fn trying(&self, lease: &Lease, row: Option<EntryId>) -> Result<(), Error> {
@@ -434,12 +443,7 @@ impl Store for Postgres {
         let parked = sqlx::query(share.sql(&queries::PARKED)).bind(rows(limit));
         let parked = share.bind(parked).fetch_all(&self.pool).await;
         let parked = parked.map_err(&error)?;
-        let parked = parked.iter().map(|row| {
-            let reason: String = row.try_get("parked_reason").map_err(&error)?;
-            let at = row.try_get("parked_at").map_err(&error)?;
-            Ok(Parked::new(self.aside(row)?, reason, at))
-        });
-        parked.collect()
+        parked.iter().map(|row| self.parked_row(row)).collect()
     }
 
     async fn retry(&self, id: EntryId) -> Result<(), Error> {

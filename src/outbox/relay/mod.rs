@@ -44,7 +44,8 @@ const WATCH: Duration = Duration::from_secs(10);
 
 /// Publishes what an outbox holds, as long as it holds the lease.
 ///
-/// Any number of relays may run for one outbox; one works, the others wait to take over.
+/// Any number of relays may run for one outbox; one works, the others wait to take over. Those of a
+/// `PostgresQueue` all work.
 #[derive(Debug)]
 pub struct Relay<S, P> {
     store: S,

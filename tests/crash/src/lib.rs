@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 
 mod check;
 pub mod consume;
+pub mod fire;
 pub mod work;
 
 pub use check::{Seen, drain};

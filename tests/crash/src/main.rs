@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use bowline_crash_tests::consume::{self, Place};
+use bowline_crash_tests::fire::{self, Ground};
 use bowline_crash_tests::work;
 
 #[tokio::main]
@@ -20,6 +21,11 @@ async fn main() {
         ["relay-deadly", folder] => work::relay_to_a_deadly_broker(Path::new(folder)).await,
         ["relay", url, folder] => work::relay_from_postgres(url, Path::new(folder)).await,
         ["write-and-relay", folder, n] => work::write_and_relay(Path::new(folder), seed(n)).await,
+        ["relay-under-fire", url, schema, folder, mood, life, n] => {
+            let life = life.parse().expect("a number");
+            let ground = Ground::new(url, schema);
+            fire::relay_until_struck(ground, Path::new(folder), mood, life, seed(n)).await;
+        }
         ["consume", kind, at, topic, life, n] => {
             let place = Place::new(kind, at).expect("a kind of broker");
             let life = life.parse().expect("a number");

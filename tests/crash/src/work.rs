@@ -88,7 +88,7 @@ pub async fn relay_from_postgres(url: &str, folder: &Path) {
     let outbox = outbox::Postgres::new(pool).with_topic(TOPIC);
     let relay = relay(outbox, broker(folder).await);
     say(WORKS);
-    let ended = relay.run(Shutdown::new().token()).await;
+    let ended = Box::pin(relay.run(Shutdown::new().token())).await;
     ended.expect("only stopped from outside");
 }
 

@@ -23,6 +23,7 @@
 //! | server | looked for in this order |
 //! |---|---|
 //! | PostgreSQL | `PATH`, `/usr/lib/postgresql/*/bin`, Debian's package (as root), Docker |
+//! | PgBouncer | `PATH`, `/usr/sbin`, Debian's package (as root) |
 //! | Redis | `PATH`, Debian's package (as root), Docker |
 //! | Kafka | `KAFKA_HOME`, Java 17 with the artifacts that Maven fetches (Debian's packages as root), Docker |
 //!
@@ -45,6 +46,7 @@ mod error;
 mod find;
 mod guard;
 mod kafka;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod process;
@@ -58,6 +60,7 @@ pub mod shared;
 pub use error::Error;
 pub use find::install;
 pub use kafka::Kafka;
+pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 pub use proxy::Proxy;
 pub use python::python;

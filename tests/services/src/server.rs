@@ -38,6 +38,8 @@ enum Running {
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(20);
+/// How often a server that ends while it is started again is started once more.
+const RESTARTS: usize = 20;
 const LOG_LINES: usize = 40;
 
 impl Server {
@@ -90,8 +92,25 @@ impl Server {
         self.steer("CONT", "unpause")
     }
 
+    pub(crate) fn quit(&self) -> Result<(), Error> {
+        match &*self.running() {
+            Some(Running::Process(process)) => process.signal("QUIT"),
+            Some(Running::Container(container)) => {
+                container.run(&["kill", "--signal", "QUIT"]).map(drop)
+            }
+            None => Err(Error::new(format!("{} is not running", self.name))),
+        }
+    }
+
     pub(crate) fn restart(&self) -> Result<(), Error> {
         self.kill()?;
+        for _ in 0..RESTARTS {
+            match self.begin(&mut self.running()) {
+                // What it left behind may still be going away.
+                Err(error) if error.has_exited() => thread::sleep(POLL),
+                begun => return begun,
+            }
+        }
         self.begin(&mut self.running())
     }
 

@@ -84,6 +84,9 @@ CREATE TABLE bowline_outbox_cursor (
     settled_epoch bigint NOT NULL DEFAULT 0,
     -- Tells this outbox from every other one.
     outbox text NOT NULL DEFAULT replace(gen_random_uuid()::text, '-', ''),
+    -- How the table is relayed, once it is: in order and by one, or as a queue. Never both: the log leaves
+    -- rows that it has published.
+    engine text CHECK (engine IN ('log', 'queue')),
     lease_until timestamptz,
     -- How many owners have ended without giving the lease up since something was settled.
     crashes integer NOT NULL DEFAULT 0,

@@ -1,4 +1,4 @@
-mod wire;
+pub(crate) mod wire;
 
 use std::io;
 use std::net::SocketAddr;
@@ -99,6 +99,15 @@ impl Postgres {
     /// When the server refuses or does not answer.
     pub fn query(&self, sql: &str) -> Result<Option<String>, Error> {
         self.execute(&self.1.database, sql)
+    }
+
+    /// Begins an immediate shutdown: it ends every connection, and leaves its recovery to the next start.
+    ///
+    /// # Errors
+    ///
+    /// When it is not running, or was not started by this process.
+    pub fn quit(&self) -> Result<(), Error> {
+        self.0.ours()?.quit()
     }
 
     /// Where the program `name` is that came with the server on this machine, e.g. `pg_dump`.

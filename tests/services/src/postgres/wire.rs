@@ -8,7 +8,7 @@ const PROTOCOL: i32 = 3 << 16;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs `sql` and returns the first column of the last row, if there is one.
-pub(super) fn query(
+pub(crate) fn query(
     address: &str,
     user: &str,
     database: &str,
