@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bowline::broker::{Appended, PublishError, Publisher, Record};
 use bowline::error::{Error, Kind};
-use bowline::outbox::{EntryId, Halted, Lease, Parked, Position, Settled, Status, Store, Window};
+use bowline::outbox::{
+    EntryId, Halted, Lease, Parked, Position, Progress, Settled, Status, Store, Window,
+};
 use fastrand::Rng;
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -237,6 +239,10 @@ impl<S: Store> Store for UnderFire<S> {
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
         self.plan.0.epoch.store(0, Ordering::SeqCst);
         self.inner.release(lease).await
+    }
+
+    async fn progress(&self, lease: &Lease) -> Result<Progress, Error> {
+        self.inner.progress(lease).await
     }
 
     async fn read(
