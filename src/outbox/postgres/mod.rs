@@ -8,6 +8,7 @@ mod place;
 mod queries;
 mod queue;
 mod schedule;
+mod settle;
 mod status;
 mod store;
 mod tidy;
