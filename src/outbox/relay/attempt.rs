@@ -2,6 +2,7 @@
 
 use std::any::Any;
 
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::delivery::{Delivery, Session};
@@ -16,14 +17,16 @@ use crate::error::{Error, Kind, caught, rejected};
 use crate::outbox::{Store, Window};
 use crate::shutdown::Token;
 
+/// Held by the relay that publishes a row alone to see whether that ends the process: with several of them,
+/// as of lanes, a row that is innocent would be found in hand as often as the one to blame.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 type Answers = Vec<Result<Appended, PublishError>>;
 
 /// How far a window has come.
 #[derive(Debug)]
-pub(super) struct Attempt {
-    pub(super) verdicts: Verdicts,
-    /// The window after it, if it was read meanwhile.
-    pub(super) ahead: Option<Window>,
+struct Attempt {
+    verdicts: Verdicts,
     delays: Delays,
     round: Round,
     /// Whether its rows are published one by one, so that it shows which of them is ill.
@@ -46,7 +49,6 @@ impl Attempt {
     fn new(window: &Window, verdicts: Verdicts, delays: Delays, single: bool) -> Self {
         Self {
             verdicts,
-            ahead: None,
             delays,
             round: Round::first(window),
             single,
@@ -124,7 +126,7 @@ impl<S: Store> Tenure<'_, S> {
         window: &Window,
         session: &mut Session<'_, P>,
         token: &Token,
-    ) -> Result<Attempt, Error> {
+    ) -> Result<Verdicts, Error> {
         let mut verdicts = Verdicts::new(window, self.config.on_poison, P::ATOMIC);
         self.condemn(window, &mut verdicts);
         let delays = self.config.backoff.delays();
@@ -147,7 +149,7 @@ impl<S: Store> Tenure<'_, S> {
                 break;
             }
         }
-        Ok(attempt)
+        Ok(attempt.verdicts)
     }
 
     /// Publishes once what there is no answer for.
@@ -164,18 +166,19 @@ impl<S: Store> Tenure<'_, S> {
             return Ok(Next::Done);
         }
         let wary = self.is_wary();
+        let mut alone = None;
         if wary {
+            alone = Some(self.renewing(ALONE.lock()).await?);
             let row = attempt.verdicts.first_open();
             self.trying(row.map(|row| window.entries[row].id)).await?;
         }
         // What comes next is read meanwhile, or to see whom a failure would keep waiting.
-        let look = self.is_full(window) || attempt.round >= Round::LAST;
-        let look = look && attempt.ahead.is_none();
-        let reading = self.read_ahead(window.next.as_ref().filter(|_| look));
+        let last = attempt.round >= Round::LAST;
+        if last || self.is_full(window) {
+            self.read_ahead(window);
+        }
         let publishing = session.publish(batch, window, attempt.verdicts.known());
-        let both = async { tokio::join!(caught(publishing), reading) };
-        let (answers, ahead) = self.renewing(both).await?;
-        attempt.ahead = attempt.ahead.take().or(ahead);
+        let answers = self.renewing(caught(publishing)).await?;
         let next = match answers {
             Ok(results) => attempt.answered(window, results?, &mut self.held, self.stats),
             // What became of the transaction is not known.
@@ -188,18 +191,24 @@ impl<S: Store> Tenure<'_, S> {
         if wary {
             self.trying(None).await?;
         }
+        drop(alone);
         Ok(match next {
-            Next::Failed => match self.after_a_failure(attempt, window) {
-                Next::Done if moves => Next::Again,
-                next => next,
-            },
+            Next::Failed => {
+                if last {
+                    self.wait_until(|meanwhile| !meanwhile.is_reading()).await?;
+                }
+                match self.after_a_failure(attempt, window) {
+                    Next::Done if moves => Next::Again,
+                    next => next,
+                }
+            }
             next => next,
         })
     }
 
     fn after_a_failure(&mut self, attempt: &mut Attempt, window: &Window) -> Next {
         let (verdicts, round) = (&mut attempt.verdicts, attempt.round);
-        let ahead = attempt.ahead.as_ref();
+        let ahead = self.meanwhile.ahead();
         // What waits aside is not worth waiting for.
         if window.next.is_none() || verdicts.keeps_others_waiting(window, round, ahead, &self.held)
         {

@@ -32,9 +32,11 @@ impl Held {
         held.map(|(topic, _)| Arc::clone(topic)).collect()
     }
 
-    /// When the first of them may be tried again.
+    /// When the first of those that are left alone now may be tried again.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.topics.values().map(|(until, _)| *until).min()
+        let now = Instant::now();
+        let dues = self.topics.values().map(|(until, _)| *until);
+        dues.filter(|until| now < *until).min()
     }
 
     /// Whether `topic` is left alone now.

@@ -6,8 +6,10 @@ mod config;
 mod delivery;
 mod exactly_once;
 mod held;
+mod keeper;
 mod latency;
 mod mark;
+mod meanwhile;
 mod meters;
 mod pace;
 mod poison;
@@ -105,6 +107,7 @@ impl<S: Store, P: Delivery> Relay<S, P> {
             };
             let wait = match lease {
                 Ok(Some(tenure)) => {
+                    let before = self.stats.windows();
                     is_halted.set(0);
                     if halted.take().is_some() {
                         tracing::info!(name: "bowline.outbox.halted", "the outbox goes on");
@@ -112,7 +115,12 @@ impl<S: Store, P: Delivery> Relay<S, P> {
                     // Boxed once per lease, so that callers need not carry it.
                     match Box::pin(self.work(tenure, &token)).await {
                         Ok(()) => Duration::ZERO,
-                        Err(error) => self.trouble(error, &mut delays)?,
+                        Err(error) => {
+                            if self.stats.windows() > before {
+                                delays = self.config.backoff.delays();
+                            }
+                            self.trouble(error, &mut delays)?
+                        }
                     }
                 }
                 Ok(None) => self.config.lease / 3,
@@ -150,7 +158,9 @@ impl<S: Store, P: Delivery> Relay<S, P> {
         tenure.look_aside();
         let turn = Box::pin(async {
             let mut session = tenure.begin(&self.publisher).await?;
-            tenure.turn(&mut session, &stopped.token()).await
+            let report = tenure.turn(&mut session, &stopped.token()).await?;
+            tenure.settle_rest().await?;
+            Ok(report)
         });
         let report = turn.await;
         // What was published stands, whether the lease is given up now or ends by itself.
@@ -175,9 +185,12 @@ impl<S: Store, P: Delivery> Relay<S, P> {
             // Boxed once per lease: it would make the future of every relay larger.
             never = Box::pin(self.watch(levels)) => never,
         };
+        // Also after a failure, so that little is published again.
+        let worked = worked.and(tenure.settle_rest().await);
         self.stats.meters().lease_ended();
-        // Not ours, here or at the broker, or it is kept from us until an operator says that it may go on.
-        let is_over = |error: &Error| error.kind() == Kind::Fenced;
+        // Not ours, here or at the broker, or it is kept from us until an operator says that it may go on; or
+        // this relay ends, and may leave it to another one.
+        let is_over = |error: &Error| error.kind() == Kind::Fenced || !error.is_transient();
         if worked.as_ref().err().is_none_or(is_over) {
             self.give_up(tenure.lease()).await;
         }

@@ -88,15 +88,20 @@ impl Stats {
             .record(took, |took, rows| meters.took(took, rows));
     }
 
-    /// A window was settled.
-    pub(super) fn settled(&self, report: Report) {
+    /// How many windows were settled.
+    pub(super) fn windows(&self) -> u64 {
+        self.0.windows.load(Ordering::Relaxed)
+    }
+
+    /// So many windows were settled.
+    pub(super) fn settled(&self, report: Report, windows: u64) {
         let add = |count: &AtomicU64, rows: usize| {
             count.fetch_add(rows as u64, Ordering::Relaxed);
         };
         add(&self.0.published, report.published);
         add(&self.0.parked, report.parked);
         add(&self.0.aside, report.aside);
-        add(&self.0.windows, 1);
+        self.0.windows.fetch_add(windows, Ordering::Relaxed);
         self.meters().settled(report);
     }
 }

@@ -1,13 +1,14 @@
 use std::collections::HashSet;
 use std::future::Future;
 use std::num::NonZeroUsize;
-use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::delivery::{Delivery, Session};
 use super::held::Held;
+use super::keeper::Keeper;
+use super::meanwhile::Meanwhile;
 use super::pace::{Hint, Pace, Rest};
 use super::stats::Stats;
 use super::{Config, Report};
@@ -23,9 +24,8 @@ use crate::shutdown::Token;
 pub(super) struct Tenure<'a, S> {
     store: &'a S,
     pub(super) stats: &'a Stats,
-    lease: Lease,
-    /// When the lease was asked for last.
-    asked: Instant,
+    keeper: Keeper<'a, S>,
+    pub(super) meanwhile: Meanwhile<'a, S>,
     pub(super) config: Config,
     /// How many rows are read at once: fewer than configured after more were too many.
     limit: NonZeroUsize,
@@ -35,9 +35,7 @@ pub(super) struct Tenure<'a, S> {
     wary: usize,
     /// Where the log goes on; `None` before the first window.
     next: Option<Position>,
-    /// The window after the last one, if it was read while that was published.
-    ahead: Option<Window>,
-    /// The keys that were set aside since `ahead` was read.
+    /// The keys that were set aside since the next window was read.
     stuck: HashSet<OrderingKey>,
     /// Whether rows wait aside.
     aside: bool,
@@ -79,17 +77,17 @@ impl<'a, S: Store> Tenure<'a, S> {
                 0..WARY => 0,
                 _ => config.window.get(),
             },
+            // What waits aside may be what they ended with.
+            aside: lease.crashes.count > 0,
             store,
             stats,
-            lease,
-            asked,
+            meanwhile: Meanwhile::new(store, stats, lease.clone()),
+            keeper: Keeper::new(store, lease, config.lease, asked),
             config,
             limit: config.window,
             held: Held::new(config.backoff),
             next: None,
-            ahead: None,
             stuck: HashSet::new(),
-            aside: false,
             tidied: None,
             sleeps: None,
             due: Some(asked),
@@ -111,7 +109,7 @@ impl<'a, S: Store> Tenure<'a, S> {
     }
 
     pub(super) fn lease(&self) -> &Lease {
-        &self.lease
+        self.keeper.lease()
     }
 
     /// Begins to publish by `delivery`.
@@ -119,7 +117,7 @@ impl<'a, S: Store> Tenure<'a, S> {
         &mut self,
         delivery: &'d P,
     ) -> Result<Session<'d, P>, Error> {
-        let (store, lease) = (self.store, self.lease.clone());
+        let (store, lease) = (self.store, self.lease().clone());
         let session = Session::begin(delivery, store, &lease);
         self.renewing(session).await?
     }
@@ -148,13 +146,18 @@ impl<'a, S: Store> Tenure<'a, S> {
                     return Ok(report);
                 }
                 Ok(None) => {
-                    self.next = from;
+                    self.read_again(from);
                     return Ok(report);
                 }
                 Err(error) => return Err(error),
             }
-            self.next = from;
+            self.read_again(from);
         }
+    }
+
+    fn read_again(&mut self, from: Option<Position>) {
+        self.next = from;
+        self.meanwhile.forget_ahead();
     }
 
     /// Publishes and settles the next rows of the log; `None` when they were not published, and are to be
@@ -164,30 +167,51 @@ impl<'a, S: Store> Tenure<'a, S> {
         session: &mut Session<'_, P>,
         token: &Token,
     ) -> Result<Option<Report>, Error> {
-        let window = match self.ahead.take() {
-            Some(window) => self.follow(window),
-            None => self.read().await?,
-        };
+        let window = self.next_window().await?;
         self.stuck.clear();
         self.next.clone_from(&window.next);
         self.aside |= window.aside;
         self.due = window.due.map(|due| after(Instant::now(), due));
-        if window.entries.is_empty() {
+        let rows = window.entries.len();
+        if rows == 0 {
             return Ok(Some(Report::default()));
         }
         self.pace.found();
-        let attempt = self.publish(&window, session, token).await?;
-        if !attempt.verdicts.stand() {
+        // What would be published twice after a crash is never more than a window.
+        let room = self.config.window.get().saturating_sub(rows);
+        self.wait_until(|meanwhile| meanwhile.unsettled() <= room)
+            .await?;
+        let verdicts = self.publish(&window, session, token).await?;
+        if !verdicts.stand() {
             return Ok(None);
         }
-        let (settled, report) = attempt.verdicts.of_the_log();
-        self.settle(&window, &settled).await?;
-        self.stats.settled(report);
-        self.more |= attempt.ahead.is_some() || self.is_full(&window);
-        self.ahead = attempt.ahead;
-        self.wary = self.wary.saturating_sub(window.entries.len());
+        self.more |= self.is_full(&window) || self.meanwhile.has_ahead();
+        let (settled, report) = verdicts.of_the_log();
+        // A position at the broker is settled before the next one.
+        if report.published == rows && !P::ATOMIC && !self.is_wary() {
+            self.meanwhile.settle(window);
+        } else {
+            self.settle_rest().await?;
+            self.settle(&window, &settled, report).await?;
+        }
+        self.wary = self.wary.saturating_sub(rows);
         self.go_on().await?;
         Ok(Some(report))
+    }
+
+    /// The next rows of the log, read now or before.
+    async fn next_window(&mut self) -> Result<Window, Error> {
+        self.wait_until(|meanwhile| !meanwhile.is_reading()).await?;
+        match self.meanwhile.take_ahead() {
+            Some(window) => Ok(self.follow(window)),
+            None => self.read().await,
+        }
+    }
+
+    /// Waits until all that was published is settled.
+    pub(super) async fn settle_rest(&mut self) -> Result<(), Error> {
+        self.wait_until(|meanwhile| meanwhile.unsettled() == 0)
+            .await
     }
 
     /// `window` as it would be read now: what was set aside since takes along what is behind it.
@@ -211,7 +235,8 @@ impl<'a, S: Store> Tenure<'a, S> {
         if !self.aside {
             return Ok(report);
         }
-        let (store, lease) = (self.store, self.lease.clone());
+        self.settle_rest().await?;
+        let (store, lease) = (self.store, self.lease().clone());
         let held = self.held.topics();
         let window = store.set_aside(&lease, &held, self.limit());
         let mut window = self.renewing(window).await??;
@@ -220,12 +245,11 @@ impl<'a, S: Store> Tenure<'a, S> {
         if window.entries.is_empty() {
             return Ok(report);
         }
-        let attempt = self.publish(&window, session, token).await?;
+        let verdicts = self.publish(&window, session, token).await?;
         // What still waits is where it was.
-        let (window, settled, round) = attempt.verdicts.of_what_changed(window);
+        let (window, settled, round) = verdicts.of_what_changed(window);
         if !settled.is_empty() {
-            self.settle(&window, &settled).await?;
-            self.stats.settled(round);
+            self.settle(&window, &settled, round).await?;
         }
         report += round;
         Ok(report)
@@ -236,7 +260,7 @@ impl<'a, S: Store> Tenure<'a, S> {
         if self.due.is_none_or(|due| due > Instant::now()) {
             return Ok(());
         }
-        let (store, lease) = (self.store, self.lease.clone());
+        let (store, lease) = (self.store, self.lease().clone());
         let next = store.promote(&lease, self.config.window);
         let next = self.renewing(next).await??;
         self.due = next.map(|next| after(Instant::now(), next));
@@ -258,7 +282,7 @@ impl<'a, S: Store> Tenure<'a, S> {
     }
 
     async fn read(&mut self) -> Result<Window, Error> {
-        let (store, lease) = (self.store, self.lease.clone());
+        let (store, lease) = (self.store, self.lease().clone());
         let from = self.next.clone();
         let window = store.read(&lease, from.as_ref(), self.limit());
         self.renewing(window).await?
@@ -291,28 +315,32 @@ impl<'a, S: Store> Tenure<'a, S> {
 
     /// Notes the row that is published alone, or that there was an answer.
     pub(super) async fn trying(&mut self, row: Option<EntryId>) -> Result<(), Error> {
-        let (store, lease) = (self.store, self.lease.clone());
+        let (store, lease) = (self.store, self.lease().clone());
         self.renewing(store.trying(&lease, row)).await?
     }
 
-    /// The window at `next`. One that cannot be read is read again when its turn has come.
-    pub(super) fn read_ahead(
-        &self,
-        next: Option<&Position>,
-    ) -> impl Future<Output = Option<Window>> + use<'a, S> {
-        let (store, lease) = (self.store, self.lease.clone());
-        let (next, limit) = (next.cloned(), self.limit());
-        async move {
-            let next = next?;
+    /// Begins to read what comes after `window`, unless it has begun.
+    pub(super) fn read_ahead(&mut self, window: &Window) {
+        let (Some(next), false) = (window.next.clone(), self.meanwhile.has_ahead()) else {
+            return;
+        };
+        let (store, lease, limit) = (self.store, self.lease().clone(), self.limit());
+        self.meanwhile.read(async move {
             let window = store.read(&lease, Some(&next), limit).await.ok()?;
             Some(window).filter(|window| !window.entries.is_empty())
-        }
+        });
     }
 
-    async fn settle(&mut self, window: &Window, settled: &[Settled]) -> Result<(), Error> {
-        let (store, lease) = (self.store, self.lease.clone());
+    async fn settle(
+        &mut self,
+        window: &Window,
+        settled: &[Settled],
+        report: Report,
+    ) -> Result<(), Error> {
+        let (store, lease) = (self.store, self.lease().clone());
         self.renewing(store.settle(&lease, window, settled))
             .await??;
+        self.stats.settled(report, 1);
         for (entry, settled) in window.entries.iter().zip(settled) {
             if *settled != Settled::Published {
                 self.stuck.extend(entry.ordering_key());
@@ -327,7 +355,7 @@ impl<'a, S: Store> Tenure<'a, S> {
         if std::mem::take(&mut self.slept) || self.sleeps == Some(false) {
             return Ok(());
         }
-        let (store, lease) = (self.store, self.lease.clone());
+        let (store, lease) = (self.store, self.lease().clone());
         self.renewing(store.busy(&lease)).await??;
         self.sleeps = Some(false);
         Ok(())
@@ -338,7 +366,7 @@ impl<'a, S: Store> Tenure<'a, S> {
     async fn fall_asleep(&mut self) -> Result<(), Error> {
         self.slept = true;
         if self.sleeps != Some(true) {
-            let (store, lease) = (self.store, self.lease.clone());
+            let (store, lease) = (self.store, self.lease().clone());
             self.renewing(store.idle(&lease)).await??;
             self.sleeps = Some(true);
         }
@@ -377,42 +405,28 @@ impl<'a, S: Store> Tenure<'a, S> {
         Ok(())
     }
 
-    /// Waits for `work` and renews the lease in time.
+    /// Waits for `work` and renews the lease in time, and goes on with what is done meanwhile.
     ///
-    /// Both go on at the same time: `work` may be a transaction that holds the very row which the
+    /// All goes on at the same time: `work` may be a transaction that holds the very row which the
     /// renewal waits for, and must come to its end then.
     pub(super) async fn renewing<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
-        let mut work = pin!(work);
-        loop {
-            let due = self.asked + self.config.lease / 3;
-            let renewed = async {
-                sleep_until(due).await;
-                self.renew().await
-            };
-            tokio::select! {
-                biased;
-                done = &mut work => return Ok(done),
-                renewed = renewed => renewed?,
-            }
+        tokio::select! {
+            biased;
+            Err(failed) = self.meanwhile.until(|_| false) => Err(failed),
+            done = work => Ok(done),
+            failed = self.keeper.keep() => Err(failed),
         }
     }
 
-    async fn renew(&mut self) -> Result<(), Error> {
-        let asked = Instant::now();
-        let ttl: Duration = self.config.lease;
-        match self.store.lease(&self.lease.owner, ttl).await {
-            Ok(Some(lease)) if lease.epoch == self.lease.epoch => {
-                self.asked = asked;
-                Ok(())
-            }
-            Ok(_) => Err(self.lease.fenced("relay", "renew")),
-            // While the lease is still good there is time for another try.
-            Err(error) if error.is_transient() && self.asked + ttl > Instant::now() => {
-                tracing::warn!(error = %Chain(&error), "the lease could not be renewed; trying again");
-                sleep(ttl / 10).await;
-                Ok(())
-            }
-            Err(error) => Err(error),
+    /// As [`renewing`](Self::renewing), until what is done meanwhile has come so far.
+    pub(super) async fn wait_until(
+        &mut self,
+        done: impl Fn(&Meanwhile<'a, S>) -> bool,
+    ) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            done = self.meanwhile.until(done) => done,
+            failed = self.keeper.keep() => Err(failed),
         }
     }
 }

@@ -1,0 +1,159 @@
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::mem::take;
+use std::pin::Pin;
+use std::task::Poll;
+
+use super::Report;
+use super::stats::Stats;
+use crate::error::Error;
+use crate::outbox::{Lease, Settled, Store, Window};
+
+/// What a relay does beside what it waits for: it reads the next window of the log, and settles what was
+/// published as a whole.
+///
+/// Windows that are published while one is settled are settled as one. All that is published and not
+/// settled would be published again after a crash, so [`unsettled`](Self::unsettled) has a limit.
+pub(super) struct Meanwhile<'a, S> {
+    store: &'a S,
+    stats: &'a Stats,
+    lease: Lease,
+    reading: Option<Beside<'a, Option<Window>>>,
+    /// The window after the last one, once it is read.
+    ahead: Option<Window>,
+    settling: Option<(Settling, Beside<'a, Result<(), Error>>)>,
+    /// What was published since the store was asked last to settle something, as one window.
+    owed: Window,
+    owed_windows: u64,
+}
+
+/// How much is being settled.
+#[derive(Clone, Copy)]
+struct Settling {
+    windows: u64,
+    rows: usize,
+}
+
+type Beside<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl<'a, S: Store> Meanwhile<'a, S> {
+    pub(super) fn new(store: &'a S, stats: &'a Stats, lease: Lease) -> Self {
+        Self {
+            store,
+            stats,
+            lease,
+            reading: None,
+            ahead: None,
+            settling: None,
+            owed: Window::default(),
+            owed_windows: 0,
+        }
+    }
+
+    /// Begins to read what `window` gives; `None` when it could not be read, which it will be again when
+    /// its turn has come.
+    pub(super) fn read(&mut self, window: impl Future<Output = Option<Window>> + Send + 'a) {
+        self.reading = Some(Box::pin(window));
+    }
+
+    /// Whether the next window is read or being read.
+    pub(super) fn has_ahead(&self) -> bool {
+        self.ahead.is_some() || self.reading.is_some()
+    }
+
+    pub(super) fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// The next window, if it is read.
+    pub(super) fn ahead(&self) -> Option<&Window> {
+        self.ahead.as_ref()
+    }
+
+    /// The next window, if it is read: it is nobody's then.
+    pub(super) fn take_ahead(&mut self) -> Option<Window> {
+        self.ahead.take()
+    }
+
+    /// Another window is the next one.
+    pub(super) fn forget_ahead(&mut self) {
+        (self.reading, self.ahead) = (None, None);
+    }
+
+    /// Settles `window` of the log when its turn comes; all of it was published.
+    pub(super) fn settle(&mut self, mut window: Window) {
+        self.owed.entries.append(&mut window.entries);
+        self.owed.next = window.next;
+        self.owed_windows += 1;
+        self.begin_to_settle();
+    }
+
+    /// How many rows are published and not settled.
+    pub(super) fn unsettled(&self) -> usize {
+        let settling = self.settling.as_ref();
+        self.owed.entries.len() + settling.map_or(0, |(settling, _)| settling.rows)
+    }
+
+    /// Goes on with it until `done`, or something fails; for ever, when there is nothing to do.
+    pub(super) async fn until(
+        &mut self,
+        done: impl Fn(&Self) -> bool,
+    ) -> Result<(), Error> {
+        while !done(self) {
+            tokio::select! {
+                biased;
+                settled = ended(self.settling.as_mut().map(|(_, settling)| settling)) => {
+                    let what = self.settling.take().map(|(what, _)| what);
+                    settled?;
+                    self.tell(what);
+                    self.begin_to_settle();
+                }
+                window = ended(self.reading.as_mut()) => {
+                    self.reading = None;
+                    self.ahead = window;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_to_settle(&mut self) {
+        if self.settling.is_some() || self.owed.entries.is_empty() {
+            return;
+        }
+        let (store, lease, window) = (self.store, self.lease.clone(), take(&mut self.owed));
+        let settled = vec![Settled::Published; window.entries.len()];
+        let what = Settling {
+            windows: take(&mut self.owed_windows),
+            rows: settled.len(),
+        };
+        let settling = async move { store.settle(&lease, &window, &settled).await };
+        self.settling = Some((what, Box::pin(settling)));
+    }
+
+    fn tell(&self, settled: Option<Settling>) {
+        let Some(Settling { windows, rows }) = settled else {
+            return;
+        };
+        let report = Report {
+            published: rows,
+            ..Report::default()
+        };
+        self.stats.settled(report, windows);
+    }
+}
+
+/// What `work` comes to; never, if there is none.
+async fn ended<T>(mut work: Option<&mut Beside<'_, T>>) -> T {
+    poll_fn(|cx| match &mut work {
+        Some(work) => work.as_mut().poll(cx),
+        None => Poll::Pending,
+    })
+    .await
+}
+
+impl<S> fmt::Debug for Meanwhile<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meanwhile").finish_non_exhaustive()
+    }
+}
