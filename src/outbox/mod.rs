@@ -151,7 +151,7 @@
 //!
 //! | option of [`relay::Config`] | default | range |
 //! |---|---|---|
-//! | `window` | 500 rows | from 1 |
+//! | `window` | 1,000 rows | from 1 |
 //! | `lease` | 10 s | from 1 s |
 //! | `poll` | 500 ms | 1 ms to the lease |
 //! | `backoff` | exponential from 50 ms to 5 s, full jitter | base above 0 |

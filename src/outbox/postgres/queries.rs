@@ -278,36 +278,25 @@ pub(super) const CHANGE_LANES: &str = "UPDATE bowline_outbox_cursor SET \
     owner = CASE WHEN lane < $1 THEN owner END, \
     lease_until = CASE WHEN lane < $1 THEN lease_until END";
 
-/// How many rows came between two snapshots, and the first of them; at most so many are looked at. A
-/// row came when its transaction was running at the first snapshot, or had not begun, and has ended at
-/// the second.
-pub(super) const COUNT: OfLanes = of_lanes!(
-    "$5",
+/// The first rows that came between two snapshots. A row came when its transaction was running at the first
+/// snapshot, or had not begun, and has ended at the second. `OFFSET 0` keeps the order by id out of the
+/// choice of the index: in that of the ids what came lies behind all that is settled.
+pub(super) const READ_NEW: OfLanes = of_lanes!(
     "$6",
-    "SELECT count(*), min(id) FROM (SELECT id FROM ( \
-        SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
-        SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) came \
-    WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot))",
-    " LIMIT $4) some_of_them"
-);
-
-/// The rows that came between two snapshots, when they are few.
-pub(super) const READ_ALL: OfLanes = of_lanes!(
-    "$5",
-    "$6",
+    "$7",
     concat!(
-        "SELECT id, topic, key, headers, payload, created_at, $4 AND ",
+        "SELECT id, topic, key, headers, payload, created_at, $5 AND ",
         behind!(),
         ", ",
         columns!(),
-        " FROM (SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
-            SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[])) o \
-        WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot))"
+        " FROM (SELECT * FROM (SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
+            SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[]) OFFSET 0) came \
+            WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot))"
     ),
-    " ORDER BY id"
+    " ORDER BY id LIMIT $4) o ORDER BY id"
 );
 
-/// A page of the rows that came between two snapshots, when they are many.
+/// The next rows of those that came between two snapshots, when they are many.
 pub(super) const READ_PAGE: OfLanes = of_lanes!(
     "$6",
     "$7",

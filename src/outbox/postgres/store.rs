@@ -3,9 +3,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use sqlx::Row;
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::QueryScalar;
+use sqlx::query::{Query, QueryScalar};
 
 use super::change::Change;
 use super::lane::Share;
@@ -123,50 +124,28 @@ impl Postgres {
         if seen == *now {
             return Ok((Vec::new(), Place::After(seen)));
         }
-        let (count, _) = self.count(&seen, cursor, limit.saturating_add(1)).await?;
-        if count == 0 {
-            return Ok((Vec::new(), Place::After(now.clone())));
-        }
-        if count <= limit {
-            let entries = self.read_all(&seen, cursor).await?;
-            return Ok((entries, Place::After(now.clone())));
-        }
-        // Of so many only the first ones were looked at.
-        let (_, first) = self.count(&seen, cursor, i64::MAX).await?;
-        let before = first.unwrap_or_default().saturating_sub(1);
-        self.read_page(seen, now.clone(), before, cursor, limit)
-            .await
-    }
-
-    async fn count(
-        &self,
-        seen: &Snapshot,
-        cursor: &Cursor,
-        limit: i64,
-    ) -> Result<(i64, Option<i64>), Error> {
-        let error = error("read");
-        let count = sqlx::query(cursor.share.sql(&queries::COUNT))
+        let sql = cursor.share.sql(&queries::READ_NEW);
+        let read = sqlx::query(sql)
             .bind(seen.xmax())
             .bind(seen.running())
-            .bind(cursor.now.text())
-            .bind(limit);
-        let row = cursor.share.bind(count).fetch_one(&self.pool).await;
-        let row = row.map_err(&error)?;
-        Ok((
-            row.try_get(0).map_err(&error)?,
-            row.try_get(1).map_err(&error)?,
-        ))
-    }
-
-    async fn read_all(&self, seen: &Snapshot, cursor: &Cursor) -> Result<Vec<Entry>, Error> {
-        let rows = sqlx::query(cursor.share.sql(&queries::READ_ALL))
-            .bind(seen.xmax())
-            .bind(seen.running())
-            .bind(cursor.now.text())
+            .bind(now.text())
+            // One more tells whether these are all.
+            .bind(limit.saturating_add(1))
             .bind(cursor.aside);
-        let rows = cursor.share.bind(rows).fetch_all(&self.pool).await;
-        let rows = rows.map_err(error("read"))?;
-        rows.iter().map(|row| self.entry(row)).collect()
+        let mut entries = self.entries(cursor.share.bind(read)).await?;
+        let is_more = rows_of(&entries) > limit;
+        if is_more {
+            entries.pop();
+        }
+        let place = match entries.last() {
+            Some(entry) if is_more => Place::Within {
+                last: entry.id.value(),
+                seen,
+                until: now.clone(),
+            },
+            _ => Place::After(now.clone()),
+        };
+        Ok((entries, place))
     }
 
     async fn read_page(
@@ -177,19 +156,15 @@ impl Postgres {
         cursor: &Cursor,
         limit: i64,
     ) -> Result<(Vec<Entry>, Place), Error> {
-        let rows = sqlx::query(cursor.share.sql(&queries::READ_PAGE))
+        let read = sqlx::query(cursor.share.sql(&queries::READ_PAGE))
             .bind(seen.text())
             .bind(until.text())
             .bind(last)
             .bind(limit)
             .bind(cursor.aside);
-        let rows = cursor.share.bind(rows).fetch_all(&self.pool).await;
-        let rows = rows.map_err(error("read"))?;
-        let entries = rows.iter().map(|row| self.entry(row));
-        let entries = entries.collect::<Result<Vec<_>, _>>()?;
-        let is_whole = i64::try_from(entries.len()).is_ok_and(|count| count == limit);
+        let entries = self.entries(cursor.share.bind(read)).await?;
         let place = match entries.last() {
-            Some(entry) if is_whole => Place::Within {
+            Some(entry) if rows_of(&entries) == limit => Place::Within {
                 last: entry.id.value(),
                 seen,
                 until,
@@ -197,6 +172,19 @@ impl Postgres {
             _ => Place::After(until),
         };
         Ok((entries, place))
+    }
+
+    /// The rows of the log that `read` gives, each decoded while the server sends the next ones.
+    async fn entries(
+        &self,
+        read: Query<'_, sqlx::Postgres, PgArguments>,
+    ) -> Result<Vec<Entry>, Error> {
+        let mut rows = read.fetch(&self.pool);
+        let mut entries = Vec::new();
+        while let Some(row) = rows.try_next().await.map_err(error("read"))? {
+            entries.push(self.entry(&row)?);
+        }
+        Ok(entries)
     }
 
     /// A row that was set aside.
@@ -453,6 +441,10 @@ impl Store for Postgres {
     async fn discard(&self, id: EntryId) -> Result<(), Error> {
         self.change_parked(queries::DISCARD, id).await
     }
+}
+
+fn rows_of(entries: &[Entry]) -> i64 {
+    i64::try_from(entries.len()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn snapshot(text: &str) -> Result<Snapshot, Error> {

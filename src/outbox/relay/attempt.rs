@@ -2,7 +2,6 @@
 
 use std::any::Any;
 
-use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::delivery::{Delivery, Session};
@@ -16,10 +15,6 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::error::{Error, Kind, caught, rejected};
 use crate::outbox::{Store, Window};
 use crate::shutdown::Token;
-
-/// Held by the relay that publishes a row alone to see whether that ends the process: with several of them,
-/// as of lanes, a row that is innocent would be found in hand as often as the one to blame.
-static ALONE: Mutex<()> = Mutex::const_new(());
 
 type Answers = Vec<Result<Appended, PublishError>>;
 
@@ -166,9 +161,7 @@ impl<S: Store> Tenure<'_, S> {
             return Ok(Next::Done);
         }
         let wary = self.is_wary();
-        let mut alone = None;
         if wary {
-            alone = Some(self.renewing(ALONE.lock()).await?);
             let row = attempt.verdicts.first_open();
             self.trying(row.map(|row| window.entries[row].id)).await?;
         }
@@ -191,7 +184,6 @@ impl<S: Store> Tenure<'_, S> {
         if wary {
             self.trying(None).await?;
         }
-        drop(alone);
         Ok(match next {
             Next::Failed => {
                 if last {

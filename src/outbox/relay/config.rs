@@ -11,7 +11,7 @@ use crate::config::{ConfigError, Problems, duration};
 ///
 /// | option | default | range |
 /// |---|---|---|
-/// | `window` | 500 rows | from 1 |
+/// | `window` | 1,000 rows | from 1 |
 /// | `lease` | 10 s | from 1 s |
 /// | `poll` | 500 ms | 1 ms to the lease |
 /// | `backoff` | exponential from 50 ms to 5 s, full jitter | base above 0 |
@@ -35,13 +35,14 @@ pub struct Config {
     /// What becomes of a row that can never be published.
     pub on_poison: OnPoison,
     /// A row is poison when so many relays have ended with it alone in hand, or the publisher has panicked
-    /// over it so often.
+    /// over it so often. Where one process relays several lanes, a row of another lane that is published at
+    /// the same moments may go with it.
     pub crash_limit: NonZeroU32,
 }
 
 impl Config {
     /// Enough to make a round trip worth it, few enough to repeat.
-    pub const WINDOW: NonZeroUsize = NonZeroUsize::new(500).unwrap();
+    pub const WINDOW: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
     /// Longer than any sensible pause of a process; also how long a takeover takes at most.
     pub const LEASE: Duration = Duration::from_secs(10);
     /// A lease is renewed at a third of it; below this a renewal would be late on a busy machine.
