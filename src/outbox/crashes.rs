@@ -2,12 +2,12 @@ use super::EntryId;
 
 /// What a store knows of holders of the lease that ended without giving it up.
 ///
-/// A lease that has to be taken from somebody counts. What is settled sets the count back; so a relay
+/// A lease that has to be taken from somebody counts. What is settled of the log sets the count back; so a relay
 /// that is killed while it makes progress, or told to stop, counts for nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Crashes {
-    /// How many holders have ended so since something was settled last.
+    /// How many holders have ended so since a window of the log was settled last.
     pub count: u32,
     /// The row that one of them was publishing alone when it ended, and for how many of them in a row of
     /// those who were publishing one.
@@ -42,10 +42,12 @@ impl Crashes {
         self.suspect = self.suspect.filter(|(suspect, _)| Some(*suspect) != row);
     }
 
-    /// Something was settled.
-    pub(super) fn settled(&mut self) {
+    /// A window was settled. That of what waits aside is no progress: it is tried again and again.
+    pub(super) fn settled(&mut self, is_of_the_log: bool) {
         self.survived();
-        self.count = 0;
+        if is_of_the_log {
+            self.count = 0;
+        }
     }
 }
 
@@ -71,7 +73,9 @@ mod tests {
         crashes.trying = Some(row(7));
         crashes.survived();
         assert_eq!(crashes, Crashes::new(3, None));
-        crashes.settled();
+        crashes.settled(false);
+        assert_eq!(crashes, Crashes::new(3, None));
+        crashes.settled(true);
         assert_eq!(crashes, Crashes::default());
     }
 }

@@ -383,7 +383,7 @@ impl Store for Memory {
         for (entry, settled) in window.entries.iter().zip(settled) {
             state.settle(entry, settled);
         }
-        state.crashes.settled();
+        state.crashes.settled(next.is_some());
         if let Some(reason) = Settled::halt(settled) {
             state.halt(reason);
         }

@@ -315,7 +315,26 @@ async fn a_row_that_ends_its_relays_is_found_behind_others() {
         .map(|(payload, _)| payload)
         .collect();
     assert_eq!(payloads, ["large", "end", "end too"]);
-    assert_eq!(broker.taken(), ["2", "1"]);
+    assert_eq!(broker.taken(), ["1", "2"]);
+}
+
+/// One that waits aside, while new rows come all the time and are published.
+#[tokio::test(start_paused = true)]
+async fn a_row_aside_that_ends_its_relays_is_found_while_others_come() {
+    let (outbox, broker) = (outbox(&[("large", "a")]), Broker::new().await);
+    run(&outbox, &broker, OnPoison::ParkKey, 1).await;
+    enqueue(&outbox, &[("end", "a")]);
+    run(&outbox, &broker, OnPoison::ParkKey, 1).await;
+    let large = outbox.parked(MANY).await.unwrap()[0].entry.id;
+    outbox.discard(large).await.unwrap();
+    for life in 0..20 {
+        enqueue(&outbox, &[(&format!("{life}"), "b")]);
+        run(&outbox, &broker, OnPoison::ParkKey, 1).await;
+    }
+    let parked = parked(&outbox).await;
+    assert_eq!(parked.len(), 1);
+    assert_eq!(parked[0].0, "end");
+    assert_eq!(broker.taken().len(), 20);
 }
 
 /// While the broker is away, relays are killed and started all the time: no row is to blame.

@@ -206,7 +206,8 @@ pub(super) const ADVANCE: &str = concat!(
     mine!(),
     ", moved AS (INSERT INTO bowline_outbox_position (lane, position, settled, settled_epoch) \
         SELECT lane, $4, $4, $2 FROM mine WHERE $4::text IS NOT NULL), \
-    gets_on AS (UPDATE bowline_outbox_cursor SET crashes = 0, trying = NULL, \
+    gets_on AS (UPDATE bowline_outbox_cursor SET \
+        crashes = CASE WHEN $4::text IS NULL THEN crashes ELSE 0 END, trying = NULL, \
         suspect_crashes = CASE WHEN trying = suspect THEN 0 ELSE suspect_crashes END \
         WHERE lane IN (SELECT lane FROM mine) AND (crashes <> 0 OR trying IS NOT NULL)) \
     SELECT EXISTS (SELECT 1 FROM mine)"

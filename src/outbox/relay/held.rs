@@ -73,3 +73,25 @@ impl Held {
         self.well.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_who_is_left_alone_now_is_due() {
+        let backoff = Backoff::constant(Duration::from_secs(1));
+        let mut held = Held::new(backoff);
+        held.hold(&"ill".into());
+        let due = held.next_due();
+        assert!(due.is_some_and(|due| due > Instant::now()));
+        // Nothing came for it since: nobody need look at once, again and again.
+        advance(Duration::from_secs(2)).await;
+        assert_eq!(held.next_due(), None);
+        assert!(!held.holds(&"ill".into()));
+    }
+}

@@ -51,7 +51,7 @@ pub(super) const PROGRESS: &str = "SELECT outbox, position, settled_epoch \
 /// Moves the cursor; changes nothing when the lease is not ours.
 pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor SET position = max(position, $3), \
     settled_epoch = CASE WHEN $3 = 0 THEN settled_epoch ELSE $2 END, \
-    crashes = 0, trying = NULL, \
+    crashes = CASE WHEN $3 = 0 THEN crashes ELSE 0 END, trying = NULL, \
     suspect_crashes = CASE WHEN trying = suspect THEN 0 ELSE suspect_crashes END \
     WHERE id = 1 AND owner = $1 AND epoch = $2";
 

@@ -154,6 +154,10 @@ async fn a_store_that_was_set_back_is_refused() {
     assert_eq!(moved.unwrap().len(), 0);
     let refused = first.run_once().await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Conflict);
+    let refused = first.run(Shutdown::new().token()).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::Conflict);
+    // It leaves the lease to whoever is meant to have it.
+    assert_eq!(outbox.status().await.unwrap().owner, None);
 }
 
 /// What is left of a window has to be told of in little room: the windows become smaller.
