@@ -343,15 +343,16 @@ async fn a_database_that_was_set_back_is_refused() {
     let world = World::new(broker().await.address()).await;
     world.enqueue("here.event", 0..1).await;
     world.drain(world.store.clone(), world.exactly_once()).await;
-    let backup = "SELECT position, settled_epoch FROM bowline_outbox_cursor";
+    let backup = "SELECT position, settled_epoch FROM bowline_outbox_position \
+        ORDER BY number DESC LIMIT 1";
     let (position, epoch): (String, i64) =
         sqlx::query_as(backup).fetch_one(&world.pool).await.unwrap();
     for number in 1..4 {
         world.enqueue("here.event", number..number + 1).await;
         world.drain(world.store.clone(), world.exactly_once()).await;
     }
-    let restore =
-        "UPDATE bowline_outbox_cursor SET position = $1, settled = $1, settled_epoch = $2";
+    let restore = "INSERT INTO bowline_outbox_position (lane, position, settled, settled_epoch) \
+        VALUES (0, $1, $1, $2)";
     let restore = sqlx::query(restore).bind(position).bind(epoch);
     restore.execute(&world.pool).await.unwrap();
     let relay = configured(world.store.clone(), world.exactly_once());

@@ -249,8 +249,9 @@ async fn a_lane_makes_the_table_a_log_and_a_queue_has_none() {
     let log = outbox::Postgres::new(pool.clone());
     log.migrate().await.unwrap();
     // As if the first lane had never been relayed.
-    let lanes = "INSERT INTO bowline_outbox_cursor (lane, lanes, position, epoch) \
-        VALUES (1, 2, '1:1:', 0); UPDATE bowline_outbox_cursor SET lanes = 2";
+    let lanes = "INSERT INTO bowline_outbox_cursor (lane, lanes, epoch) VALUES (1, 2, 0); \
+        INSERT INTO bowline_outbox_position (lane, position, settled, settled_epoch) \
+            VALUES (1, '1:1:', '1:1:', 0); UPDATE bowline_outbox_cursor SET lanes = 2";
     sqlx::raw_sql(lanes).execute(&pool).await.unwrap();
     log.lane(1).lease("first", LONG).await.unwrap().unwrap();
     refuse(log.clone().queue().lease("second", LONG)).await;

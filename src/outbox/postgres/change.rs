@@ -142,15 +142,24 @@ impl Postgres {
         if !waits.entries.is_empty() {
             return Ok(false);
         }
-        let moved = sqlx::query(queries::CATCH_UP)
+        let error = error("read");
+        let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
+        let held = sqlx::query_scalar(queries::HOLD)
             .bind(&*lease.owner)
             .bind(epoch(lease.epoch))
             .bind(self.relays())
+            .fetch_one(&mut *tx);
+        if !held.await.map_err(&error)? {
+            return Ok(false);
+        }
+        let moved = sqlx::query(queries::CATCH_UP)
+            .bind(self.relays())
             .bind(end.position().as_str())
             .bind(cursor.settled.position().as_str())
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await
-            .map_err(error("read"))?;
+            .map_err(&error)?;
+        tx.commit().await.map_err(&error)?;
         Ok(moved.rows_affected() > 0)
     }
 
@@ -200,17 +209,25 @@ impl Postgres {
         let Some(barrier) = now.barrier.as_deref().filter(|_| now.all_arrived) else {
             return Ok(());
         };
-        now.go_on(&mut tx, barrier).await?;
+        now.go_on(&mut tx, queries::MOVE_LANES, barrier).await?;
         tx.commit().await.map_err(&error)
     }
 }
 
 impl Lanes {
-    /// Lets all lanes go on at `position`, as many as are wanted.
-    pub(super) async fn go_on(&self, tx: &mut Tx, position: &str) -> Result<(), Error> {
+    /// Lets all lanes go on at `position`, to which they are brought by `moving`, as many as are wanted.
+    pub(super) async fn go_on(
+        &self,
+        tx: &mut Tx,
+        moving: &'static str,
+        position: &str,
+    ) -> Result<(), Error> {
         let lanes = self.wanted.unwrap_or(self.number);
-        for sql in [queries::ADD_LANES, queries::CHANGE_LANES] {
-            let step = sqlx::query(sql).bind(lanes).bind(position);
+        for step in [
+            sqlx::query(queries::ADD_LANES).bind(lanes),
+            sqlx::query(moving).bind(position),
+            sqlx::query(queries::CHANGE_LANES).bind(lanes),
+        ] {
             let done = step.execute(&mut **tx).await;
             done.map_err(error("change lanes"))?;
         }
@@ -221,7 +238,9 @@ impl Lanes {
 /// Holds the cursors of all lanes, so that none moves, and says how they stand.
 pub(super) async fn lock(tx: &mut Tx) -> Result<Lanes, Error> {
     let error = error("change lanes");
-    let cursors = sqlx::query(queries::LOCK_CURSORS);
+    let locked = sqlx::query(queries::LOCK_CURSORS).execute(&mut **tx);
+    locked.await.map_err(&error)?;
+    let cursors = sqlx::query(queries::LANES_NOW);
     let cursors = cursors.fetch_all(&mut **tx).await.map_err(&error)?;
     let mut lanes = Lanes {
         number: 1,

@@ -94,7 +94,8 @@ impl Postgres {
         let fence = sqlx::query(queries::FENCE_OTHERS).bind(self.relays());
         fence.execute(&mut *tx).await.map_err(&error)?;
         // A change of the lanes needs no barrier: all begin at one place.
-        lanes.go_on(&mut tx, BEGINNING).await?;
+        let begin = queries::BEGIN_LANES;
+        lanes.go_on(&mut tx, begin, BEGINNING).await?;
         let origin = sqlx::query(queries::SET_ORIGIN).bind(system);
         origin.execute(&mut *tx).await.map_err(&error)?;
         tx.commit().await.map_err(&error)?;

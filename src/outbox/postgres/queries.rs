@@ -40,6 +40,23 @@ macro_rules! is_original {
     };
 }
 
+/// The cursors, each with how far its lane has come.
+macro_rules! places {
+    () => {
+        "bowline_outbox_cursor CROSS JOIN LATERAL (SELECT number, position, settled, settled_epoch \
+            FROM bowline_outbox_position p WHERE p.lane = bowline_outbox_cursor.lane \
+            ORDER BY number DESC LIMIT 1) place"
+    };
+}
+
+/// The cursor that is ours, held until the transaction ends.
+macro_rules! mine {
+    () => {
+        "WITH mine AS (SELECT lane FROM bowline_outbox_cursor \
+            WHERE lane = $3 AND owner = $1 AND epoch = $2 FOR NO KEY UPDATE)"
+    };
+}
+
 macro_rules! part {
     ($number:literal) => {
         Part {
@@ -150,9 +167,9 @@ pub(super) const CURSOR: &str = concat!(
     ")), EXISTS (SELECT 1 FROM bowline_outbox_aside), \
     (SELECT extract(epoch FROM min(due_at) - statement_timestamp())::float8 \
         FROM bowline_outbox_scheduled), \
-    lanes, wanted IS NOT NULL, barrier \
-    FROM bowline_outbox_cursor \
-    WHERE lane = $3 AND owner = $1 AND epoch = $2 AND halted_at IS NULL"
+    lanes, wanted IS NOT NULL, barrier FROM ",
+    places!(),
+    " WHERE lane = $3 AND owner = $1 AND epoch = $2 AND halted_at IS NULL"
 );
 
 /// What a row without headers has in their place.
@@ -177,28 +194,51 @@ macro_rules! behind {
 pub(super) use {columns, promote};
 
 /// Which outbox it is, and how far a relay has settled its log; no row when the lease is not ours.
-pub(super) const PROGRESS: &str = "SELECT outbox, coalesce(settled, position), settled_epoch \
-    FROM bowline_outbox_cursor WHERE lane = $3 AND owner = $1 AND epoch = $2";
+pub(super) const PROGRESS: &str = concat!(
+    "SELECT outbox, settled, settled_epoch FROM ",
+    places!(),
+    " WHERE lane = $3 AND owner = $1 AND epoch = $2"
+);
 
-/// Moves the cursor; changes nothing when the lease is not ours.
-pub(super) const ADVANCE: &str = "UPDATE bowline_outbox_cursor \
-    SET position = coalesce($4, position), settled = coalesce($4, settled), \
-    settled_epoch = CASE WHEN $4 IS NULL THEN settled_epoch ELSE $2 END, \
-    crashes = 0, trying = NULL, \
-    suspect_crashes = CASE WHEN trying = suspect THEN 0 ELSE suspect_crashes END \
-    WHERE lane = $3 AND owner = $1 AND epoch = $2";
+/// Notes how far the lane has come, and that its relay gets on; whether the lease is ours. The cursor is
+/// written only when a relay has ended before.
+pub(super) const ADVANCE: &str = concat!(
+    mine!(),
+    ", moved AS (INSERT INTO bowline_outbox_position (lane, position, settled, settled_epoch) \
+        SELECT lane, $4, $4, $2 FROM mine WHERE $4::text IS NOT NULL), \
+    gets_on AS (UPDATE bowline_outbox_cursor SET crashes = 0, trying = NULL, \
+        suspect_crashes = CASE WHEN trying = suspect THEN 0 ELSE suspect_crashes END \
+        WHERE lane IN (SELECT lane FROM mine) AND (crashes <> 0 OR trying IS NOT NULL)) \
+    SELECT EXISTS (SELECT 1 FROM mine)"
+);
 
-/// As [`ADVANCE`], unless the cursor has moved meanwhile.
-pub(super) const CATCH_UP: &str = "UPDATE bowline_outbox_cursor \
-    SET position = $4 WHERE lane = $3 AND owner = $1 AND epoch = $2 AND position = $5";
+/// Holds the cursor, so that nobody else moves it; whether the lease is ours.
+pub(super) const HOLD: &str = concat!(mine!(), " SELECT EXISTS (SELECT 1 FROM mine)");
+
+/// Goes on over what is of other lanes, unless the lane has moved meanwhile.
+pub(super) const CATCH_UP: &str = "INSERT INTO bowline_outbox_position \
+        (lane, position, settled, settled_epoch) \
+    SELECT lane, $2, settled, settled_epoch FROM (SELECT * FROM bowline_outbox_position \
+        WHERE lane = $1 ORDER BY number DESC LIMIT 1) place WHERE position = $3";
+
+/// Forgets where the lanes have been.
+pub(super) const FORGET: &str = "DELETE FROM bowline_outbox_position p WHERE number < \
+    (SELECT max(number) FROM bowline_outbox_position newest WHERE newest.lane = p.lane)";
 
 /// How many lanes there are.
 pub(super) const LANES: &str = "SELECT lanes FROM bowline_outbox_cursor WHERE lane = 0";
 
 /// Keeps the cursors of all lanes as they are, in an order that everybody takes them in.
-pub(super) const LOCK_CURSORS: &str = "SELECT lanes, wanted, barrier, position, \
-    paused OR owner IS NULL OR coalesce(lease_until < clock_timestamp(), TRUE) AS pauses \
-    FROM bowline_outbox_cursor WHERE lane < lanes ORDER BY lane FOR UPDATE";
+pub(super) const LOCK_CURSORS: &str =
+    "SELECT 1 FROM bowline_outbox_cursor WHERE lane < lanes ORDER BY lane FOR UPDATE";
+
+/// How the lanes stand, once nobody moves them.
+pub(super) const LANES_NOW: &str = concat!(
+    "SELECT lanes, wanted, barrier, position, \
+    paused OR owner IS NULL OR coalesce(lease_until < clock_timestamp(), TRUE) AS pauses FROM ",
+    places!(),
+    " WHERE lane < lanes ORDER BY lane"
+);
 
 pub(super) const WANT_LANES: &str = "UPDATE bowline_outbox_cursor SET wanted = $1";
 
@@ -214,14 +254,26 @@ pub(super) const SET_BARRIER: &str = "UPDATE bowline_outbox_cursor SET \
     lease_until = CASE WHEN paused THEN lease_until END";
 
 /// Makes the cursors that there are not.
-pub(super) const ADD_LANES: &str = "INSERT INTO bowline_outbox_cursor (lane, lanes, position, epoch, engine) \
-    SELECT lane, $1, $2, (SELECT max(epoch) FROM bowline_outbox_cursor), \
+pub(super) const ADD_LANES: &str = "INSERT INTO bowline_outbox_cursor (lane, lanes, epoch, engine) \
+    SELECT lane, $1, (SELECT max(epoch) FROM bowline_outbox_cursor), \
         (SELECT max(engine) FROM bowline_outbox_cursor) \
     FROM generate_series(0, $1 - 1) lane ON CONFLICT (lane) DO NOTHING";
 
-/// Lets all lanes go on at one place, and takes the lease of those that are out of use.
+/// Lets all lanes go on at one place; what a relay has settled last stays.
+pub(super) const MOVE_LANES: &str = "INSERT INTO bowline_outbox_position \
+        (lane, position, settled, settled_epoch) \
+    SELECT lane, $1, coalesce(settled, $1), coalesce(settled_epoch, 0) \
+    FROM bowline_outbox_cursor LEFT JOIN LATERAL (SELECT settled, settled_epoch \
+        FROM bowline_outbox_position p WHERE p.lane = bowline_outbox_cursor.lane \
+        ORDER BY number DESC LIMIT 1) place ON TRUE";
+
+/// As [`MOVE_LANES`], but nothing stays of what was: a position at the broker follows on nothing then.
+pub(super) const BEGIN_LANES: &str = "INSERT INTO bowline_outbox_position \
+        (lane, position, settled, settled_epoch) SELECT lane, $1, $1, 0 FROM bowline_outbox_cursor";
+
+/// Goes on by the new number, and takes the lease of those that are out of use.
 pub(super) const CHANGE_LANES: &str = "UPDATE bowline_outbox_cursor SET \
-    lanes = $1, position = $2, wanted = NULL, paused = FALSE, barrier = NULL, \
+    lanes = $1, wanted = NULL, paused = FALSE, barrier = NULL, \
     epoch = CASE WHEN lane < $1 THEN epoch ELSE epoch + 1 END, \
     owner = CASE WHEN lane < $1 THEN owner END, \
     lease_until = CASE WHEN lane < $1 THEN lease_until END";
@@ -351,9 +403,12 @@ pub(super) const HALTED: &str =
     "SELECT halted_at, halted_reason FROM bowline_outbox_cursor WHERE lane = 0";
 
 /// Who relays each lane, and where it is settled; `$1` is the one that is asked for, if it is one.
-pub(super) const CURSORS: &str = "SELECT lane, lanes, position, epoch, \
-    CASE WHEN lease_until >= clock_timestamp() THEN owner END AS owner, halted_at, halted_reason \
-    FROM bowline_outbox_cursor WHERE lane < lanes AND ($1::int IS NULL OR lane = $1) ORDER BY lane";
+pub(super) const CURSORS: &str = concat!(
+    "SELECT lane, lanes, position, epoch, \
+    CASE WHEN lease_until >= clock_timestamp() THEN owner END AS owner, halted_at, halted_reason FROM ",
+    places!(),
+    " WHERE lane < lanes AND ($1::int IS NULL OR lane = $1) ORDER BY lane"
+);
 
 /// What of all the lanes, or of one, is aside.
 pub(super) const COUNT_ASIDE: OfLanes = of_lanes!(
@@ -394,8 +449,9 @@ pub(super) const PARKED: OfLanes = of_lanes!(
 /// numbers of the transactions are those of another database.
 pub(super) const NEWEST_PART: &str = concat!(
     "SELECT ((last_value >> 18) % 4)::int, position, pg_current_snapshot()::text \
-    FROM bowline_outbox_id, bowline_outbox_cursor, bowline_outbox_origin \
-    WHERE lane < lanes AND ",
+    FROM bowline_outbox_id, bowline_outbox_origin, ",
+    places!(),
+    " WHERE lane < lanes AND ",
     is_original!()
 );
 
@@ -409,7 +465,9 @@ pub(super) const ORIGIN: &str = concat!(
     "SELECT ",
     is_original!(),
     ", system, position, pg_current_snapshot()::text \
-    FROM bowline_outbox_origin, bowline_outbox_cursor WHERE lane < lanes"
+    FROM bowline_outbox_origin, ",
+    places!(),
+    " WHERE lane < lanes"
 );
 
 pub(super) const MAY_ASK_SYSTEM: &str =

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::Row;
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::Query;
+use sqlx::query::QueryScalar;
 
 use super::change::Change;
 use super::lane::Share;
@@ -252,7 +252,7 @@ impl Postgres {
     /// Moves the cursor by `advance`, and sets rows aside or changes those that are.
     async fn settle_with(
         &self,
-        advance: Query<'_, sqlx::Postgres, PgArguments>,
+        advance: QueryScalar<'_, sqlx::Postgres, bool, PgArguments>,
         lease: &Lease,
         window: &Window,
         settled: &[Settled],
@@ -264,8 +264,7 @@ impl Postgres {
             // Before the lane's own: lanes that halt at once would wait for each other.
             operations::lock_cursors(&mut tx, "settle").await?;
         }
-        let moved = advance.execute(&mut *tx).await.map_err(&error)?;
-        if moved.rows_affected() == 0 {
+        if !advance.fetch_one(&mut *tx).await.map_err(&error)? {
             return Err(lease.fenced(BACKEND, "settle"));
         }
         put(&mut tx, window, settled).await?;
@@ -383,7 +382,7 @@ impl Store for Postgres {
         settled: &[Settled],
     ) -> Result<(), Error> {
         window.check(settled, BACKEND)?;
-        let advance = sqlx::query(queries::ADVANCE)
+        let advance = sqlx::query_scalar(queries::ADVANCE)
             .bind(&*lease.owner)
             .bind(epoch(lease.epoch))
             .bind(self.relays())
@@ -391,10 +390,9 @@ impl Store for Postgres {
         let error = error("settle");
         let all_published = settled.iter().all(|one| *one == Settled::Published);
         if window.next.is_some() && all_published {
-            let moved = advance.execute(&self.pool).await.map_err(&error)?;
-            return match moved.rows_affected() {
-                0 => Err(lease.fenced(BACKEND, "settle")),
-                _ => Ok(()),
+            return match advance.fetch_one(&self.pool).await.map_err(&error)? {
+                true => Ok(()),
+                false => Err(lease.fenced(BACKEND, "settle")),
             };
         }
         // In a box, as above.
@@ -419,6 +417,7 @@ impl Store for Postgres {
     }
 
     async fn tidy(&self) -> Result<(), Error> {
+        self.forget_positions().await?;
         self.empty_parts().await
     }
 

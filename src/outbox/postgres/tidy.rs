@@ -6,6 +6,12 @@ use crate::driver::postgres::{self, error};
 use crate::error::{Error, Kind};
 
 impl Postgres {
+    /// Forgets where the lanes have been before.
+    pub(super) async fn forget_positions(&self) -> Result<(), Error> {
+        let forgotten = sqlx::query(queries::FORGET).execute(&self.pool).await;
+        forgotten.map(drop).map_err(error("tidy"))
+    }
+
     /// Empties the parts of the log in which all is settled, but for the one that is written to.
     pub(super) async fn empty_parts(&self) -> Result<(), Error> {
         let lanes: Vec<(i32, String, String)> = sqlx::query_as(queries::NEWEST_PART)

@@ -73,15 +73,8 @@ CREATE TABLE bowline_outbox_cursor (
     lane integer PRIMARY KEY,
     -- How many lanes there are; those from this number on are out of use.
     lanes integer NOT NULL,
-    -- What is published or aside: all that the first snapshot sees, and, while a window is read in
-    -- pages, what the second sees up to a row.
-    position text NOT NULL,
     owner text,
     epoch bigint NOT NULL,
-    -- The position under which a relay has settled last, and the epoch of its lease: the position may have
-    -- moved since over what is of no lane of its.
-    settled text,
-    settled_epoch bigint NOT NULL DEFAULT 0,
     -- Tells this outbox from every other one.
     outbox text NOT NULL DEFAULT replace(gen_random_uuid()::text, '-', ''),
     -- How the table is relayed, once it is: in order and by one, or as a queue. Never both: the log leaves
@@ -107,7 +100,25 @@ CREATE TABLE bowline_outbox_cursor (
 ) WITH (fillfactor = 50);
 
 -- Sees nothing.
-INSERT INTO bowline_outbox_cursor (lane, lanes, position, epoch) VALUES (0, 1, '1:1:', 0);
+INSERT INTO bowline_outbox_cursor (lane, lanes, epoch) VALUES (0, 1, 0);
+
+-- How far each lane has come: the newest row counts. Rows are only inserted, as of one that is updated with
+-- every window a snapshot that is held somewhere keeps each version, and every look would pass over them.
+CREATE TABLE bowline_outbox_position (
+    lane integer NOT NULL,
+    number bigint GENERATED ALWAYS AS IDENTITY,
+    -- What is published or aside: all that the first snapshot sees, and, while a window is read in
+    -- pages, what the second sees up to a row.
+    position text NOT NULL,
+    -- The position that a relay has settled last, and the epoch of its lease: the log may have gone on since
+    -- over what is of other lanes.
+    settled text NOT NULL,
+    settled_epoch bigint NOT NULL,
+    PRIMARY KEY (lane, number)
+);
+
+INSERT INTO bowline_outbox_position (lane, position, settled, settled_epoch)
+VALUES (0, '1:1:', '1:1:', 0);
 
 -- Which database this is. In a copy of it, into which the rows were loaded, the numbers of
 -- transactions mean nothing.
