@@ -1,8 +1,9 @@
 //! What an operator asks for, and what is noted of relays that crash.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgExecutor, Row as _, postgres::PgRow};
+use sqlx::{Row as _, postgres::PgRow};
 
+use super::queries::change::LOCK_CURSORS;
 use super::{Postgres, Tx, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
@@ -53,33 +54,45 @@ impl Postgres {
         // A relay that sets rows of the key aside meanwhile would count it as parked still, and they would
         // wait for ever. It changes its cursor first; which lane's key it is may be about to change.
         lock_cursors(&mut tx, "change parked row").await?;
-        let changed: Option<(String, Option<Vec<u8>>)> = sqlx::query_as(sql)
+        let changed: Option<Option<Vec<u8>>> = sqlx::query_scalar(sql)
             .bind(id.value())
             .fetch_optional(&mut *tx)
             .await
             .map_err(&error)?;
-        let Some((topic, key)) = changed else {
+        let Some(key) = changed else {
             return Err(Error::new(Kind::NotFound, BACKEND, "change parked row")
                 .with_detail(format!("row {id} is not parked")));
         };
-        let reckon = sqlx::query(queries::RECKON_KEY);
-        let reckon = reckon.bind(id.value()).bind(topic).bind(key);
-        reckon.execute(&mut *tx).await.map_err(&error)?;
+        for step in [
+            sqlx::query(queries::RECKON_KEY).bind(id.value()).bind(key),
+            sqlx::query(queries::ACQUIT).bind(id.value()),
+        ] {
+            step.execute(&mut *tx).await.map_err(&error)?;
+        }
         tx.commit().await.map_err(&error)
     }
 }
 
 /// Keeps the cursors of all lanes as they are, in the order in which everybody takes them.
 pub(super) async fn lock_cursors(tx: &mut Tx, operation: &'static str) -> Result<(), Error> {
-    let locked = sqlx::query(queries::HOLD_CURSORS).execute(&mut **tx).await;
+    let locked = sqlx::raw_sql(LOCK_CURSORS).execute(&mut **tx).await;
     locked.map(drop).map_err(error(operation))
 }
 
-/// Not prepared, as a pooler may stand between.
-pub(super) async fn halt(on: impl PgExecutor<'_>, reason: &str) -> Result<(), Error> {
+/// Halts all lanes. Not prepared, as a pooler may stand between.
+pub(super) async fn halt(tx: &mut Tx, reason: &str) -> Result<(), Error> {
+    lock_cursors(tx, "halt").await?;
     let halted = sqlx::query(queries::HALT).bind(reason).persistent(false);
-    let halted = halted.execute(on).await;
+    let halted = halted.execute(&mut **tx).await;
     halted.map(drop).map_err(error("halt"))
+}
+
+/// Lets all lanes go on; as [`halt`].
+pub(super) async fn resume(tx: &mut Tx) -> Result<(), Error> {
+    lock_cursors(tx, "resume").await?;
+    let resumed = sqlx::query(queries::RESUME).persistent(false);
+    let resumed = resumed.execute(&mut **tx).await;
+    resumed.map(drop).map_err(error("resume"))
 }
 
 pub(super) fn halted_of(row: &PgRow) -> Result<Option<Halted>, sqlx::Error> {

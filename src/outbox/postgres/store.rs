@@ -269,7 +269,7 @@ impl Postgres {
         }
         put(&mut tx, window, settled).await?;
         if let Some(reason) = halts {
-            operations::halt(&mut *tx, reason).await?;
+            operations::halt(&mut tx, reason).await?;
         }
         tx.commit().await.map_err(&error)
     }
@@ -404,12 +404,17 @@ impl Store for Postgres {
     }
 
     async fn halt(&self, reason: &str) -> Result<(), Error> {
-        operations::halt(&self.pool, reason).await
+        let error = error("halt");
+        let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
+        operations::halt(&mut tx, reason).await?;
+        tx.commit().await.map_err(&error)
     }
 
     async fn resume(&self) -> Result<(), Error> {
-        let resumed = sqlx::query(queries::RESUME).execute(&self.pool).await;
-        resumed.map(drop).map_err(error("resume"))
+        let error = error("resume");
+        let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
+        operations::resume(&mut tx).await?;
+        tx.commit().await.map_err(&error)
     }
 
     async fn halted(&self) -> Result<Option<Halted>, Error> {

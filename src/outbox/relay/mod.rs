@@ -13,6 +13,7 @@ mod pace;
 mod poison;
 mod report;
 mod stats;
+mod stuck;
 mod tenure;
 mod verdict;
 

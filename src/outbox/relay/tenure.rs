@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::pin::pin;
@@ -10,10 +9,10 @@ use super::delivery::{Delivery, Session};
 use super::held::Held;
 use super::pace::{Hint, Pace, Rest};
 use super::stats::Stats;
+use super::stuck::Stuck;
 use super::{Config, Report};
 use crate::clock::after;
 use crate::error::{Chain, Error, Kind};
-use crate::outbox::entry::OrderingKey;
 use crate::outbox::{EntryId, Lease, Position, Settled, Store, Window};
 use crate::shutdown::Token;
 
@@ -38,7 +37,7 @@ pub(super) struct Tenure<'a, S> {
     /// The window after the last one, if it was read while that was published.
     ahead: Option<Window>,
     /// The keys that were set aside since `ahead` was read.
-    stuck: HashSet<OrderingKey>,
+    stuck: Stuck,
     /// Whether rows wait aside.
     aside: bool,
     /// When the store was tidied last.
@@ -88,7 +87,7 @@ impl<'a, S: Store> Tenure<'a, S> {
             held: Held::new(config.backoff),
             next: None,
             ahead: None,
-            stuck: HashSet::new(),
+            stuck: Stuck::default(),
             aside: false,
             tidied: None,
             sleeps: None,
@@ -317,6 +316,10 @@ impl<'a, S: Store> Tenure<'a, S> {
             if *settled != Settled::Published {
                 self.stuck.extend(entry.ordering_key());
                 self.aside = true;
+            }
+            if settled.reason().is_some() {
+                // Once it is an operator's, it is his to say that it comes again.
+                self.lease.crashes.acquit(entry.id);
             }
         }
         Ok(())

@@ -198,6 +198,8 @@ impl Sqlite {
             return Err(Error::new(Kind::NotFound, BACKEND, "change parked row")
                 .with_detail(format!("row {id} is not parked")));
         }
+        let acquit = sqlx::query(queries::ACQUIT).bind(id.value());
+        acquit.execute(&mut *tx).await.map_err(&error)?;
         tx.commit().await.map_err(&error)
     }
 }
@@ -411,8 +413,7 @@ fn bound<'a>(prepared: &'a Prepared<'_>) -> Query<'a, sqlx::Sqlite, SqliteArgume
 }
 
 type Tx = Transaction<'static, sqlx::Sqlite>;
-type Changed<'q> =
-    sqlx::query::QueryAs<'q, sqlx::Sqlite, (i64, String, Option<Vec<u8>>), SqliteArguments>;
+type Changed<'q> = sqlx::query::QueryAs<'q, sqlx::Sqlite, (i64, Option<Vec<u8>>), SqliteArguments>;
 
 /// What becomes of a row of the log, which is trimmed afterwards.
 async fn leave(tx: &mut Tx, entry: &Entry, settled: &Settled) -> Result<(), Error> {
@@ -450,10 +451,10 @@ async fn change(tx: &mut Tx, id: EntryId, settled: &Settled) -> Result<(), Error
 /// Changes a row that is aside, and says of its key's which of them wait then; whether there was one.
 async fn change_aside(tx: &mut Tx, changed: Changed<'_>) -> Result<bool, Error> {
     let changed = changed.fetch_optional(&mut **tx).await;
-    let Some((id, topic, key)) = changed.map_err(error("change aside"))? else {
+    let Some((id, key)) = changed.map_err(error("change aside"))? else {
         return Ok(false);
     };
-    let reckoned = sqlx::query(queries::RECKON).bind(id).bind(topic).bind(key);
+    let reckoned = sqlx::query(queries::RECKON).bind(id).bind(key);
     let reckoned = reckoned.execute(&mut **tx).await;
     reckoned.map_err(error("change aside")).map(|_| true)
 }
