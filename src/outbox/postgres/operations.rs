@@ -1,14 +1,13 @@
 //! What an operator asks for, and what is noted of relays that crash.
 
-use chrono::{DateTime, Utc};
 use sqlx::{Row as _, postgres::PgRow};
 
 use super::queries::change::LOCK_CURSORS;
 use super::{Postgres, Tx, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
-use crate::outbox::row::{crashes, epoch};
-use crate::outbox::{Crashes, EntryId, Halted, Lease};
+use crate::outbox::row::{self, epoch, held};
+use crate::outbox::{EntryId, Halted, Lease};
 
 impl Postgres {
     pub(super) async fn note_trying(
@@ -24,10 +23,7 @@ impl Postgres {
             .execute(&self.pool)
             .await
             .map_err(error("try"))?;
-        match noted.rows_affected() {
-            0 => Err(lease.fenced(BACKEND, "try")),
-            _ => Ok(()),
-        }
+        held(noted.rows_affected(), lease, BACKEND, "try")
     }
 
     pub(super) async fn read_halted(&self) -> Result<Option<Halted>, Error> {
@@ -96,14 +92,6 @@ pub(super) async fn resume(tx: &mut Tx) -> Result<(), Error> {
 }
 
 pub(super) fn halted_of(row: &PgRow) -> Result<Option<Halted>, sqlx::Error> {
-    let since: Option<DateTime<Utc>> = row.try_get("halted_at")?;
-    let reason: Option<String> = row.try_get("halted_reason")?;
-    Ok(since.map(|since| Halted::new(reason.unwrap_or_default(), since)))
-}
-
-/// A lease and what became of those who held it before.
-pub(super) type LeaseRow = (i64, i32, Option<i64>, i32);
-
-pub(super) fn crashes_of((_, count, suspect, of_suspect): LeaseRow) -> Crashes {
-    crashes(count.into(), suspect, of_suspect.into())
+    let since = row.try_get("halted_at")?;
+    Ok(row::halted(since, row.try_get("halted_reason")?))
 }

@@ -20,7 +20,7 @@ use super::{Postgres, SCHEMA, change};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
 use crate::outbox::Lease;
-use crate::outbox::row::epoch;
+use crate::outbox::row::{epoch, held};
 
 /// Before everything that any transaction has written.
 const BEGINNING: &str = "1:1:";
@@ -53,10 +53,7 @@ impl Postgres {
             .execute(&self.pool)
             .await
             .map_err(error("lease"))?;
-        match marked.rows_affected() {
-            0 => Err(lease.fenced(BACKEND, "lease")),
-            _ => Ok(()),
-        }
+        held(marked.rows_affected(), lease, BACKEND, "lease")
     }
 
     /// Whether tables and sequence are as this build expects them.

@@ -14,14 +14,13 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, SqlitePool, Transaction};
 
-use super::row::{StoredRow, due_in, epoch, rows};
+use super::row::{self, LeaseRow, StoredRow, due_in, epoch, held, rows};
 use super::{Bind, Entry, EntryId, Halted, Lease, Parked, Position, Prepared, Progress, Routing};
 use super::{Settled, Status, Store, Window};
 use crate::driver::Schema;
 use crate::driver::sqlite::{BACKEND, BEGIN, error, migrate, migration_sql};
 use crate::error::{Error, Kind};
 use crate::message::Message;
-use operations::LeaseRow;
 use wake::Wake;
 
 const SCHEMA: Schema = Schema {
@@ -206,16 +205,13 @@ impl Sqlite {
 
 impl Store for Sqlite {
     async fn lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
-        let lease: Option<LeaseRow> = sqlx::query_as(queries::LEASE)
+        let given: Option<LeaseRow<i64>> = sqlx::query_as(queries::LEASE)
             .bind(owner)
             .bind(ttl.as_secs_f64())
             .fetch_optional(&self.pool)
             .await
             .map_err(error("lease"))?;
-        Ok(lease.map(|row| {
-            let lease = Lease::new(owner, row.0.unsigned_abs());
-            lease.with_crashes(operations::crashes_of(row))
-        }))
+        Ok(given.map(|given| row::lease(owner, given)))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
@@ -225,10 +221,7 @@ impl Store for Sqlite {
             .execute(&self.pool)
             .await
             .map_err(error("release"))?;
-        if done.rows_affected() == 0 {
-            return Err(lease.fenced(BACKEND, "release"));
-        }
-        Ok(())
+        held(done.rows_affected(), lease, BACKEND, "release")
     }
 
     async fn progress(&self, lease: &Lease) -> Result<Progress, Error> {
