@@ -39,7 +39,14 @@ impl Crashes {
     /// There was an answer for the row in hand, or its publisher lives on without one.
     pub(super) fn survived(&mut self) {
         let row = self.trying.take();
-        self.suspect = self.suspect.filter(|(suspect, _)| Some(*suspect) != row);
+        if let Some(row) = row {
+            self.acquit(row);
+        }
+    }
+
+    /// Somebody has decided on `row`, who knows why its relays ended.
+    pub(super) fn acquit(&mut self, row: EntryId) {
+        self.suspect = self.suspect.filter(|(suspect, _)| *suspect != row);
     }
 
     /// A window was settled. That of what waits aside is no progress: it is tried again and again.
@@ -70,8 +77,13 @@ mod tests {
         crashes.trying = Some(row(8));
         crashes.survived();
         assert_eq!(crashes.suspect, Some((row(7), 2)));
+        crashes.acquit(row(8));
+        assert_eq!(crashes.suspect, Some((row(7), 2)));
         crashes.trying = Some(row(7));
         crashes.survived();
+        assert_eq!(crashes, Crashes::new(3, None));
+        crashes.suspect = Some((row(7), 2));
+        crashes.acquit(row(7));
         assert_eq!(crashes, Crashes::new(3, None));
         crashes.settled(false);
         assert_eq!(crashes, Crashes::new(3, None));

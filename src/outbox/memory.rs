@@ -219,6 +219,7 @@ impl Shared {
             return Err(Error::new(Kind::NotFound, BACKEND, "change parked row")
                 .with_detail(format!("row {id} is not parked")));
         }
+        state.crashes.acquit(id);
         Ok(change(&mut state))
     }
 }

@@ -42,7 +42,9 @@
 //!     snapshot first, so that no key is overtaken by itself.
 //! 11. A relay that takes the lease in PostgreSQL looks first whether tables and sequence are as they
 //!     should be, and whether they were loaded from another database, where transactions have other
-//!     numbers. Then what is still in the log is published again, in order: at least once.
+//!     numbers. Then what is still in the log is published again, in order: at least once. A relay with
+//!     [`relay::ExactlyOnce`] is refused then, until it has another name. Numbers of transactions may also be
+//!     given again after a crash of the server: the lease ends with it, and what was read before.
 //! 12. What is enqueued with `enqueue_at` stands beside the log until its time has come by the store's
 //!     clock. The relay moves it into the log then, in the order of due time, and it is a row like any
 //!     other; until then it can be taken back with `unschedule`.
@@ -118,8 +120,8 @@
 //! | `id`, `txid` | the order of the outbox | always leave them out |
 //!
 //! A topic of `''` is refused, and so are `headers` without a topic. A row that cannot be a message, or for
-//! which there is no topic, is parked, with its type in the reason; other keys go on. Once the relay's
-//! routing knows the type, a retry publishes it.
+//! which there is no topic, is parked, with its type in the reason; other keys go on, and its own waits in
+//! every topic. Once the relay's routing knows the type, a retry publishes it.
 //!
 //! ```sql
 //! BEGIN;

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::foreign::Foreign;
-use super::{Crashes, Entry, EntryId, Routing};
+use super::{Crashes, Entry, EntryId, Halted, Lease, Routing};
 use crate::broker::Record;
+use crate::error::Error;
 use crate::message::blob;
 
 /// The values of a stored row.
@@ -68,8 +69,40 @@ pub(super) fn epoch(epoch: u64) -> i64 {
     i64::try_from(epoch).unwrap_or(i64::MAX)
 }
 
-/// What both databases note of owners that have ended.
-pub(super) fn crashes(count: i64, suspect: Option<i64>, of_suspect: i64) -> Crashes {
+/// A lease as both databases give it: its epoch, how many owners have ended, and the row that was in hand for
+/// how many of them.
+pub(super) type LeaseRow<N> = (i64, N, Option<i64>, N);
+
+/// The lease that was given to `owner`.
+pub(super) fn lease<N: Into<i64>>(owner: &str, row: LeaseRow<N>) -> Lease {
+    let (epoch, count, suspect, of_suspect) = row;
+    let crashes = crashes(count.into(), suspect, of_suspect.into());
+    Lease::new(owner, epoch.unsigned_abs()).with_crashes(crashes)
+}
+
+/// Whether `lease` is held, by how many rows were changed that change under it alone.
+///
+/// # Errors
+///
+/// [`Lease::fenced`] when none was.
+pub(super) fn held(
+    changed: u64,
+    lease: &Lease,
+    backend: &'static str,
+    operation: &'static str,
+) -> Result<(), Error> {
+    match changed {
+        0 => Err(lease.fenced(backend, operation)),
+        _ => Ok(()),
+    }
+}
+
+/// Since when and why the outbox is halted, if it is.
+pub(super) fn halted(since: Option<DateTime<Utc>>, reason: Option<String>) -> Option<Halted> {
+    since.map(|since| Halted::new(reason.unwrap_or_default(), since))
+}
+
+fn crashes(count: i64, suspect: Option<i64>, of_suspect: i64) -> Crashes {
     let times = |count| u32::try_from(count).unwrap_or_default();
     let of_suspect = times(of_suspect);
     let suspect = suspect.filter(|_| of_suspect > 0);

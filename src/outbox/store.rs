@@ -285,7 +285,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         limit: NonZeroUsize,
     ) -> impl Future<Output = Result<Vec<Parked>, Error>> + Send;
 
-    /// Puts a parked row back; its key goes on in order.
+    /// Puts a parked row back; its key goes on in order, and who ended with it in hand counts no more.
     ///
     /// # Errors
     ///

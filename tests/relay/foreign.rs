@@ -52,12 +52,21 @@ fn by_type(message: &Message) -> Option<Arc<str>> {
 
 /// What a relay publishes until so many wait and so many are due later, in the order of the topics.
 async fn relayed<S: Store + Clone>(store: &S, left: (u64, u64)) -> Vec<Record> {
+    relayed_by(MANY, store, left).await
+}
+
+/// As [`relayed`], by windows of so many rows.
+async fn relayed_by<S: Store + Clone>(
+    window: NonZeroUsize,
+    store: &S,
+    left: (u64, u64),
+) -> Vec<Record> {
     let broker = Memory::new();
     let topics = [Arc::from("order"), Arc::from("bill")];
     for topic in &topics {
         broker.create(topic, NonZeroU32::MIN).await.unwrap();
     }
-    let relay = Relay::builder(store.clone(), broker.clone());
+    let relay = Relay::builder(store.clone(), broker.clone()).window(window);
     let shutdown = Shutdown::new();
     let relay = tokio::spawn(relay.build().unwrap().run(shutdown.token()));
     let drained = async {
@@ -200,7 +209,7 @@ async fn a_row_that_cannot_be_routed_is_parked<S: Store + Clone>(
     write: impl AsyncFn(&str, &str, &str),
 ) {
     write("refund.made", "'1'", "unknown").await;
-    write("order.created", "'1'", "one").await;
+    write("order.created", "'3'", "one").await;
     write("order.created", "'2'", "two").await;
     assert_eq!(payloads(&relayed(store, (0, 0)).await), ["one", "two"]);
     let parked = store.parked(MANY).await.unwrap();
@@ -254,6 +263,59 @@ async fn a_row_without_a_topic_keeps_the_order_of_its_key<S: Store + Clone>(
     assert_eq!(message.subject(), Some("1"));
 }
 
+/// A row that could not be routed may be of the topic of those behind it: they wait for it, those of the same
+/// window, of the one that was read meanwhile, and later ones. And it waits for those before it.
+async fn a_row_that_cannot_be_routed_holds_back_its_key<S: Store + Clone>(
+    store: &S,
+    mended: &S,
+    write: impl AsyncFn(&str, &str, &str),
+) {
+    write("order.created", "'2'", "other").await;
+    write("refund.made", "'1'", "first").await;
+    write("order.created", "'1'", "second").await;
+    write("order.created", "'3'", "before").await;
+    let two = NonZeroUsize::new(2).unwrap();
+    let published = relayed_by(two, store, (1, 0)).await;
+    assert_eq!(payloads(&published), ["other", "before"]);
+
+    write("refund.made", "'4'", "first").await;
+    write("order.created", "'4'", "second").await;
+    assert_eq!(payloads(&relayed(store, (2, 0)).await), [""; 0]);
+
+    let lease = store.lease("test", PATIENCE).await.unwrap().unwrap();
+    write("order.created", "'1'", "third").await;
+    write("order.created", "'5'", "fourth").await;
+    let window = store.read(&lease, None, MANY).await.unwrap();
+    let behind: Vec<_> = window.entries.iter().map(|entry| entry.behind).collect();
+    assert_eq!(behind, [true, false]);
+    let settled = [Settled::Aside, Settled::Parked("broken".to_owned())];
+    store.settle(&lease, &window, &settled).await.unwrap();
+    write("refund.made", "'5'", "fifth").await;
+    let window = store.read(&lease, None, MANY).await.unwrap();
+    assert!(window.entries[0].behind);
+    let settled = [Settled::Parked("unknown".to_owned())];
+    store.settle(&lease, &window, &settled).await.unwrap();
+    let parked = store.parked(MANY).await.unwrap();
+    let [first, of_four, fourth, fifth] = [0, 1, 2, 3].map(|row: usize| parked[row].entry.id);
+    store.retry(fifth).await.unwrap();
+    let waits = store.set_aside(&lease, &[], MANY).await.unwrap();
+    assert_eq!(waits.entries, [], "the one before it is parked");
+    store.release(&lease).await.unwrap();
+
+    for row in [first, of_four, fourth] {
+        mended.retry(row).await.unwrap();
+    }
+    let published = relayed(mended, (0, 0)).await;
+    let of = |key: &[u8]| {
+        let of_key = published.iter();
+        let of_key = of_key.filter(|record| record.key.as_deref() == Some(key));
+        payloads(&of_key.cloned().collect::<Vec<_>>())
+    };
+    assert_eq!(of(b"1"), ["first", "second", "third"]);
+    assert_eq!(of(b"4"), ["first", "second"]);
+    assert_eq!(of(b"5"), ["fourth", "fifth"]);
+}
+
 fn insert(kind: &str, aggregate: &str, payload: &str) -> String {
     format!(
         "INSERT INTO bowline_outbox (aggregatetype, aggregateid, type, payload) \
@@ -280,6 +342,21 @@ async fn a_row_that_cannot_be_routed_is_parked_in_postgres() {
     let (store, write) = in_postgres("writers_unknown").await;
     let mended = store.clone().with_topic("bill");
     a_row_that_cannot_be_routed_is_parked(&store, &mended, write).await;
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_routed_holds_back_its_key_in_postgres() {
+    let (store, write) = in_postgres("writers_stuck").await;
+    let mended = store.clone().with_topic("order");
+    a_row_that_cannot_be_routed_holds_back_its_key(&store, &mended, write).await;
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_row_that_cannot_be_routed_holds_back_its_key_in_sqlite() {
+    let (store, write, _directory) = in_sqlite().await;
+    let mended = store.clone().with_topic("order");
+    a_row_that_cannot_be_routed_holds_back_its_key(&store, &mended, write).await;
 }
 
 #[tokio::test]
@@ -325,7 +402,7 @@ async fn a_row_that_is_no_text_stops_nobody_in_sqlite() {
     let (store, write, _directory) = in_sqlite().await;
     write("bill' || CAST(x'ff' AS TEXT) || '", "'1'", "unknown").await;
     write("bill.made", "'1' || CAST(x'ff' AS TEXT)", "odd").await;
-    write("order.created", "'1'", "one").await;
+    write("order.created", "'2'", "one").await;
     assert_eq!(payloads(&relayed(&store, (0, 0)).await).len(), 2);
     let parked = store.parked(MANY).await.unwrap();
     assert_eq!(parked.len(), 1);

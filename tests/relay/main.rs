@@ -8,6 +8,8 @@
 
 mod breaker;
 mod counted;
+#[cfg(feature = "postgres")]
+mod crash;
 mod exactly_once;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod foreign;

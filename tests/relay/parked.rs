@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use bowline::message::Message;
-use bowline::outbox::{self, Settled, Store as _};
+use bowline::outbox::{self, Lease, Settled, Store as _, Window};
 use bowline_test_services::shared;
 use sqlx::PgPool;
 use tokio::task::spawn_blocking;
@@ -26,16 +26,30 @@ async fn enqueue(store: &outbox::Postgres, payload: &str, key: String) {
     tx.commit().await.unwrap();
 }
 
-/// How many sessions of this database wait for a lock.
-async fn waiting(pool: &PgPool) -> i64 {
-    let count = "SELECT count(*) FROM pg_stat_activity \
-        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    sqlx::query_scalar(count).fetch_one(pool).await.unwrap()
+/// A change to two lanes, of which the second is relayed at once.
+const CHANGE: &str = "SELECT FROM bowline_outbox_cursor FOR UPDATE; \
+    UPDATE bowline_outbox_cursor SET lanes = 2; \
+    INSERT INTO bowline_outbox_cursor (lane, lanes, owner, epoch, lease_until, engine) \
+        VALUES (1, 2, 'test', 7, 'infinity', 'log'); \
+    INSERT INTO bowline_outbox_relay (lane, epoch, sleeps) VALUES (1, 7, FALSE); \
+    INSERT INTO bowline_outbox_position (lane, position, settled, settled_epoch) \
+        SELECT 1, position, settled, 0 FROM bowline_outbox_position ORDER BY number DESC LIMIT 1";
+
+/// How many sessions of this database wait for a lock, of this kind or of any.
+async fn waiting(pool: &PgPool, lock: &str) -> i64 {
+    let count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+        AND wait_event_type = 'Lock' AND wait_event LIKE $1";
+    let count = sqlx::query_scalar(count).bind(lock);
+    count.fetch_one(pool).await.unwrap()
 }
 
 async fn until_waiting(pool: &PgPool, sessions: i64) {
+    until_waiting_for(pool, "%", sessions).await;
+}
+
+async fn until_waiting_for(pool: &PgPool, lock: &str, sessions: i64) {
     let wait = async {
-        while waiting(pool).await < sessions {
+        while waiting(pool, lock).await < sessions {
             sleep(Duration::from_millis(5)).await;
         }
     };
@@ -78,6 +92,54 @@ async fn it_is_not_left_behind_in_any_lane() {
     store.migrate().await.unwrap();
     with_two_lanes(&store).await;
     retry_meanwhile(&pool, &store, &store.lane(1)).await;
+}
+
+/// The same of a lane that is added while the operator waits.
+#[tokio::test]
+async fn it_is_not_left_behind_in_a_lane_that_is_added_meanwhile() {
+    let server = spawn_blocking(shared::postgres).await.unwrap().unwrap();
+    let url = server.create_database("retried_in_a_new_lane").unwrap();
+    let pool = PgPool::connect(&url).await.unwrap();
+    let store = outbox::Postgres::new(pool.clone()).with_topic("events");
+    store.migrate().await.unwrap();
+    let first = store.lease("first", PATIENCE).await.unwrap().unwrap();
+    for key in 0..10 {
+        enqueue(&store, "bad", key.to_string()).await;
+    }
+    let window = store.read(&first, None, MANY).await.unwrap();
+    let parked = vec![Settled::Parked("why".to_owned()); window.entries.len()];
+    store.settle(&first, &window, &parked).await.unwrap();
+    let of_second = "SELECT id, convert_from(key, 'UTF8') FROM bowline_outbox_aside \
+        WHERE (hashtextextended(encode(key, 'hex') COLLATE \"C\", 0) & 9223372036854775807) % 2 = 1";
+    let (id, key): (i64, String) = sqlx::query_as(of_second).fetch_one(&pool).await.unwrap();
+    enqueue(&store, "next", key).await;
+
+    sqlx::raw_sql(GATE).execute(&pool).await.unwrap();
+    let mut gate = pool.begin().await.unwrap();
+    let close = sqlx::query("SELECT pg_advisory_xact_lock(7)");
+    close.execute(&mut *gate).await.unwrap();
+    let mut change = pool.begin().await.unwrap();
+    sqlx::raw_sql(CHANGE).execute(&mut *change).await.unwrap();
+    let retrying = tokio::spawn({
+        let store = store.clone();
+        async move { store.retry(outbox::EntryId::new(id)).await }
+    });
+    until_waiting(&pool, 1).await;
+    change.commit().await.unwrap();
+    until_waiting_for(&pool, "advisory", 1).await;
+    let (second, lease) = (store.lane(1), Lease::new("test", 7));
+    let window: Window = second.read(&lease, None, MANY).await.unwrap();
+    assert_eq!(window.entries.len(), 1);
+    let settling = tokio::spawn({
+        let (second, lease) = (second.clone(), lease.clone());
+        async move { second.settle(&lease, &window, &[Settled::Aside]).await }
+    });
+    until_waiting(&pool, 2).await;
+    gate.commit().await.unwrap();
+    settling.await.unwrap().unwrap();
+    retrying.await.unwrap().unwrap();
+    let window = second.set_aside(&lease, &[], MANY).await.unwrap();
+    assert_eq!(window.entries.len(), 2, "{window:?}");
 }
 
 async fn retry_meanwhile(pool: &PgPool, operator: &outbox::Postgres, relay: &outbox::Postgres) {

@@ -26,6 +26,8 @@ struct Broker {
     /// The process that publishes is gone.
     gone: Arc<Notify>,
     away: Arc<Mutex<bool>>,
+    /// It bears what ended it before.
+    mended: Arc<Mutex<bool>>,
 }
 
 impl Broker {
@@ -38,6 +40,7 @@ impl Broker {
             calls: Arc::default(),
             gone: Arc::default(),
             away: Arc::default(),
+            mended: Arc::default(),
         }
     }
 
@@ -66,7 +69,7 @@ impl Publisher for Broker {
             let payload = record.payload.clone().unwrap_or_default();
             let payload = String::from_utf8(payload.to_vec()).unwrap();
             assert!(!payload.starts_with("panic"), "cannot bear {payload}");
-            if payload.starts_with("end") {
+            if payload.starts_with("end") && !*self.mended.lock().unwrap() {
                 self.gone.notify_one();
                 std::future::pending::<()>().await;
             }
@@ -290,6 +293,26 @@ async fn a_row_that_ends_its_relays_is_parked() {
     enqueue(&outbox, &[("5", "b")]);
     run(&outbox, &broker, OnPoison::ParkKey, 1).await;
     assert_eq!(broker.taken(), ["1", "2", "4", "5"]);
+}
+
+/// The relay that has parked it goes on, and does not park it again for what was; nor do those after it.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_ended_its_relays_is_published_once_it_is_retried() {
+    let rows = [("end", "a"), ("1", "a"), ("2", "b")];
+    let (outbox, broker) = (outbox(&rows), Broker::new().await);
+    let operated = async {
+        let row = loop {
+            match outbox.parked(MANY).await.unwrap().pop() {
+                Some(row) => break row.entry.id,
+                None => sleep(Duration::from_secs(1)).await,
+            }
+        };
+        *broker.mended.lock().unwrap() = true;
+        outbox.retry(row).await.unwrap();
+    };
+    tokio::join!(run(&outbox, &broker, OnPoison::ParkKey, 50), operated);
+    assert_eq!(parked(&outbox).await, []);
+    assert_eq!(broker.taken(), ["2", "end", "1"]);
 }
 
 /// With rows aside that are tried before it each time, and are answered.

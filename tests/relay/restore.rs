@@ -6,11 +6,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline::broker::{Memory, Polled, Start, Subscriber as _, Topics as _};
+use bowline::broker::{Memory, Polled, Start, Subscriber as _, TopicPartition, Topics as _};
+use bowline::error::Kind;
 use bowline::message::Message;
-use bowline::outbox::relay::Config;
+use bowline::outbox::relay::{Config, ExactlyOnce};
 use bowline::outbox::{self, Relay, Settled, Store as _};
 use bowline::shutdown::Shutdown;
+use bowline::testkit::faults::{Fault, Faults};
 use bowline_test_services::{Postgres, shared};
 use sqlx::PgPool;
 use tokio::task::spawn_blocking;
@@ -125,9 +127,15 @@ async fn relay(store: &outbox::Postgres, lanes: u32, left: u64) -> Vec<u32> {
     for relay in relays {
         relay.await.unwrap().unwrap();
     }
+    published(&broker).await
+}
+
+/// What the broker has, in order, copies included.
+pub(super) async fn published(broker: &Memory) -> Vec<u32> {
     let mut subscriber = broker.subscriber();
     let topics = [Arc::from(TOPIC)];
-    let subscribed = subscriber.subscribe("check", &topics, Start::Earliest);
+    let group = uuid::Uuid::now_v7().to_string();
+    let subscribed = subscriber.subscribe(&group, &topics, Start::Earliest);
     subscribed.await.unwrap();
     let mut numbers = Vec::new();
     while let Ok(polled) = timeout(Duration::from_millis(200), subscriber.poll(MANY)).await {
@@ -252,6 +260,71 @@ async fn an_outbox_goes_on_in_another_database_of_its_cluster() {
     goes_on_in_a_copy(&source, &target, [0, 0], 3).await;
 }
 
+/// What the broker knows is of the outbox that was copied, even if that had only just begun. So a relay that
+/// publishes exactly once doubles nothing and passes over nothing: it is refused, until it has another name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_is_not_taken_for_the_outbox_that_it_was() {
+    let server = spawn_blocking(shared::postgres).await.unwrap().unwrap();
+    for settled in [0, 10] {
+        let source = database(server, "once_source", true).await;
+        let target = database(server, "once_target", true).await;
+        let broker = Memory::new();
+        broker.create(TOPIC, NonZeroU32::MIN).await.unwrap();
+        let (_, store) = connect(&source).await;
+        store.migrate().await.unwrap();
+        enqueue(&store, 0..settled).await;
+        run_once(&store, &broker, "orders", Faults::none())
+            .await
+            .unwrap();
+        enqueue(&store, settled..20).await;
+        // Connect, position and a transaction, before and after: the broker has it, the store does not know.
+        let faults = Faults::at(6, Fault::Fail);
+        run_once(&store, &broker, "orders", faults)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            store.status().await.unwrap().pending,
+            u64::from(20 - settled)
+        );
+        assert_eq!(by_key(published(&broker).await), by_key(0..20));
+        copy(&source, &target).await;
+
+        let (pool, copied) = connect(&target).await;
+        age(&pool, 1_000).await;
+        for _ in 0..2 {
+            let refused = run_once(&copied, &broker, "orders", Faults::none()).await;
+            let refused = refused.expect_err("it is another outbox");
+            assert_eq!(refused.kind(), Kind::Conflict, "{refused:?}");
+        }
+        assert_eq!(published(&broker).await.len(), 20, "no copies");
+        enqueue(&copied, 20..25).await;
+        run_once(&copied, &broker, "copied-orders", Faults::none())
+            .await
+            .unwrap();
+        enqueue(&copied, 25..30).await;
+        run_once(&copied, &broker, "copied-orders", Faults::none())
+            .await
+            .unwrap();
+        let all = published(&broker).await;
+        assert_eq!(by_key(all.iter().copied()), by_key(0..30));
+        // What is still in the log comes again, once.
+        assert_eq!(all.len(), 20 + 30);
+    }
+}
+
+/// Publishes all that there is, in transactions of the broker under this name.
+async fn run_once(
+    store: &outbox::Postgres,
+    broker: &Memory,
+    name: &str,
+    faults: Faults,
+) -> Result<(), bowline::Error> {
+    let place = TopicPartition::new(TOPIC, 0);
+    let delivery = ExactlyOnce::new(faults.wrap(broker.clone()), name, place);
+    let relay = Relay::builder(store.clone(), delivery).build().unwrap();
+    relay.run_once().await.map(drop)
+}
+
 /// A database that is set back under a relay that goes on: what it has read is of no use there.
 #[tokio::test]
 async fn what_was_read_of_the_future_is_not_gone_by() {
@@ -259,7 +332,7 @@ async fn what_was_read_of_the_future_is_not_gone_by() {
     super::log::committed(&store, "row", "1").await;
     let future = outbox::Position::new("1:999999999999:");
     let read = store.read(&lease, Some(&future), MANY).await.unwrap_err();
-    assert_eq!(read.kind(), bowline::error::Kind::Fenced);
+    assert_eq!(read.kind(), Kind::Fenced);
     assert_eq!(drain(&store, &lease).await, ["row"]);
 }
 

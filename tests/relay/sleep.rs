@@ -30,7 +30,8 @@ async fn outbox(name: &'static str) -> (PgPool, outbox::Postgres) {
 }
 
 async fn sleeps(pool: &PgPool) -> bool {
-    let sleeps = sqlx::query_scalar("SELECT sleeps FROM bowline_outbox_relay");
+    let sleeps = "SELECT coalesce(bool_or(sleeps), FALSE) FROM bowline_outbox_relay";
+    let sleeps = sqlx::query_scalar(sleeps);
     sleeps.fetch_one(pool).await.unwrap()
 }
 
@@ -144,6 +145,48 @@ async fn writers_notify_only_a_relay_that_sleeps() {
     store.busy(&lease).await.unwrap();
     enqueue(&store).await;
     assert_eq!(notified(&mut listener, &pool).await, 0);
+}
+
+/// A lane that is there no more, or that nobody relays any more, is not to be told.
+#[tokio::test]
+async fn writers_notify_nobody_who_is_gone() {
+    let (pool, store) = outbox("sleep_gone").await;
+    let mut listener = PgListener::connect_with(&pool).await.unwrap();
+    listener.listen("bowline_outbox").await.unwrap();
+    let first = store.lease("first", RARELY).await.unwrap().unwrap();
+    let mut lanes = vec![(store.clone(), first.clone())];
+    change(&lanes, 3).await;
+    for lane in [1, 2] {
+        let lane = store.lane(lane);
+        let lease = lane.lease("other", RARELY).await.unwrap().unwrap();
+        lane.idle(&lease).await.unwrap();
+        lanes.push((lane, lease));
+    }
+    notified(&mut listener, &pool).await;
+    change(&lanes, 1).await;
+    notified(&mut listener, &pool).await;
+    enqueue(&store).await;
+    assert_eq!(notified(&mut listener, &pool).await, 0, "nobody sleeps");
+
+    store.idle(&first).await.unwrap();
+    enqueue(&store).await;
+    assert_eq!(notified(&mut listener, &pool).await, 1);
+    store.release(&first).await.unwrap();
+    enqueue(&store).await;
+    assert_eq!(notified(&mut listener, &pool).await, 0, "it has gone");
+}
+
+/// Lets relays that sleep come to another number of lanes.
+async fn change(lanes: &[(outbox::Postgres, Lease)], wanted: u32) {
+    let wanted = NonZeroU32::new(wanted).unwrap();
+    let whole = &lanes[0].0;
+    whole.set_lanes(wanted).await.unwrap();
+    while whole.lanes().await.unwrap() != wanted {
+        for (store, lease) in lanes {
+            let read = store.read(lease, None, NonZeroUsize::MIN).await;
+            assert!(read.is_ok_and(|window| window.entries.is_empty()));
+        }
+    }
 }
 
 /// A relay that was stopped for long does not say for the one that relays now that it sleeps.

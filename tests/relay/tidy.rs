@@ -2,14 +2,72 @@
 
 use std::time::Duration;
 
-use bowline::outbox::Store as _;
+use bowline::outbox::{self, Lease, Store as _};
+use bowline_test_services::shared;
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::log::{PART, committed, drain, enqueue, next_id, outbox, rows_of_part};
+use super::log::{
+    MANY, PART, TOPIC, committed, drain, enqueue, next_id, outbox, rows_of_part, settle,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many blocks of the outbox's tables and indexes were looked at, as far as the sessions of `pool` have told.
+async fn blocks(pool: &PgPool) -> i64 {
+    let tell = sqlx::query("SELECT pg_stat_force_next_flush()");
+    tell.execute(pool).await.unwrap();
+    let blocks = "SELECT sum(heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read)::bigint \
+        FROM pg_statio_user_tables WHERE relname LIKE 'bowline%'";
+    sqlx::query_scalar(blocks).fetch_one(pool).await.unwrap()
+}
+
+/// What a read of an empty log looks at, on average.
+async fn blocks_of_a_read(pool: &PgPool, store: &outbox::Postgres, lease: &Lease) -> i64 {
+    let before = blocks(pool).await;
+    for _ in 0..20 {
+        assert_eq!(store.read(lease, None, MANY).await.unwrap().entries, []);
+    }
+    (blocks(pool).await - before) / 20
+}
+
+/// While a snapshot is held somewhere, of nothing that was changed an old version can be taken away.
+#[tokio::test]
+async fn a_snapshot_that_is_held_makes_no_window_dearer() {
+    let server = spawn_blocking(shared::postgres).await.unwrap().unwrap();
+    let url = server.create_database("tidy_held").unwrap();
+    // One session, so that it has told all when it is asked.
+    let pool = PgPoolOptions::new().max_connections(1);
+    let pool = pool.connect(&url).await.unwrap();
+    let store = outbox::Postgres::new(pool.clone()).with_topic(TOPIC);
+    store.migrate().await.unwrap();
+    let lease = store.lease("test", HOUR).await.unwrap().unwrap();
+    let other = PgPool::connect(&url).await.unwrap();
+    let mut held = other.begin().await.unwrap();
+    let hold = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_xact_id()";
+    sqlx::raw_sql(hold).execute(&mut *held).await.unwrap();
+
+    let window = store.read(&lease, None, MANY).await.unwrap();
+    settle(&store, &lease, &window).await;
+    let at_first = blocks_of_a_read(&pool, &store, &lease).await;
+    for round in 0..3 {
+        for _ in 0..1_000 {
+            settle(&store, &lease, &window).await;
+        }
+        store.tidy().await.unwrap();
+        let positions = sqlx::query_scalar("SELECT count(*) FROM bowline_outbox_position");
+        let positions: i64 = positions.fetch_one(&pool).await.unwrap();
+        assert_eq!(positions, 1, "the newest is left");
+        let analyze = sqlx::query("VACUUM ANALYZE bowline_outbox_position");
+        analyze.execute(&pool).await.unwrap();
+        let now = blocks_of_a_read(&pool, &store, &lease).await;
+        assert!(now <= at_first + 8, "{round}: {now}, at first {at_first}");
+    }
+    held.commit().await.unwrap();
+}
 
 /// Lets the rows of the log be so old.
 async fn age(pool: &PgPool, seconds: f64) {

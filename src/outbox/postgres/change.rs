@@ -16,8 +16,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use sqlx::Row;
 
 use super::place::{Place, Snapshot};
+use super::queries::{self, change as statements};
 use super::store::Cursor;
-use super::{Postgres, Tx, queries};
+use super::{Postgres, Tx, operations};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
 use crate::outbox::row::{epoch, rows};
@@ -85,7 +86,10 @@ impl Postgres {
         if now.wanted.unwrap_or(now.number) == wanted {
             return Ok(());
         }
-        for (sql, bound) in [(queries::WANT_LANES, Some(wanted)), (queries::NOTIFY, None)] {
+        for (sql, bound) in [
+            (statements::WANT_LANES, Some(wanted)),
+            (queries::NOTIFY, None),
+        ] {
             let mut step = sqlx::query(sql);
             if let Some(bound) = bound {
                 step = step.bind(bound);
@@ -180,7 +184,7 @@ impl Postgres {
     }
 
     async fn pause(&self, lease: &Lease) -> Result<(), Error> {
-        let paused = sqlx::query(queries::PAUSE)
+        let paused = sqlx::query(statements::PAUSE)
             .bind(&*lease.owner)
             .bind(epoch(lease.epoch))
             .bind(self.relays());
@@ -196,7 +200,7 @@ impl Postgres {
         if now.wanted.is_none() || now.barrier.is_some() || !now.all_pause {
             return Ok(());
         }
-        let set = sqlx::query(queries::SET_BARRIER);
+        let set = sqlx::query(statements::SET_BARRIER);
         set.execute(&mut *tx).await.map_err(&error)?;
         tx.commit().await.map_err(&error)
     }
@@ -209,7 +213,7 @@ impl Postgres {
         let Some(barrier) = now.barrier.as_deref().filter(|_| now.all_arrived) else {
             return Ok(());
         };
-        now.go_on(&mut tx, queries::MOVE_LANES, barrier).await?;
+        now.go_on(&mut tx, statements::MOVE_LANES, barrier).await?;
         tx.commit().await.map_err(&error)
     }
 }
@@ -224,9 +228,10 @@ impl Lanes {
     ) -> Result<(), Error> {
         let lanes = self.wanted.unwrap_or(self.number);
         for step in [
-            sqlx::query(queries::ADD_LANES).bind(lanes),
+            sqlx::query(statements::ADD_LANES).bind(lanes),
             sqlx::query(moving).bind(position),
-            sqlx::query(queries::CHANGE_LANES).bind(lanes),
+            sqlx::query(statements::CHANGE_LANES).bind(lanes),
+            sqlx::query(statements::UNMARK_LANES).bind(lanes),
         ] {
             let done = step.execute(&mut **tx).await;
             done.map_err(error("change lanes"))?;
@@ -238,9 +243,8 @@ impl Lanes {
 /// Holds the cursors of all lanes, so that none moves, and says how they stand.
 pub(super) async fn lock(tx: &mut Tx) -> Result<Lanes, Error> {
     let error = error("change lanes");
-    let locked = sqlx::query(queries::LOCK_CURSORS).execute(&mut **tx);
-    locked.await.map_err(&error)?;
-    let cursors = sqlx::query(queries::LANES_NOW);
+    operations::lock_cursors(tx, "change lanes").await?;
+    let cursors = sqlx::query(statements::LANES_NOW);
     let cursors = cursors.fetch_all(&mut **tx).await.map_err(&error)?;
     let mut lanes = Lanes {
         number: 1,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 
-use super::queries::{self, OfLanes};
+use super::queries::OfLanes;
+use super::queries::change::LANES;
 use super::{Postgres, Wake};
 use crate::driver::postgres::error;
 use crate::error::Error;
@@ -81,7 +82,7 @@ impl Postgres {
     ///
     /// Cancel safe: nothing is changed.
     pub async fn lanes(&self) -> Result<NonZeroU32, Error> {
-        let lanes: i32 = sqlx::query_scalar(queries::LANES)
+        let lanes: i32 = sqlx::query_scalar(LANES)
             .fetch_one(&self.pool)
             .await
             .map_err(error("lanes"))?;

@@ -1,13 +1,13 @@
 //! What an operator asks for, and what is noted of relays that crash.
 
-use chrono::{DateTime, Utc};
-use sqlx::{PgExecutor, Row as _, postgres::PgRow};
+use sqlx::{Row as _, postgres::PgRow};
 
+use super::queries::change::LOCK_CURSORS;
 use super::{Postgres, Tx, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
-use crate::outbox::row::{crashes, epoch};
-use crate::outbox::{Crashes, EntryId, Halted, Lease};
+use crate::outbox::row::{self, epoch, held};
+use crate::outbox::{EntryId, Halted, Lease};
 
 impl Postgres {
     pub(super) async fn note_trying(
@@ -23,10 +23,7 @@ impl Postgres {
             .execute(&self.pool)
             .await
             .map_err(error("try"))?;
-        match noted.rows_affected() {
-            0 => Err(lease.fenced(BACKEND, "try")),
-            _ => Ok(()),
-        }
+        held(noted.rows_affected(), lease, BACKEND, "try")
     }
 
     pub(super) async fn read_halted(&self) -> Result<Option<Halted>, Error> {
@@ -53,44 +50,48 @@ impl Postgres {
         // A relay that sets rows of the key aside meanwhile would count it as parked still, and they would
         // wait for ever. It changes its cursor first; which lane's key it is may be about to change.
         lock_cursors(&mut tx, "change parked row").await?;
-        let changed: Option<(String, Option<Vec<u8>>)> = sqlx::query_as(sql)
+        let changed: Option<Option<Vec<u8>>> = sqlx::query_scalar(sql)
             .bind(id.value())
             .fetch_optional(&mut *tx)
             .await
             .map_err(&error)?;
-        let Some((topic, key)) = changed else {
+        let Some(key) = changed else {
             return Err(Error::new(Kind::NotFound, BACKEND, "change parked row")
                 .with_detail(format!("row {id} is not parked")));
         };
-        let reckon = sqlx::query(queries::RECKON_KEY);
-        let reckon = reckon.bind(id.value()).bind(topic).bind(key);
-        reckon.execute(&mut *tx).await.map_err(&error)?;
+        for step in [
+            sqlx::query(queries::RECKON_KEY).bind(id.value()).bind(key),
+            sqlx::query(queries::ACQUIT).bind(id.value()),
+        ] {
+            step.execute(&mut *tx).await.map_err(&error)?;
+        }
         tx.commit().await.map_err(&error)
     }
 }
 
 /// Keeps the cursors of all lanes as they are, in the order in which everybody takes them.
 pub(super) async fn lock_cursors(tx: &mut Tx, operation: &'static str) -> Result<(), Error> {
-    let locked = sqlx::query(queries::HOLD_CURSORS).execute(&mut **tx).await;
+    let locked = sqlx::raw_sql(LOCK_CURSORS).execute(&mut **tx).await;
     locked.map(drop).map_err(error(operation))
 }
 
-/// Not prepared, as a pooler may stand between.
-pub(super) async fn halt(on: impl PgExecutor<'_>, reason: &str) -> Result<(), Error> {
+/// Halts all lanes. Not prepared, as a pooler may stand between.
+pub(super) async fn halt(tx: &mut Tx, reason: &str) -> Result<(), Error> {
+    lock_cursors(tx, "halt").await?;
     let halted = sqlx::query(queries::HALT).bind(reason).persistent(false);
-    let halted = halted.execute(on).await;
+    let halted = halted.execute(&mut **tx).await;
     halted.map(drop).map_err(error("halt"))
 }
 
-pub(super) fn halted_of(row: &PgRow) -> Result<Option<Halted>, sqlx::Error> {
-    let since: Option<DateTime<Utc>> = row.try_get("halted_at")?;
-    let reason: Option<String> = row.try_get("halted_reason")?;
-    Ok(since.map(|since| Halted::new(reason.unwrap_or_default(), since)))
+/// Lets all lanes go on; as [`halt`].
+pub(super) async fn resume(tx: &mut Tx) -> Result<(), Error> {
+    lock_cursors(tx, "resume").await?;
+    let resumed = sqlx::query(queries::RESUME).persistent(false);
+    let resumed = resumed.execute(&mut **tx).await;
+    resumed.map(drop).map_err(error("resume"))
 }
 
-/// A lease and what became of those who held it before.
-pub(super) type LeaseRow = (i64, i32, Option<i64>, i32);
-
-pub(super) fn crashes_of((_, count, suspect, of_suspect): LeaseRow) -> Crashes {
-    crashes(count.into(), suspect, of_suspect.into())
+pub(super) fn halted_of(row: &PgRow) -> Result<Option<Halted>, sqlx::Error> {
+    let since = row.try_get("halted_at")?;
+    Ok(row::halted(since, row.try_get("halted_reason")?))
 }

@@ -10,13 +10,13 @@ use sqlx::query::{Query, QueryScalar};
 
 use super::change::Change;
 use super::lane::Share;
-use super::operations::{self, LeaseRow};
+use super::operations;
 use super::place::{Place, Snapshot};
 use super::settle::put;
 use super::{Postgres, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
-use crate::outbox::row::{StoredRow, due_in, epoch, rows};
+use crate::outbox::row::{self, LeaseRow, StoredRow, due_in, epoch, held, rows};
 use crate::outbox::{
     Entry, EntryId, Halted, Lease, Parked, Position, Progress, Settled, Status, Store, Window,
 };
@@ -231,10 +231,7 @@ impl Postgres {
             .execute(&self.pool)
             .await
             .map_err(error("idle"))?;
-        if said.rows_affected() == 0 {
-            return Err(lease.fenced(BACKEND, "idle"));
-        }
-        Ok(())
+        held(said.rows_affected(), lease, BACKEND, "idle")
     }
 
     /// Moves the cursor by `advance`, and sets rows aside or changes those that are.
@@ -257,7 +254,7 @@ impl Postgres {
         }
         put(&mut tx, window, settled).await?;
         if let Some(reason) = halts {
-            operations::halt(&mut *tx, reason).await?;
+            operations::halt(&mut tx, reason).await?;
         }
         tx.commit().await.map_err(&error)
     }
@@ -265,26 +262,25 @@ impl Postgres {
 
 impl Store for Postgres {
     async fn lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
-        let lease: Option<LeaseRow> = sqlx::query_as(queries::LEASE)
+        let given: Option<LeaseRow<i32>> = sqlx::query_as(queries::LEASE)
             .bind(owner)
             .bind(ttl.as_secs_f64())
             .bind(self.relays())
             .fetch_optional(&self.pool)
             .await
             .map_err(error("lease"))?;
-        let Some(row) = lease else {
+        let Some(given) = given else {
             return Box::pin(self.is_no_queue("lease")).await.map(|()| None);
         };
-        let epoch = row.0.unsigned_abs();
-        let lease = Lease::new(owner, epoch).with_crashes(operations::crashes_of(row));
-        if self.verified.load(Ordering::Relaxed) != epoch {
+        let lease = row::lease(owner, given);
+        if self.verified.load(Ordering::Relaxed) != lease.epoch {
             // In a box, as what is seldom done is not to make each relay larger.
             if let Err(error) = Box::pin(self.verify(&lease)).await {
                 // Nobody need wait for it; else it ends by itself.
                 drop(self.release(&lease).await);
                 return Err(error);
             }
-            self.verified.store(epoch, Ordering::Relaxed);
+            self.verified.store(lease.epoch, Ordering::Relaxed);
         }
         Ok(Some(lease))
     }
@@ -297,10 +293,7 @@ impl Store for Postgres {
             .execute(&self.pool)
             .await
             .map_err(error("release"))?;
-        if done.rows_affected() == 0 {
-            return Err(lease.fenced(BACKEND, "release"));
-        }
-        Ok(())
+        held(done.rows_affected(), lease, BACKEND, "release")
     }
 
     async fn progress(&self, lease: &Lease) -> Result<Progress, Error> {
@@ -392,12 +385,17 @@ impl Store for Postgres {
     }
 
     async fn halt(&self, reason: &str) -> Result<(), Error> {
-        operations::halt(&self.pool, reason).await
+        let error = error("halt");
+        let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
+        operations::halt(&mut tx, reason).await?;
+        tx.commit().await.map_err(&error)
     }
 
     async fn resume(&self) -> Result<(), Error> {
-        let resumed = sqlx::query(queries::RESUME).execute(&self.pool).await;
-        resumed.map(drop).map_err(error("resume"))
+        let error = error("resume");
+        let mut tx = postgres::begin(&self.pool).await.map_err(&error)?;
+        operations::resume(&mut tx).await?;
+        tx.commit().await.map_err(&error)
     }
 
     async fn halted(&self) -> Result<Option<Halted>, Error> {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::error::{Chain, Error};
-use crate::outbox::{Lease, Store};
+use crate::outbox::{EntryId, Lease, Store};
 
 /// Renews a lease in time.
 #[derive(Debug)]
@@ -27,6 +27,11 @@ impl<'a, S: Store> Keeper<'a, S> {
 
     pub(super) fn lease(&self) -> &Lease {
         &self.lease
+    }
+
+    /// It was decided on `row`, which its relays have ended with.
+    pub(super) fn acquit(&mut self, row: EntryId) {
+        self.lease.crashes.acquit(row);
     }
 
     /// Renews the lease again and again, until that is no use any more.

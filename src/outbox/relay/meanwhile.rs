@@ -95,10 +95,7 @@ impl<'a, S: Store> Meanwhile<'a, S> {
     }
 
     /// Goes on with it until `done`, or something fails; for ever, when there is nothing to do.
-    pub(super) async fn until(
-        &mut self,
-        done: impl Fn(&Self) -> bool,
-    ) -> Result<(), Error> {
+    pub(super) async fn until(&mut self, done: impl Fn(&Self) -> bool) -> Result<(), Error> {
         while !done(self) {
             tokio::select! {
                 biased;

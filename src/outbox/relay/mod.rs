@@ -15,6 +15,7 @@ mod pace;
 mod poison;
 mod report;
 mod stats;
+mod stuck;
 mod tenure;
 mod verdict;
 

@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -11,10 +10,10 @@ use super::keeper::Keeper;
 use super::meanwhile::Meanwhile;
 use super::pace::{Hint, Pace, Rest};
 use super::stats::Stats;
+use super::stuck::Stuck;
 use super::{Config, Report};
 use crate::clock::after;
 use crate::error::{Chain, Error, Kind};
-use crate::outbox::entry::OrderingKey;
 use crate::outbox::{EntryId, Lease, Position, Settled, Store, Window};
 use crate::shutdown::Token;
 
@@ -36,7 +35,7 @@ pub(super) struct Tenure<'a, S> {
     /// Where the log goes on; `None` before the first window.
     next: Option<Position>,
     /// The keys that were set aside since the next window was read.
-    stuck: HashSet<OrderingKey>,
+    stuck: Stuck,
     /// Whether rows wait aside.
     aside: bool,
     /// When the store was tidied last.
@@ -87,7 +86,7 @@ impl<'a, S: Store> Tenure<'a, S> {
             limit: config.window,
             held: Held::new(config.backoff),
             next: None,
-            stuck: HashSet::new(),
+            stuck: Stuck::default(),
             tidied: None,
             sleeps: None,
             due: Some(asked),
@@ -345,6 +344,10 @@ impl<'a, S: Store> Tenure<'a, S> {
             if *settled != Settled::Published {
                 self.stuck.extend(entry.ordering_key());
                 self.aside = true;
+            }
+            if settled.reason().is_some() {
+                // Once it is an operator's, it is his to say that it comes again.
+                self.keeper.acquit(entry.id);
             }
         }
         Ok(())

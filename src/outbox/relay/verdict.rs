@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::held::Held;
+use super::stuck::Stuck;
 use super::{OnPoison, Report};
 use crate::broker::{Appended, PublishError, Record, SendStatus};
 use crate::error::{Chain, Kind};
@@ -36,7 +37,7 @@ impl Round {
 pub(super) struct Verdicts {
     settled: Vec<Option<Settled>>,
     /// The keys of which a row was set aside: what is behind it follows.
-    stuck: HashSet<OrderingKey>,
+    stuck: Stuck,
     on_poison: OnPoison,
     /// Whether the outbox is to be halted.
     halts: bool,
@@ -52,7 +53,7 @@ impl Verdicts {
             on_poison,
             halts: false,
             settled: vec![None; window.entries.len()],
-            stuck: HashSet::new(),
+            stuck: Stuck::default(),
             atomic,
             stand: !atomic,
         }

@@ -14,14 +14,13 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row, SqlitePool, Transaction};
 
-use super::row::{StoredRow, due_in, epoch, rows};
+use super::row::{self, LeaseRow, StoredRow, due_in, epoch, held, rows};
 use super::{Bind, Entry, EntryId, Halted, Lease, Parked, Position, Prepared, Progress, Routing};
 use super::{Settled, Status, Store, Window};
 use crate::driver::Schema;
 use crate::driver::sqlite::{BACKEND, BEGIN, error, migrate, migration_sql};
 use crate::error::{Error, Kind};
 use crate::message::Message;
-use operations::LeaseRow;
 use wake::Wake;
 
 const SCHEMA: Schema = Schema {
@@ -198,22 +197,21 @@ impl Sqlite {
             return Err(Error::new(Kind::NotFound, BACKEND, "change parked row")
                 .with_detail(format!("row {id} is not parked")));
         }
+        let acquit = sqlx::query(queries::ACQUIT).bind(id.value());
+        acquit.execute(&mut *tx).await.map_err(&error)?;
         tx.commit().await.map_err(&error)
     }
 }
 
 impl Store for Sqlite {
     async fn lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
-        let lease: Option<LeaseRow> = sqlx::query_as(queries::LEASE)
+        let given: Option<LeaseRow<i64>> = sqlx::query_as(queries::LEASE)
             .bind(owner)
             .bind(ttl.as_secs_f64())
             .fetch_optional(&self.pool)
             .await
             .map_err(error("lease"))?;
-        Ok(lease.map(|row| {
-            let lease = Lease::new(owner, row.0.unsigned_abs());
-            lease.with_crashes(operations::crashes_of(row))
-        }))
+        Ok(given.map(|given| row::lease(owner, given)))
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
@@ -223,10 +221,7 @@ impl Store for Sqlite {
             .execute(&self.pool)
             .await
             .map_err(error("release"))?;
-        if done.rows_affected() == 0 {
-            return Err(lease.fenced(BACKEND, "release"));
-        }
-        Ok(())
+        held(done.rows_affected(), lease, BACKEND, "release")
     }
 
     async fn progress(&self, lease: &Lease) -> Result<Progress, Error> {
@@ -411,8 +406,7 @@ fn bound<'a>(prepared: &'a Prepared<'_>) -> Query<'a, sqlx::Sqlite, SqliteArgume
 }
 
 type Tx = Transaction<'static, sqlx::Sqlite>;
-type Changed<'q> =
-    sqlx::query::QueryAs<'q, sqlx::Sqlite, (i64, String, Option<Vec<u8>>), SqliteArguments>;
+type Changed<'q> = sqlx::query::QueryAs<'q, sqlx::Sqlite, (i64, Option<Vec<u8>>), SqliteArguments>;
 
 /// What becomes of a row of the log, which is trimmed afterwards.
 async fn leave(tx: &mut Tx, entry: &Entry, settled: &Settled) -> Result<(), Error> {
@@ -450,10 +444,10 @@ async fn change(tx: &mut Tx, id: EntryId, settled: &Settled) -> Result<(), Error
 /// Changes a row that is aside, and says of its key's which of them wait then; whether there was one.
 async fn change_aside(tx: &mut Tx, changed: Changed<'_>) -> Result<bool, Error> {
     let changed = changed.fetch_optional(&mut **tx).await;
-    let Some((id, topic, key)) = changed.map_err(error("change aside"))? else {
+    let Some((id, key)) = changed.map_err(error("change aside"))? else {
         return Ok(false);
     };
-    let reckoned = sqlx::query(queries::RECKON).bind(id).bind(topic).bind(key);
+    let reckoned = sqlx::query(queries::RECKON).bind(id).bind(key);
     let reckoned = reckoned.execute(&mut **tx).await;
     reckoned.map_err(error("change aside")).map(|_| true)
 }

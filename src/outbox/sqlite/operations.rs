@@ -6,8 +6,8 @@ use sqlx::{Row as _, SqliteExecutor};
 use super::{Sqlite, queries, time};
 use crate::driver::sqlite::{BACKEND, error};
 use crate::error::Error;
-use crate::outbox::row::{crashes, epoch};
-use crate::outbox::{Crashes, EntryId, Halted, Lease};
+use crate::outbox::row::{self, epoch, held};
+use crate::outbox::{EntryId, Halted, Lease};
 
 impl Sqlite {
     pub(super) async fn note_trying(
@@ -22,10 +22,7 @@ impl Sqlite {
             .execute(&self.pool)
             .await
             .map_err(error("try"))?;
-        match noted.rows_affected() {
-            0 => Err(lease.fenced(BACKEND, "try")),
-            _ => Ok(()),
-        }
+        held(noted.rows_affected(), lease, BACKEND, "try")
     }
 
     pub(super) async fn read_halted(&self) -> Result<Option<Halted>, Error> {
@@ -42,13 +39,5 @@ pub(super) async fn halt(on: impl SqliteExecutor<'_>, reason: &str) -> Result<()
 
 pub(super) fn halted_of(row: &SqliteRow) -> Result<Option<Halted>, sqlx::Error> {
     let since: Option<i64> = row.try_get("halted_at")?;
-    let reason: Option<String> = row.try_get("halted_reason")?;
-    Ok(since.map(|since| Halted::new(reason.unwrap_or_default(), time(since))))
-}
-
-/// A lease and what became of those who held it before.
-pub(super) type LeaseRow = (i64, i64, Option<i64>, i64);
-
-pub(super) fn crashes_of((_, count, suspect, of_suspect): LeaseRow) -> Crashes {
-    crashes(count, suspect, of_suspect)
+    Ok(row::halted(since.map(time), row.try_get("halted_reason")?))
 }

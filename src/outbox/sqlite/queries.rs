@@ -68,9 +68,19 @@ macro_rules! behind {
     () => {
         "CASE WHEN o.headers IS NULL THEN EXISTS (SELECT 1 FROM bowline_outbox_aside a \
             WHERE a.key = coalesce(o.key, CAST(o.aggregateid AS BLOB)) \
-            AND (o.topic IS NULL OR a.topic = o.topic) AND NOT a.alone) \
+            AND (o.topic IS NULL OR a.topic IN (o.topic, '')) AND NOT a.alone) \
          ELSE EXISTS (SELECT 1 FROM bowline_outbox_aside a \
-            WHERE a.topic = o.topic AND a.key = o.key AND NOT a.alone) END"
+            WHERE a.topic IN (o.topic, '') AND a.key = o.key AND NOT a.alone) END"
+    };
+}
+
+/// Whether a row before the row aside `a` is parked, of its key and topic. One that was not routed may be of
+/// any topic.
+macro_rules! is_stopped {
+    () => {
+        "EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.key = a.key \
+            AND (p.topic IN (a.topic, '') OR a.topic = '') AND p.id < a.id \
+            AND p.parked_at IS NOT NULL AND NOT p.alone)"
     };
 }
 
@@ -90,17 +100,19 @@ pub(super) const SET_ASIDE: &str = concat!(
 );
 
 /// Takes a row out of the log, to where it waits or is parked.
-pub(super) const PUT_ASIDE: &str = "INSERT INTO bowline_outbox_aside \
+pub(super) const PUT_ASIDE: &str = concat!(
+    "INSERT INTO bowline_outbox_aside \
     (id, event_id, aggregateid, type, topic, key, headers, payload, created_at, source, \
         text_headers, parked_at, parked_reason, alone, waits) \
-    SELECT id, event_id, aggregateid, type, coalesce(topic, $4), ordered_by, headers, payload, created_at, source, \
+    SELECT id, event_id, aggregateid, type, topic, key, headers, payload, created_at, source, \
         text_headers, \
         CASE WHEN $2 IS NOT NULL THEN CAST(unixepoch('subsec') * 1000 AS INTEGER) END, $2, $3, \
-        $2 IS NULL AND NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = coalesce(o.topic, $4) \
-            AND p.key = o.ordered_by AND p.id < o.id AND p.parked_at IS NOT NULL \
-            AND NOT p.alone) \
-    FROM (SELECT *, CASE WHEN headers IS NULL THEN coalesce(key, CAST(aggregateid AS BLOB)) \
-        ELSE key END AS ordered_by FROM bowline_outbox WHERE id = $1) o";
+        $2 IS NULL AND NOT ",
+    is_stopped!(),
+    " FROM (SELECT id, event_id, aggregateid, type, coalesce(topic, $4) AS topic, \
+        CASE WHEN headers IS NULL THEN coalesce(key, CAST(aggregateid AS BLOB)) ELSE key END AS key, \
+        headers, payload, created_at, source, text_headers FROM bowline_outbox WHERE id = $1) a"
+);
 
 /// What is settled has left the log.
 pub(super) const TRIM: &str = "DELETE FROM bowline_outbox WHERE id <= $1";
@@ -109,20 +121,25 @@ pub(super) const PUBLISHED_ASIDE: &str = "DELETE FROM bowline_outbox_aside WHERE
 
 pub(super) const PARK: &str = "UPDATE bowline_outbox_aside SET \
     parked_at = CAST(unixepoch('subsec') * 1000 AS INTEGER), parked_reason = $2, alone = alone OR $3 \
-    WHERE id = $1 RETURNING id, topic, key";
+    WHERE id = $1 RETURNING id, key";
 
 pub(super) const RETRY: &str = "UPDATE bowline_outbox_aside SET \
     parked_at = NULL, parked_reason = NULL WHERE id = $1 AND parked_at IS NOT NULL \
-    RETURNING id, topic, key";
+    RETURNING id, key";
 
 pub(super) const DISCARD: &str = "DELETE FROM bowline_outbox_aside \
-    WHERE id = $1 AND parked_at IS NOT NULL RETURNING id, topic, key";
+    WHERE id = $1 AND parked_at IS NOT NULL RETURNING id, key";
 
 /// Says of a row, and of its key's, which of them wait.
-pub(super) const RECKON: &str = "UPDATE bowline_outbox_aside AS a SET waits = parked_at IS NULL \
-    AND (alone OR NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
-        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL AND NOT p.alone)) \
-    WHERE id = $1 OR (topic = $2 AND key = $3)";
+pub(super) const RECKON: &str = concat!(
+    "UPDATE bowline_outbox_aside AS a SET waits = parked_at IS NULL AND (alone OR NOT ",
+    is_stopped!(),
+    ") WHERE id = $1 OR key = $2"
+);
+
+/// Whoever has decided on a row knows why its relays ended.
+pub(super) const ACQUIT: &str = "UPDATE bowline_outbox_cursor \
+    SET suspect = NULL, suspect_crashes = 0 WHERE suspect = $1";
 
 /// Notes the row that is tried alone; without one, that the one before was answered.
 pub(super) const TRYING: &str = "UPDATE bowline_outbox_cursor SET trying = $3, \

@@ -35,7 +35,7 @@ pub use aside::{
 pub use operating::{
     a_halted_outbox_is_not_relayed, a_row_parked_alone_lets_its_key_go_on,
     a_row_that_ends_its_relays_is_suspected, a_row_that_halts_is_parked,
-    owners_that_end_are_counted,
+    a_row_that_is_retried_is_suspected_no_more, owners_that_end_are_counted,
 };
 pub use progress::{
     the_position_tells_under_which_lease_it_was_moved,
@@ -135,6 +135,7 @@ pub async fn all<H: Harness>(fresh: impl AsyncFn() -> H) {
         what_waits_aside_keeps_the_order_of_its_key(&fresh().await).await;
         owners_that_end_are_counted(&fresh().await).await;
         a_row_that_ends_its_relays_is_suspected(&fresh().await).await;
+        a_row_that_is_retried_is_suspected_no_more(&fresh().await).await;
         the_position_tells_under_which_lease_it_was_moved(&fresh().await).await;
         what_is_left_of_a_window_is_enough_to_settle_it(&fresh().await).await;
         a_relay_doubles_nothing_at_any_step(&fresh).await;

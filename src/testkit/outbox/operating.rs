@@ -164,6 +164,31 @@ pub async fn a_row_that_ends_its_relays_is_suspected<H: Harness>(harness: &H) {
     assert_eq!(newest.crashes.count, 4);
 }
 
+/// Once an operator has decided on a row, those who ended while they tried it count no more.
+pub async fn a_row_that_is_retried_is_suspected_no_more<H: Harness>(harness: &H) {
+    let store = harness.store();
+    enqueue(harness, &[("bad", "1"), ("next", "1")]).await;
+    let mut ours = take_over(harness).await;
+    let window = read(harness, &ours, MANY).await;
+    let bad = window.entries[0].id;
+    for _ in 0..2 {
+        store.trying(&ours, Some(bad)).await.expect("ours");
+        ours = take_over(harness).await;
+    }
+    let parked = [Settled::Parked("relays ended".to_owned()), Settled::Aside];
+    settle(harness, &ours, &window, &parked).await;
+    store.release(&ours).await.expect("ours");
+    let ours = lease(harness).await;
+    assert_eq!(ours.crashes, Crashes::new(0, Some((bad, 2))));
+    store.retry(bad).await.expect("parked");
+    let again = store.lease(&ours.owner, LONG).await.expect("an answer");
+    assert_eq!(again.expect("ours").crashes, Crashes::default());
+    let waits = set_aside(harness, &ours).await;
+    assert_eq!(payloads(&waits), ["bad", "next"]);
+    publish(harness, &ours, &waits).await;
+    assert_eq!(payloads(&set_aside(harness, &ours).await), NONE);
+}
+
 /// The lease of a new owner, which lasts long enough for a few calls; the one before ends without a word.
 async fn take_over<H: Harness>(harness: &H) -> Lease {
     loop {

@@ -1,5 +1,7 @@
 //! The log in PostgreSQL, relayed by several at once, whose number changes meanwhile.
 
+mod exactly_once;
+mod halted;
 mod live;
 mod seeds;
 

@@ -115,7 +115,8 @@ CREATE TABLE bowline_outbox_position (
     settled text NOT NULL,
     settled_epoch bigint NOT NULL,
     PRIMARY KEY (lane, number)
-);
+    -- Nobody is to wait while it is made shorter, nor a plan to count on its being short.
+) WITH (vacuum_truncate = false);
 
 INSERT INTO bowline_outbox_position (lane, position, settled, settled_epoch)
 VALUES (0, '1:1:', '1:1:', 0);
@@ -132,15 +133,15 @@ CREATE TABLE bowline_outbox_origin (
 
 INSERT INTO bowline_outbox_origin (id, txid) VALUES (1, pg_current_xact_id());
 
--- Apart from the cursor, which changes with every window: whoever enqueues reads this.
-CREATE TABLE bowline_outbox_relay (
+-- Who relays each lane; apart from the cursor, as whoever enqueues reads this. A crash of the server empties
+-- it, and so does a fail-over: whoever has read before has to begin anew then.
+CREATE UNLOGGED TABLE bowline_outbox_relay (
     lane integer PRIMARY KEY,
+    -- That of its lease.
+    epoch bigint NOT NULL,
     -- Whether the relay waits to be told of what is committed.
     sleeps boolean NOT NULL
 ) WITH (fillfactor = 50);
-
--- Held by whoever moves scheduled messages into the log.
-INSERT INTO bowline_outbox_relay (lane, sleeps) VALUES (0, FALSE);
 
 -- Messages that are due later, as they are to stand in the log.
 CREATE TABLE bowline_outbox_scheduled (

@@ -10,7 +10,7 @@ use super::{PostgresQueue, queries};
 use crate::driver::postgres::{self, BACKEND, error};
 use crate::error::{Error, Kind};
 use crate::outbox::postgres::operations::{self, halted_of};
-use crate::outbox::postgres::queries::{HALTED, PARKED, RESUME};
+use crate::outbox::postgres::queries::{HALTED, PARKED};
 use crate::outbox::postgres::{SCHEMA, Tx};
 use crate::outbox::row::{due_in, rows};
 use crate::outbox::{
@@ -234,7 +234,7 @@ impl Store for PostgresQueue {
             hand.put_aside(lease, window, settled).await?;
         }
         if let Some(reason) = Settled::halt(settled) {
-            operations::halt(&mut *hand.tx, reason).await?;
+            operations::halt(&mut hand.tx, reason).await?;
         }
         hand.tx.commit().await.map_err(error("settle"))
     }
@@ -246,16 +246,14 @@ impl Store for PostgresQueue {
 
     async fn halt(&self, reason: &str) -> Result<(), Error> {
         let mut tx = self.begin_short("halt").await?;
-        operations::halt(&mut *tx, reason).await?;
+        operations::halt(&mut tx, reason).await?;
         tx.commit().await.map_err(error("halt"))
     }
 
     async fn resume(&self) -> Result<(), Error> {
-        let error = error("resume");
         let mut tx = self.begin_short("resume").await?;
-        let resume = sqlx::query(RESUME).persistent(false);
-        resume.execute(&mut *tx).await.map_err(&error)?;
-        tx.commit().await.map_err(&error)
+        operations::resume(&mut tx).await?;
+        tx.commit().await.map_err(error("resume"))
     }
 
     async fn halted(&self) -> Result<Option<Halted>, Error> {

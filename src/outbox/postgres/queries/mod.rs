@@ -49,11 +49,23 @@ macro_rules! places {
     };
 }
 
+/// Whether the server has not crashed since the relay took its lease. What it has read may be of
+/// transactions that nobody knows of after a crash, and whose numbers are given again.
+macro_rules! is_marked {
+    () => {
+        "EXISTS (SELECT 1 FROM bowline_outbox_relay relay WHERE relay.lane = $3 AND relay.epoch = $2)"
+    };
+}
+
 /// The cursor that is ours, held until the transaction ends.
 macro_rules! mine {
     () => {
-        "WITH mine AS (SELECT lane FROM bowline_outbox_cursor \
-            WHERE lane = $3 AND owner = $1 AND epoch = $2 FOR NO KEY UPDATE)"
+        concat!(
+            "WITH mine AS (SELECT lane FROM bowline_outbox_cursor \
+            WHERE lane = $3 AND owner = $1 AND epoch = $2 AND ",
+            is_marked!(),
+            " FOR NO KEY UPDATE)"
+        )
     };
 }
 
@@ -92,12 +104,19 @@ macro_rules! many {
     };
 }
 
+// Below the macros, which they use.
+pub(super) mod change;
+pub(super) mod origin;
+
 pub(super) const ENQUEUE: &str = waking!(many!());
 
 pub(super) const ENQUEUE_QUIETLY: &str = many!();
 
+/// A lease whose mark is gone is another one, also for its owner.
 pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
-    epoch = CASE WHEN owner = $1 THEN epoch ELSE epoch + 1 END, \
+    epoch = CASE WHEN owner = $1 AND EXISTS (SELECT 1 FROM bowline_outbox_relay relay \
+        WHERE relay.lane = $3 AND relay.epoch = bowline_outbox_cursor.epoch) \
+        THEN epoch ELSE epoch + 1 END, \
     crashes = CASE WHEN owner <> $1 THEN crashes + 1 ELSE crashes END, \
     suspect_crashes = CASE WHEN trying IS NULL THEN suspect_crashes \
         WHEN owner <> $1 THEN CASE WHEN trying = suspect THEN suspect_crashes + 1 ELSE 1 END \
@@ -115,7 +134,7 @@ pub(super) const LEASE: &str = "UPDATE bowline_outbox_cursor SET \
 macro_rules! promote {
     ($lease:literal, $limit:literal) => {
         concat!(
-            "WITH turn AS (SELECT 1 FROM bowline_outbox_relay WHERE lane = 0 FOR UPDATE), \
+            "WITH turn AS (SELECT 1 FROM bowline_outbox_cursor WHERE lane = 0 FOR UPDATE), \
             lease AS (SELECT 1 ",
             $lease,
             "), due AS (DELETE FROM bowline_outbox_scheduled WHERE id = ANY (ARRAY( \
@@ -144,22 +163,31 @@ pub(super) const PROMOTE: &str = promote!(
 
 pub(super) const UNSCHEDULE: &str = "DELETE FROM bowline_outbox_scheduled WHERE event_id = $1";
 
+/// Marks the lane as relayed under this lease; nothing when it is not ours.
+pub(super) const MARK: &str = "INSERT INTO bowline_outbox_relay (lane, epoch, sleeps) \
+    SELECT lane, epoch, FALSE FROM bowline_outbox_cursor \
+    WHERE lane = $3 AND owner = $1 AND epoch = $2 FOR SHARE \
+    ON CONFLICT (lane) DO UPDATE SET epoch = excluded.epoch, sleeps = FALSE";
+
 /// Says whether the relay sleeps; changes nothing when the lease is not ours.
-pub(super) const SLEEPS: &str = "INSERT INTO bowline_outbox_relay (lane, sleeps) \
-    SELECT lane, $4 FROM bowline_outbox_cursor WHERE lane = $3 AND owner = $1 AND epoch = $2 \
-    ON CONFLICT (lane) DO UPDATE SET sleeps = excluded.sleeps";
+pub(super) const SLEEPS: &str = "UPDATE bowline_outbox_relay relay SET sleeps = $4 \
+    FROM bowline_outbox_cursor c WHERE c.lane = relay.lane AND relay.lane = $3 AND c.owner = $1 \
+    AND relay.epoch = $2 AND c.epoch = $2";
 
 /// Whether relays without order work on the table.
 pub(super) const IS_QUEUE: &str =
     "SELECT EXISTS (SELECT 1 FROM bowline_outbox_cursor WHERE engine = 'queue')";
 
-pub(super) const RELEASE: &str = "UPDATE bowline_outbox_cursor \
-    SET owner = NULL, lease_until = NULL, trying = NULL \
-    WHERE lane = $3 AND owner = $1 AND epoch = $2";
+/// Nobody is to be woken any more.
+pub(super) const RELEASE: &str = "WITH released AS (UPDATE bowline_outbox_cursor \
+        SET owner = NULL, lease_until = NULL, trying = NULL \
+        WHERE lane = $3 AND owner = $1 AND epoch = $2 RETURNING lane), \
+    unmarked AS (DELETE FROM bowline_outbox_relay WHERE lane IN (SELECT lane FROM released)) \
+    SELECT 1 FROM released";
 
 /// Where the log is settled, what can be seen now, whether rows wait aside and whether any are there,
 /// in how many seconds the next scheduled message is due, and the lanes; no row when the lease is not
-/// ours or the outbox is halted.
+/// ours, its mark is gone or the outbox is halted.
 pub(super) const CURSOR: &str = concat!(
     "SELECT position, pg_current_snapshot()::text, \
     EXISTS (SELECT 1 FROM bowline_outbox_aside WHERE waits AND (lanes = 1 OR ",
@@ -169,7 +197,8 @@ pub(super) const CURSOR: &str = concat!(
         FROM bowline_outbox_scheduled), \
     lanes, wanted IS NOT NULL, barrier FROM ",
     places!(),
-    " WHERE lane = $3 AND owner = $1 AND epoch = $2 AND halted_at IS NULL"
+    " WHERE lane = $3 AND owner = $1 AND epoch = $2 AND halted_at IS NULL AND ",
+    is_marked!()
 );
 
 /// What a row without headers has in their place.
@@ -185,9 +214,19 @@ macro_rules! behind {
     () => {
         "CASE WHEN o.headers IS NULL THEN EXISTS (SELECT 1 FROM bowline_outbox_aside a \
             WHERE a.key = coalesce(o.key, convert_to(o.aggregateid, 'UTF8')) \
-            AND (o.topic IS NULL OR a.topic = o.topic) AND NOT a.alone) \
+            AND (o.topic IS NULL OR a.topic IN (o.topic, '')) AND NOT a.alone) \
          ELSE EXISTS (SELECT 1 FROM bowline_outbox_aside a \
-            WHERE a.topic = o.topic AND a.key = o.key AND NOT a.alone) END"
+            WHERE a.topic IN (o.topic, '') AND a.key = o.key AND NOT a.alone) END"
+    };
+}
+
+/// Whether the row aside `a` waits: neither it nor one before it is parked, of its key and topic. One that
+/// was not routed may be of any topic.
+macro_rules! waits {
+    () => {
+        "parked_at IS NULL AND (alone OR NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p \
+            WHERE p.key = a.key AND (p.topic IN (a.topic, '') OR a.topic = '') AND p.id < a.id \
+            AND p.parked_at IS NOT NULL AND NOT p.alone))"
     };
 }
 
@@ -225,59 +264,6 @@ pub(super) const CATCH_UP: &str = "INSERT INTO bowline_outbox_position \
 /// Forgets where the lanes have been.
 pub(super) const FORGET: &str = "DELETE FROM bowline_outbox_position p WHERE number < \
     (SELECT max(number) FROM bowline_outbox_position newest WHERE newest.lane = p.lane)";
-
-/// How many lanes there are.
-pub(super) const LANES: &str = "SELECT lanes FROM bowline_outbox_cursor WHERE lane = 0";
-
-/// Keeps the cursors of all lanes as they are, in an order that everybody takes them in.
-pub(super) const LOCK_CURSORS: &str =
-    "SELECT 1 FROM bowline_outbox_cursor WHERE lane < lanes ORDER BY lane FOR UPDATE";
-
-/// How the lanes stand, once nobody moves them.
-pub(super) const LANES_NOW: &str = concat!(
-    "SELECT lanes, wanted, barrier, position, \
-    paused OR owner IS NULL OR coalesce(lease_until < clock_timestamp(), TRUE) AS pauses FROM ",
-    places!(),
-    " WHERE lane < lanes ORDER BY lane"
-);
-
-pub(super) const WANT_LANES: &str = "UPDATE bowline_outbox_cursor SET wanted = $1";
-
-/// Says that nothing is in hand that was read before the change of the lanes was known.
-pub(super) const PAUSE: &str = "UPDATE bowline_outbox_cursor SET paused = TRUE \
-    WHERE lane = $3 AND owner = $1 AND epoch = $2 AND wanted IS NOT NULL";
-
-/// Sets the barrier, and shuts out whoever may still have something in hand.
-pub(super) const SET_BARRIER: &str = "UPDATE bowline_outbox_cursor SET \
-    barrier = pg_current_snapshot()::text, \
-    epoch = CASE WHEN paused THEN epoch ELSE epoch + 1 END, \
-    owner = CASE WHEN paused THEN owner END, \
-    lease_until = CASE WHEN paused THEN lease_until END";
-
-/// Makes the cursors that there are not.
-pub(super) const ADD_LANES: &str = "INSERT INTO bowline_outbox_cursor (lane, lanes, epoch, engine) \
-    SELECT lane, $1, (SELECT max(epoch) FROM bowline_outbox_cursor), \
-        (SELECT max(engine) FROM bowline_outbox_cursor) \
-    FROM generate_series(0, $1 - 1) lane ON CONFLICT (lane) DO NOTHING";
-
-/// Lets all lanes go on at one place; what a relay has settled last stays.
-pub(super) const MOVE_LANES: &str = "INSERT INTO bowline_outbox_position \
-        (lane, position, settled, settled_epoch) \
-    SELECT lane, $1, coalesce(settled, $1), coalesce(settled_epoch, 0) \
-    FROM bowline_outbox_cursor LEFT JOIN LATERAL (SELECT settled, settled_epoch \
-        FROM bowline_outbox_position p WHERE p.lane = bowline_outbox_cursor.lane \
-        ORDER BY number DESC LIMIT 1) place ON TRUE";
-
-/// As [`MOVE_LANES`], but nothing stays of what was: a position at the broker follows on nothing then.
-pub(super) const BEGIN_LANES: &str = "INSERT INTO bowline_outbox_position \
-        (lane, position, settled, settled_epoch) SELECT lane, $1, $1, 0 FROM bowline_outbox_cursor";
-
-/// Goes on by the new number, and takes the lease of those that are out of use.
-pub(super) const CHANGE_LANES: &str = "UPDATE bowline_outbox_cursor SET \
-    lanes = $1, wanted = NULL, paused = FALSE, barrier = NULL, \
-    epoch = CASE WHEN lane < $1 THEN epoch ELSE epoch + 1 END, \
-    owner = CASE WHEN lane < $1 THEN owner END, \
-    lease_until = CASE WHEN lane < $1 THEN lease_until END";
 
 /// The first rows that came between two snapshots. A row came when its transaction was running at the first
 /// snapshot, or had not begun, and has ended at the second. `OFFSET 0` keeps the order by id out of the
@@ -343,51 +329,42 @@ pub(super) const PARK: &str = "UPDATE bowline_outbox_aside a \
     FROM unnest($1::bigint[], $2::text[], $3::boolean[]) u (id, reason, alone) WHERE a.id = u.id";
 
 /// Says of rows, and of those of their keys, which of them wait.
-pub(super) const RECKON: &str = "UPDATE bowline_outbox_aside a SET waits = parked_at IS NULL \
-    AND (alone OR NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
-        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL AND NOT p.alone)) \
-    WHERE id = ANY ($1) OR EXISTS (SELECT 1 FROM bowline_outbox_aside k \
-        WHERE k.id = ANY ($1) AND k.topic = a.topic AND k.key = a.key)";
-
-/// As [`LOCK_CURSORS`], also of lanes that are out of use.
-pub(super) const HOLD_CURSORS: &str = "SELECT FROM bowline_outbox_cursor ORDER BY lane FOR UPDATE";
+pub(super) const RECKON: &str = concat!(
+    "UPDATE bowline_outbox_aside a SET waits = ",
+    waits!(),
+    " WHERE id = ANY ($1) OR key IN (SELECT key FROM bowline_outbox_aside k WHERE k.id = ANY ($1))"
+);
 
 pub(super) const RETRY: &str = "UPDATE bowline_outbox_aside SET \
     parked_at = NULL, parked_reason = NULL WHERE id = $1 AND parked_at IS NOT NULL \
-    RETURNING topic, key";
+    RETURNING key";
 
 pub(super) const DISCARD: &str = "DELETE FROM bowline_outbox_aside \
-    WHERE id = $1 AND parked_at IS NOT NULL RETURNING topic, key";
+    WHERE id = $1 AND parked_at IS NOT NULL RETURNING key";
 
 /// As [`RECKON`], for one row and its key.
-pub(super) const RECKON_KEY: &str = "UPDATE bowline_outbox_aside a SET waits = parked_at IS NULL \
-    AND (alone OR NOT EXISTS (SELECT 1 FROM bowline_outbox_aside p WHERE p.topic = a.topic \
-        AND p.key = a.key AND p.id < a.id AND p.parked_at IS NOT NULL AND NOT p.alone)) \
-    WHERE id = $1 OR (topic = $2 AND key = $3)";
+pub(super) const RECKON_KEY: &str = concat!(
+    "UPDATE bowline_outbox_aside a SET waits = ",
+    waits!(),
+    " WHERE id = $1 OR key = $2"
+);
+
+/// Whoever has decided on a row knows why its relays ended.
+pub(super) const ACQUIT: &str = "UPDATE bowline_outbox_cursor \
+    SET suspect = NULL, suspect_crashes = 0 WHERE suspect = $1";
 
 /// Notes the row that is tried alone; without one, that the one before was answered.
 pub(super) const TRYING: &str = "UPDATE bowline_outbox_cursor SET trying = $4::bigint, \
     suspect_crashes = CASE WHEN $4::bigint IS NULL AND trying = suspect THEN 0 ELSE suspect_crashes END \
     WHERE lane = $3 AND owner = $1 AND epoch = $2";
 
-/// The cursors of all lanes, once they are held in the order in which everybody takes them.
-macro_rules! held_cursors {
-    () => {
-        "lane = ANY (ARRAY(SELECT lane FROM bowline_outbox_cursor ORDER BY lane FOR UPDATE))"
-    };
-}
+/// Halts all lanes, once they are held.
+pub(super) const HALT: &str = "UPDATE bowline_outbox_cursor \
+    SET halted_at = clock_timestamp(), halted_reason = $1 WHERE halted_at IS NULL";
 
-/// Halts all lanes.
-pub(super) const HALT: &str = concat!(
-    "UPDATE bowline_outbox_cursor SET halted_at = clock_timestamp(), halted_reason = $1 WHERE ",
-    held_cursors!(),
-    " AND halted_at IS NULL"
-);
-
-pub(super) const RESUME: &str = concat!(
-    "UPDATE bowline_outbox_cursor SET halted_at = NULL, halted_reason = NULL WHERE ",
-    held_cursors!()
-);
+/// As [`HALT`].
+pub(super) const RESUME: &str =
+    "UPDATE bowline_outbox_cursor SET halted_at = NULL, halted_reason = NULL";
 
 pub(super) const HALTED: &str =
     "SELECT halted_at, halted_reason FROM bowline_outbox_cursor WHERE lane = 0";
@@ -444,53 +421,6 @@ pub(super) const NEWEST_PART: &str = concat!(
     " WHERE lane < lanes AND ",
     is_original!()
 );
-
-/// What a relay relies on, before it begins.
-pub(super) const VERSION: &str = "SELECT (SELECT version FROM bowline_schema WHERE module = $1), \
-    seqcache, seqincrement, seqcycle FROM pg_sequence \
-    WHERE seqrelid = 'bowline_outbox_id'::regclass";
-
-/// Whether this is the database that it was, what is known of its cluster, and where each lane stands.
-pub(super) const ORIGIN: &str = concat!(
-    "SELECT ",
-    is_original!(),
-    ", system, position, pg_current_snapshot()::text \
-    FROM bowline_outbox_origin, ",
-    places!(),
-    " WHERE lane < lanes"
-);
-
-pub(super) const MAY_ASK_SYSTEM: &str =
-    "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')";
-
-pub(super) const SYSTEM: &str = "SELECT system_identifier::text FROM pg_control_system()";
-
-/// Notes the cluster, which was not known.
-pub(super) const SET_SYSTEM: &str = "UPDATE bowline_outbox_origin \
-    SET txid = pg_current_xact_id(), system = $1 WHERE system IS NULL";
-
-/// Whether the lease is ours.
-pub(super) const IS_OURS: &str = "SELECT EXISTS (SELECT 1 FROM bowline_outbox_cursor \
-    WHERE lane = $3 AND owner = $1 AND epoch = $2)";
-
-/// What waits aside does not come again.
-pub(super) const FORGET_ASIDE: &str = "DELETE FROM bowline_outbox \
-    WHERE id IN (SELECT id FROM bowline_outbox_aside)";
-
-/// Makes the rows those of this transaction.
-pub(super) const ADOPT: &str = "UPDATE bowline_outbox SET txid = pg_current_xact_id()";
-
-/// A sequence may be left behind where rows are copied.
-pub(super) const SKIP_IDS: &str = "SELECT setval('bowline_outbox_id', max) FROM \
-    (SELECT max(id) FROM (SELECT id FROM bowline_outbox UNION ALL \
-        SELECT id FROM bowline_outbox_aside) ids) newest, bowline_outbox_id WHERE max > last_value";
-
-/// Ends the leases of the other lanes.
-pub(super) const FENCE_OTHERS: &str = "UPDATE bowline_outbox_cursor \
-    SET epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE lane <> $1";
-
-pub(super) const SET_ORIGIN: &str =
-    "UPDATE bowline_outbox_origin SET txid = pg_current_xact_id(), system = $1";
 
 /// Who holds a lock for longer than this is not waited for: whoever comes behind would wait too.
 pub(super) const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '50ms'";
