@@ -6,6 +6,7 @@
     reason = "a test reports by panicking"
 )]
 
+mod bad_input;
 mod breaker;
 mod counted;
 #[cfg(feature = "postgres")]

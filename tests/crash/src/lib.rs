@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 mod check;
 pub mod consume;
 pub mod fire;
+pub mod many;
 pub mod work;
 
 pub use check::{Seen, drain};

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use bowline_crash_tests::consume::{self, Place};
 use bowline_crash_tests::fire::{self, Ground};
-use bowline_crash_tests::work;
+use bowline_crash_tests::{many, work};
 
 #[tokio::main]
 async fn main() {
@@ -20,6 +20,7 @@ async fn main() {
         ["publish", file, n] => work::publish(Path::new(file), seed(n)).await,
         ["relay-deadly", folder] => work::relay_to_a_deadly_broker(Path::new(folder)).await,
         ["relay", url, folder] => work::relay_from_postgres(url, Path::new(folder)).await,
+        ["relay-to-kafka", url, servers] => many::relay(url, servers).await,
         ["write-and-relay", folder, n] => work::write_and_relay(Path::new(folder), seed(n)).await,
         ["relay-under-fire", url, schema, folder, mood, life, n] => {
             let life = life.parse().expect("a number");
