@@ -1,4 +1,4 @@
-//! A store whose reads and hints are counted.
+//! A store whose calls are counted.
 
 use std::future::pending;
 use std::num::NonZeroUsize;
@@ -10,18 +10,22 @@ use bowline::Error;
 use bowline::outbox::{
     EntryId, Halted, Lease, Parked, Position, Progress, Settled, Status, Store, Window,
 };
+use tokio::time::sleep;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Counted<S> {
     inner: S,
     counts: Arc<Counts>,
     hints: bool,
+    /// How long it takes to settle.
+    slow: Duration,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
     reads: AtomicU32,
     hints: AtomicU32,
+    settles: AtomicU32,
 }
 
 impl<S> Counted<S> {
@@ -30,6 +34,7 @@ impl<S> Counted<S> {
             inner,
             counts: Arc::default(),
             hints: true,
+            slow: Duration::ZERO,
         }
     }
 
@@ -37,6 +42,16 @@ impl<S> Counted<S> {
     pub(crate) fn without_hints(mut self) -> Self {
         self.hints = false;
         self
+    }
+
+    /// Takes so long to settle.
+    pub(crate) fn with_slow_settling(mut self, slow: Duration) -> Self {
+        self.slow = slow;
+        self
+    }
+
+    pub(crate) fn settles(&self) -> u32 {
+        self.counts.settles.load(Ordering::SeqCst)
     }
 
     pub(crate) fn reads(&self) -> u32 {
@@ -98,6 +113,10 @@ impl<S: Store> Store for Counted<S> {
         window: &Window,
         settled: &[Settled],
     ) -> Result<(), Error> {
+        self.counts.settles.fetch_add(1, Ordering::SeqCst);
+        if !self.slow.is_zero() {
+            sleep(self.slow).await;
+        }
         self.inner.settle(lease, window, settled).await
     }
 

@@ -21,6 +21,7 @@ mod kafka;
 mod lanes;
 #[cfg(feature = "postgres")]
 mod log;
+mod meanwhile;
 mod pace;
 #[cfg(feature = "postgres")]
 mod parked;

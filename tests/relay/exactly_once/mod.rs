@@ -78,7 +78,7 @@ fn large(outbox: &Memory, kind: &'static str, key: &str) {
 }
 
 /// The payloads in `topic`, in order.
-async fn payloads(broker: &broker::Memory, topic: &str) -> Vec<String> {
+pub(crate) async fn payloads(broker: &broker::Memory, topic: &str) -> Vec<String> {
     let mut subscriber = broker.subscriber();
     let topics = [Arc::from(topic)];
     let group = format!("check-{}", uuid::Uuid::now_v7());

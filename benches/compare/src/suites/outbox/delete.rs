@@ -1,14 +1,11 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use bowline::shutdown::Token;
 use rdkafka::ClientContext;
 use rdkafka::message::Message as _;
-use rdkafka::producer::{
-    BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
-};
+use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use sqlx::{PgPool, Row as _};
-use tokio::task::spawn_blocking;
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::cursor::{self, POLL};
@@ -25,7 +22,6 @@ pub(super) struct Delete {
 const DELETE: &str = "WITH next AS MATERIALIZED (SELECT id FROM raw ORDER BY id LIMIT 1000 \
     FOR UPDATE SKIP LOCKED) DELETE FROM raw USING next WHERE raw.id = next.id \
     RETURNING raw.id, topic, key, headers, payload, created_at";
-const FLUSHED: Duration = Duration::from_secs(30);
 
 impl Outbox for Delete {
     async fn create(url: &str) -> Result<Self> {
@@ -60,7 +56,7 @@ impl Outbox for Delete {
 
 async fn relay(pool: PgPool, sink: Arc<Sink>, token: Token) -> Result<()> {
     let broker = sink.kafka.clone().map(|topic| Broker::new(topic, &sink));
-    let broker = broker.transpose()?.map(Arc::new);
+    let broker = broker.transpose()?;
     while !token.is_stopped() {
         let mut tx = pool.begin().await?;
         let rows = sqlx::query(DELETE).fetch_all(&mut *tx).await?;
@@ -83,8 +79,9 @@ async fn relay(pool: PgPool, sink: Arc<Sink>, token: Token) -> Result<()> {
                         .payload(row.try_get::<&[u8], _>(4)?);
                     broker.producer.send(record).map_err(|(error, _)| error)?;
                 }
-                let broker = Arc::clone(broker);
-                spawn_blocking(move || broker.producer.flush(FLUSHED)).await??;
+                // `flush` sleeps far beyond the last answer.
+                let all = broker.answers.acquire_many(u32::try_from(rows.len())?);
+                all.await?.forget();
             }
         }
         tx.commit().await?;
@@ -95,17 +92,21 @@ async fn relay(pool: PgPool, sink: Arc<Sink>, token: Token) -> Result<()> {
 struct Broker {
     producer: ThreadedProducer<Acks>,
     topic: String,
+    /// One for each record that the broker has.
+    answers: Arc<Semaphore>,
 }
 
 /// Counts what the broker has.
-struct Acks(Arc<Sink>);
+struct Acks(Arc<Sink>, Arc<Semaphore>);
 
 impl Broker {
     fn new(topic: Topic, sink: &Arc<Sink>) -> Result<Self> {
-        let producer = topic.config().create_with_context(Acks(Arc::clone(sink)))?;
+        let answers = Arc::new(Semaphore::new(0));
+        let acks = Acks(Arc::clone(sink), Arc::clone(&answers));
         Ok(Self {
-            producer,
+            producer: topic.config().create_with_context(acks)?,
             topic: topic.name,
+            answers,
         })
     }
 }
@@ -118,6 +119,7 @@ impl ProducerContext for Acks {
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Ok(message) = result {
             self.0.done(number(message.payload()));
+            self.1.add_permits(1);
         }
     }
 }

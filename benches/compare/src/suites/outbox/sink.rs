@@ -66,6 +66,7 @@ impl Topic {
         config.set("bootstrap.servers", &self.servers);
         config.set("enable.idempotence", "true");
         config.set("linger.ms", "0");
+        config.set("compression.type", "lz4");
         config
     }
 }
