@@ -21,9 +21,9 @@ use crate::{config, number, numbered, own_broker, steer, topic};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Longer than anything may wait once the broker is back: a call that began during the outage takes 20 s
-/// (the time of a message, and a question to the broker), and a few may come one after the other; what
-/// is left of a producer that is gone keeps the group waiting for 30 s (twice the time of a message, and
-/// the broker looks every 10 s).
+/// (the time of a message, and a question to the broker), twice that when it has to abort first, and one
+/// that the driver does not end is given up after 50 s. What is left of a producer that is gone keeps
+/// the group waiting for 30 s (twice the time of a message, and the broker looks every 10 s).
 const STANDSTILL: Duration = Duration::from_secs(180);
 /// How many numbers a transaction of the relay holds.
 const STEP: u32 = 50;
