@@ -71,6 +71,7 @@ impl Plan {
             order: self.order,
             sessions_last: is_virtual && self.faults == 0,
             brokers_answer: is_virtual && self.latency.is_zero(),
+            epochs_grow: true,
         }
     }
 

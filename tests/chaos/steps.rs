@@ -69,6 +69,7 @@ async fn run(faults: &Faults, case: Option<(u64, Fault)>) {
         order: Order::Key,
         sessions_last: false,
         brokers_answer: false,
+        epochs_grow: true,
     };
     let done = async {
         while !judge(&log.events(), rules).unfinished.is_empty() {

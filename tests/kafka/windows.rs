@@ -27,7 +27,10 @@ const LIMIT: usize = 10_000;
 async fn shared_config() -> Config {
     let broker = spawn_blocking(shared::kafka).await.unwrap();
     // What is too large must not become small.
-    config(broker.expect("a broker")).with_property("compression.type", "none")
+    // On a slow machine too no record is late.
+    config(broker.expect("a broker"))
+        .with_message_timeout(Config::MESSAGE_TIMEOUT)
+        .with_property("compression.type", "none")
 }
 
 fn admin(config: &Config) -> AdminClient<DefaultClientContext> {
@@ -193,13 +196,13 @@ async fn a_refused_record_takes_no_other_with_it_whatever_a_request_may_hold() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_whose_records_go_one_by_one_ends_when_its_time_is_up() {
     let config = shared_config().await;
-    let publisher = publisher(&config.with_message_timeout(Duration::from_secs(1)));
+    let publisher = publisher(&config.with_message_timeout(Duration::from_secs(3)));
     let config = shared_config().await;
     let topic = narrow(&config, 1).await;
     let refused = publisher.publish(vec![large(&topic, "0")]).await;
     assert_eq!(prefix(&refused), 0);
     let batch = (0..50_000).map(|n| numbered(&topic, n, 1)).collect();
-    let publishing = timeout(Duration::from_secs(5), publisher.publish(batch));
+    let publishing = timeout(Duration::from_secs(30), publisher.publish(batch));
     let results = publishing.await.expect("within bounds");
     let first = prefix(&results);
     assert!(first > 0);
@@ -228,6 +231,7 @@ async fn a_key_that_is_sent_to_two_partitions_stops_in_both() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_that_is_deleted_in_the_middle_ends_each_batch_in_one_place() {
     let config = shared_config().await;
+    let config = config.with_message_timeout(Duration::from_secs(3));
     let topic = topic(&config, 1).await;
     let publishing = {
         let (publisher, topic) = (publisher(&config), Arc::clone(&topic));

@@ -66,6 +66,7 @@ mod commit;
 mod config;
 mod context;
 mod counts;
+mod current;
 mod ends;
 mod error;
 mod leave;

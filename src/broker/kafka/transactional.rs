@@ -25,6 +25,9 @@ use crate::error::{Error, Kind};
 /// | `Fenced` | somebody else has the transactional id | stop: the work is theirs |
 /// | `Closed` | the producer is of no use any more | if the work is still yours, [`connect`](Self::connect) again; whether the last transaction was committed is told by its [`position`](Self::position) |
 /// | a transient error | the broker does not answer | begin again later |
+///
+/// A call takes as long as a record may wait and 10 s more, twice that when it has to abort first. One
+/// that the driver does not end is given up later with `Closed`.
 pub struct Transactional {
     /// Above the calls, as fields are dropped from the top: the thread of the calls has the last one,
     /// and waits there for those of the driver.

@@ -16,11 +16,6 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-const RULES: Rules = Rules {
-    order: Order::Key,
-    sessions_last: false,
-    brokers_answer: false,
-};
 const MEMBERS: usize = 3;
 /// How long anything may take when nothing happens any more, but for outages of the broker.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -95,7 +90,7 @@ impl Group {
         self.join();
         let mut problems = Vec::new();
         let give_up = Instant::now() + PATIENCE;
-        while !judge(&self.events(), RULES).unfinished.is_empty() {
+        while !judge(&self.events(), self.rules()).unfinished.is_empty() {
             if Instant::now() > give_up {
                 problems.push("the group is stuck".to_owned());
                 break;
@@ -109,7 +104,7 @@ impl Group {
             problems.extend(leaving.await.expect("no panic"));
         }
         problems.extend(self.look(subscriber).await);
-        let mut verdict = judge(&self.events(), RULES);
+        let mut verdict = judge(&self.events(), self.rules());
         verdict.problems.extend(problems);
         verdict
     }
@@ -157,6 +152,16 @@ impl Group {
             life: self.lives,
             process,
         });
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            order: Order::Key,
+            sessions_last: false,
+            brokers_answer: false,
+            // Kafka's members count their own.
+            epochs_grow: !matches!(self.place, Place::Kafka(_)),
+        }
     }
 
     /// What has happened so far. A process that was killed may have left half a line.

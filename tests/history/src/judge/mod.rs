@@ -26,6 +26,9 @@ pub struct Rules {
     pub sessions_last: bool,
     /// Whether a commit is answered before anybody may give it up.
     pub brokers_answer: bool,
+    /// Whether an assignment has a greater epoch than those of its partition before it, whoever had
+    /// them. Where not, nobody knows which of two that overlap came first, until one of them commits.
+    pub epochs_grow: bool,
 }
 
 /// What was found.
@@ -57,7 +60,8 @@ pub struct Verdict {
 /// - nobody begins with a record outside of his assignment, before its start, or a second time;
 /// - what was done is repeated only when the assignment in which it was done has not ended calmly;
 /// - commits of a group never go back, never pass a record that nobody has done, and are not made
-///   once somebody else was told that the partition is his;
+///   once somebody else was told that the partition is his. Who was stopped in between is told late:
+///   when he hears of it, the partition may be somebody else's already;
 /// - a partition has one owner, unless the one before had no time or no broker.
 #[must_use]
 pub fn judge(events: &[Event], rules: Rules) -> Verdict {
@@ -91,6 +95,14 @@ struct Call {
     begun: usize,
     /// How far the group had come when it was begun.
     committed: u64,
+}
+
+/// When an assignment was made, beside another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Made {
+    Before,
+    After,
+    Unknown,
 }
 
 impl<'a> Judge<'a> {
@@ -167,6 +179,23 @@ impl Rules {
             Order::Partition => Some("*"),
             Order::Key => (key != "-").then_some(key),
             Order::None => None,
+        }
+    }
+
+    /// When `new` was made, beside another assignment of its partition that was told before.
+    fn made(&self, new: &Tenure, other: &Tenure) -> Made {
+        let is_over = other.end.is_some() || other.succeeded.is_some();
+        if self.epochs_grow {
+            // The same one may be told again.
+            if new.assignment.epoch < other.assignment.epoch {
+                Made::Before
+            } else {
+                Made::After
+            }
+        } else if is_over || new.life == other.life {
+            Made::After
+        } else {
+            Made::Unknown
         }
     }
 }

@@ -1,7 +1,7 @@
 use bowline::broker::Assignment;
 
 use super::tenure::End;
-use super::{Call, Judge, LastCommit, Tenure};
+use super::{Call, Judge, LastCommit, Made, Tenure};
 use crate::{Event, What};
 
 /// What each event means.
@@ -89,33 +89,40 @@ impl Judge<'_> {
     }
 
     fn assigned(&mut self, life: u32, one: &Assignment, next: Option<u64>) {
-        let next = next.unwrap_or(0);
+        let (next, at) = (next.unwrap_or(0), self.at);
         let ledger = self.ledgers.entry(one.partition.clone()).or_default();
         let (committed, undone) = (ledger.committed, ledger.undone_before(next));
         ledger.committed = committed.max(next);
         let before = ledger.tenures.clone();
         ledger.tenures.push(self.tenures.len());
-        if next < committed {
-            self.problem(&format!("the group went back from {committed} to {next}"));
-        }
         if let Some(undone) = undone {
             self.problem(&format!(
                 "the group has passed {undone}, which nobody has done"
             ));
         }
-        for index in before {
-            let (at, lasts) = (self.at, self.rules.sessions_last);
-            let tenure = &mut self.tenures[index];
-            let is_owner = tenure.end.is_none() && tenure.succeeded.is_none();
-            let is_fair = tenure.excused || (!lasts && tenure.life != life);
-            tenure.succeeded.get_or_insert(at);
+        let mut tenure = Tenure::new(life, one.clone(), next, at);
+        tenure.excused = self.is_down;
+        let made = before.iter().map(|other| {
+            let other = &self.tenures[*other];
+            self.rules.made(&tenure, other)
+        });
+        let made: Vec<Made> = made.collect();
+        if made.contains(&Made::Before) {
+            tenure.succeeded = Some(at);
+        } else if next < committed && !made.contains(&Made::Unknown) {
+            self.problem(&format!("the group went back from {committed} to {next}"));
+        }
+        let after = before.into_iter().zip(made);
+        for (index, _) in after.filter(|(_, made)| *made == Made::After) {
+            let earlier = &mut self.tenures[index];
+            let is_owner = earlier.end.is_none() && earlier.succeeded.is_none();
+            let is_fair = earlier.excused || (!self.rules.sessions_last && earlier.life != life);
+            earlier.succeeded.get_or_insert(at);
             if is_owner && !is_fair {
-                let owner = tenure.life;
+                let owner = earlier.life;
                 self.problem(&format!("life {owner} owns it already"));
             }
         }
-        let mut tenure = Tenure::new(life, one.clone(), next);
-        tenure.excused = self.is_down;
         self.tenures.push(tenure);
     }
 
@@ -156,12 +163,12 @@ impl Judge<'_> {
         self.failing.remove(&life);
         for call_of in self.calls.remove(&(life, call)).unwrap_or_default() {
             let Call {
-                tenure,
+                tenure: owner,
                 next,
                 begun,
                 committed,
             } = call_of;
-            let tenure = &mut self.tenures[tenure];
+            let tenure = &mut self.tenures[owner];
             if tenure.commit == LastCommit::Open(call) {
                 tenure.commit = LastCommit::Made;
             }
@@ -173,8 +180,16 @@ impl Judge<'_> {
             if next < committed {
                 self.problem(&format!("{partition} went back from {committed} to {next}"));
             }
-            if let Some(ledger) = self.ledgers.get_mut(&partition) {
-                ledger.committed = ledger.committed.max(next);
+            let Some(ledger) = self.ledgers.get_mut(&partition) else {
+                continue;
+            };
+            ledger.committed = ledger.committed.max(next);
+            // Whoever commits has it still, so nobody who had been told of it has it any more.
+            for other in ledger.tenures.iter().filter(|other| **other != owner) {
+                let other = &mut self.tenures[*other];
+                if other.told < begun {
+                    other.succeeded.get_or_insert(self.at);
+                }
             }
         }
     }

@@ -22,7 +22,9 @@ pub(super) struct Tenure {
     pub(super) end: Option<End>,
     /// It may end at any time without a word: its life was stopped or killed, or its broker was down.
     pub(super) excused: bool,
-    /// Somebody else was told that the partition is his, at this event.
+    /// The event that told of it.
+    pub(super) told: usize,
+    /// At this event it was known that the partition is somebody else's.
     pub(super) succeeded: Option<usize>,
 }
 
@@ -46,7 +48,7 @@ pub(super) enum End {
 }
 
 impl Tenure {
-    pub(super) fn new(life: u32, assignment: Assignment, from: u64) -> Self {
+    pub(super) fn new(life: u32, assignment: Assignment, from: u64, told: usize) -> Self {
         Self {
             life,
             assignment,
@@ -59,6 +61,7 @@ impl Tenure {
             commit: LastCommit::None,
             end: None,
             excused: false,
+            told,
             succeeded: None,
         }
     }

@@ -6,6 +6,7 @@ const STRICT: Rules = Rules {
     order: Order::Key,
     sessions_last: true,
     brokers_answer: true,
+    epochs_grow: true,
 };
 
 fn verdict(rules: Rules, history: &[&str]) -> Verdict {
@@ -167,6 +168,50 @@ fn a_commit_from_a_lost_assignment_is_seen() {
             .iter()
             .all(|found| !found.contains("lost assignment"))
     );
+}
+
+/// Life 3 was stopped while it was about to be told; meanwhile life 4 has got the partition.
+const TOLD_LATE: [&str; 9] = [
+    "0 acknowledged t/0@0",
+    "3 frozen",
+    "4 assigned t/0@15",
+    "4 began t/0@15 0 a",
+    "4 done t/0@15 0",
+    "4 committing t/0@15 1 1",
+    "4 committed 1",
+    "3 assigned t/0@8",
+    "3 began t/0@8 0 a",
+];
+
+#[test]
+fn who_is_told_of_his_assignment_when_it_is_over_takes_nothing_from_its_owner() {
+    let busy = Rules {
+        sessions_last: false,
+        brokers_answer: false,
+        ..STRICT
+    };
+    let unordered = Rules {
+        epochs_grow: false,
+        ..busy
+    };
+    let more = [
+        "0 acknowledged t/0@1",
+        "4 began t/0@15 1 a",
+        "4 done t/0@15 1",
+        "4 committing t/0@15 2 2",
+        "4 committed 2",
+        "3 committing t/0@8 1 1",
+    ];
+    let history = [&TOLD_LATE[..], &more].concat();
+    for rules in [busy, unordered] {
+        let refused = [&history[..], &["3 fenced 1", "3 lost t/0@8"]].concat();
+        let found = verdict(rules, &refused);
+        assert!(found.is_fine(), "{found}");
+        let made = [&history[..], &["3 committed 1"]].concat();
+        let found = verdict(rules, &made).problems;
+        let late = "a commit of t/0 from a lost assignment";
+        assert!(found.iter().any(|one| one.starts_with(late)), "{found:?}");
+    }
 }
 
 #[test]
