@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::broker::Broker;
 use super::plan::{Blow, Plan};
+use super::process::lane;
 use super::{Engine, Ground, History, LEASE, relay};
 
 /// One relay after the other, each of which comes to an end that the seed decides; a task of this process
@@ -18,6 +19,7 @@ use super::{Engine, Ground, History, LEASE, relay};
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) engine: Engine,
+    pub(super) lane: u32,
     pub(super) ground: Ground,
     pub(super) broker: Broker,
     pub(super) history: History,
@@ -66,8 +68,9 @@ impl Slot {
         }
         let broker = plan.around(self.broker.of(life));
         match self.engine {
-            Engine::Log => {
-                let relay = relay(plan.around(self.ground.outbox(2)), broker);
+            Engine::Log | Engine::Lanes => {
+                let outbox = lane(&self.ground.outbox(2), self.lane, self.engine.lanes());
+                let relay = relay(plan.around(outbox), broker);
                 Box::pin(self.follow(relay, plan, life, is_calm)).await;
             }
             Engine::Queue => {
