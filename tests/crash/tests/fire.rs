@@ -191,7 +191,7 @@ async fn lanes_whose_relays_are_struck_keep_their_promises() {
     let (_server, url) = own_server().await;
     let (grounds, histories) = (grounds(&url, seeds(0..60)).await, Histories::default());
     let test = "lanes_whose_relays_are_struck";
-    let all = all(test, grounds, 6, &histories, of(Engine::Lanes)).await;
+    let all = all(test, grounds, 4, &histories, of(Engine::Lanes)).await;
     assert!(all.repeated > 0, "{all}");
 }
 

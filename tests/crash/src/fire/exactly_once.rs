@@ -21,7 +21,7 @@ use super::{Engine, Ground, History, LARGE, LATE, Plan, TOPICS, name, relay};
 const MANY: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 const LOOK: Duration = Duration::from_millis(100);
 /// How long it may take to see all, with outages of the broker.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// The record behind all others.
 const END: &str = "end";
 

@@ -18,7 +18,7 @@ use super::writer::Writer;
 use super::{Engine, Ground, History, LATE, TOPICS, UNREADABLE, WINDOW, life, name, process};
 
 /// How long anything may take when nothing happens any more but outages of the server.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(240);
 const MANY: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 
 /// One outbox and what happens to it.
