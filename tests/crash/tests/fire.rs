@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_crash_tests::fire::{
-    Call, Engine, Ground, Histories, History, When, in_process, into_kafka, with_processes,
+    Call, Engine, Ground, Histories, History, When, in_process, into_kafka, into_memory,
+    with_processes,
 };
 use bowline_test_history::{Verdict, all_fine, seeds};
 use bowline_test_services::{Error, Kafka, Postgres, shared};
@@ -189,7 +190,7 @@ async fn outboxes_whose_relays_are_processes_keep_their_promises() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lanes_whose_relays_are_struck_keep_their_promises() {
     let (_server, url) = own_server().await;
-    let (grounds, histories) = (grounds(&url, seeds(0..60)).await, Histories::default());
+    let (grounds, histories) = (grounds(&url, seeds(0..20)).await, Histories::default());
     let test = "lanes_whose_relays_are_struck";
     let all = all(test, grounds, 4, &histories, of(Engine::Lanes)).await;
     assert!(all.repeated > 0, "{all}");
@@ -198,13 +199,23 @@ async fn lanes_whose_relays_are_struck_keep_their_promises() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lanes_whose_relays_are_processes_keep_their_promises() {
     let (server, url) = own_server().await;
-    let (grounds, histories) = (grounds(&url, seeds(0..15)).await, Histories::default());
+    let (grounds, histories) = (grounds(&url, seeds(0..8)).await, Histories::default());
     let outages = outages(server, Duration::from_secs(10), Arc::clone(&histories));
     let test = "lanes_whose_relays_are_processes";
     let run = |ground, history, seed| in_processes(Engine::Lanes, ground, history, seed);
     let all = all(test, grounds, 5, &histories, run).await;
     outages.abort();
     assert!(all.repeated > 0, "{all}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_that_publish_exactly_once_double_nothing_when_their_relays_are_struck() {
+    let (_server, url) = own_server().await;
+    let (grounds, histories) = (grounds(&url, seeds(0..12)).await, Histories::default());
+    let test = "lanes_that_publish_exactly_once";
+    let run = |ground, history, seed| into_memory(Engine::Lanes, ground, history, seed);
+    let all = all(test, grounds, 4, &histories, run).await;
+    assert_eq!(all.repeated, 0, "{all}");
 }
 
 /// Both servers are killed now and then.

@@ -1,4 +1,4 @@
-//! Exactly once into Kafka, by processes that are killed or stopped.
+//! Exactly once, into memory and by processes into Kafka.
 
 use std::collections::{BTreeMap, HashSet};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use bowline::broker::kafka::{Config, Publisher, Subscriber, Topics, Transactions};
 use bowline::broker::{
-    Polled, Publisher as _, Record, Start, Subscriber as _, TopicPartition, Topics as _,
+    Memory, Polled, Publisher as _, Record, Start, Subscriber as _, TopicPartition, Topics as _,
 };
 use bowline::outbox::relay::ExactlyOnce;
 use bowline_test_history::{Answer, Verdict};
 use tokio::time::{sleep, timeout};
 
+use super::life::To;
 use super::process::{Told, lane};
-use super::run::Scene;
+use super::run::{Scene, names};
 use super::{Engine, Ground, History, LARGE, LATE, Plan, TOPICS, name, relay};
 
 const MANY: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
@@ -92,6 +93,32 @@ pub async fn into_kafka(
         Err(_elapsed) => scene.history.problem("the end is not seen".to_owned()),
     }
     // Not one copy.
+    scene.judge(0).await
+}
+
+/// Relays in this process, which publish exactly once to a broker in memory.
+pub async fn into_memory(engine: Engine, ground: Ground, history: History, seed: u64) -> Verdict {
+    let mut scene = Scene::new(engine, &ground, history, seed);
+    let broker = Memory::new();
+    for topic in TOPICS.iter().filter(|topic| **topic != LATE) {
+        let created = broker.create(topic, NonZeroU32::MIN).await;
+        created.expect("a new topic");
+    }
+    let slots = scene.slots(&To::Memory(broker.clone()));
+    let late = tokio::spawn({
+        let (broker, pause) = (broker.clone(), scene.random.u64(300..2_500));
+        async move {
+            sleep(Duration::from_millis(pause)).await;
+            let created = broker.create(LATE, NonZeroU32::MIN).await;
+            created.expect("a new topic");
+        }
+    });
+    scene.play(|| ()).await;
+    slots.join_all().await;
+    late.await.expect("no panic");
+    for name in names(broker.subscriber()).await {
+        scene.history.appended(0, &name, Answer::Unseen);
+    }
     scene.judge(0).await
 }
 

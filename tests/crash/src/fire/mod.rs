@@ -21,7 +21,7 @@ use bowline::broker::Record;
 use bowline::outbox::relay::{Config, Delivery};
 use bowline::outbox::{Relay, Store};
 
-pub use exactly_once::{into_kafka, relay_exactly_once};
+pub use exactly_once::{into_kafka, into_memory, relay_exactly_once};
 pub use ground::{Engine, Ground};
 pub use history::{Histories, History};
 pub use plan::{Blow, Call, Failpoint, Plan, UnderFire, When};

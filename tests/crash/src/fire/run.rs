@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline::broker::{self, Polled, Start, Subscriber as _, Topics as _};
+use bowline::broker::{self, Polled, Start, Subscriber, Topics as _};
 use bowline::outbox::{self, Store};
 use bowline::shutdown::Shutdown;
 use bowline_test_history::{Answer, Verdict, judge_published};
@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::broker::Broker;
+use super::life::To;
 use super::truth::Truth;
 use super::writer::Writer;
 use super::{Engine, Ground, History, LATE, TOPICS, UNREADABLE, WINDOW, life, name, process};
@@ -39,23 +40,7 @@ pub async fn in_process(engine: Engine, ground: Ground, history: History, seed: 
     let broker = Broker::new(scene.history.clone(), scene.random.fork());
     let changes = broker.clone();
     let changes = tokio::spawn(async move { changes.changes().await });
-    let mut slots = JoinSet::new();
-    let lives = Arc::default();
-    let lanes = engine.lanes();
-    for number in 0..scene.random.u32(2 * lanes..5.max(2 * lanes + 1)) {
-        let slot = life::Slot {
-            engine,
-            lane: number % lanes,
-            ground: ground.clone(),
-            broker: broker.clone(),
-            history: scene.history.clone(),
-            random: scene.random.fork(),
-            lives: Arc::clone(&lives),
-            calm: scene.calm.token(),
-            end: scene.end.token(),
-        };
-        slots.spawn(slot.run());
-    }
+    let slots = scene.slots(&To::Fire(broker.clone()));
     let mend = || {
         changes.abort();
         broker.is_well();
@@ -101,7 +86,7 @@ pub async fn with_processes(
     slots.join_all().await;
     late.await.expect("no panic");
     scene.read_troubles(folder);
-    for name in names(&broker).await {
+    for name in names(broker.subscriber()).await {
         scene.history.appended(0, &name, Answer::Unseen);
     }
     broker.close().await;
@@ -127,6 +112,28 @@ impl Scene {
             calm: Shutdown::new(),
             end: Shutdown::new(),
         }
+    }
+
+    /// Relays in this process, one after the other in each of its slots.
+    pub(super) fn slots(&mut self, to: &To) -> JoinSet<()> {
+        let mut slots = JoinSet::new();
+        let lives = Arc::default();
+        let lanes = self.engine.lanes();
+        for number in 0..self.random.u32(2 * lanes..5.max(2 * lanes + 1)) {
+            let slot = life::Slot {
+                engine: self.engine,
+                lane: number % lanes,
+                ground: self.ground.clone(),
+                to: to.clone(),
+                history: self.history.clone(),
+                random: self.random.fork(),
+                lives: Arc::clone(&lives),
+                calm: self.calm.token(),
+                end: self.end.token(),
+            };
+            slots.spawn(slot.run());
+        }
+        slots
     }
 
     /// Relays in processes of `program` that do `command` with the broker at `place`, one after the other in each of its slots.
@@ -211,7 +218,8 @@ impl Scene {
     /// Waits until there are so many lanes.
     async fn come_to(&self, lanes: NonZeroU32) {
         let changed = async {
-            while self.outbox.lanes().await.ok() != Some(lanes) {
+            let is_fine = || self.history.problems().is_empty();
+            while self.outbox.lanes().await.ok() != Some(lanes) && is_fine() {
                 sleep(Duration::from_millis(30)).await;
             }
         };
@@ -221,10 +229,10 @@ impl Scene {
         }
     }
 
-    /// Waits until nothing waits.
+    /// Waits until nothing waits. After a problem nobody need see how long that takes.
     async fn drain(&self) {
         let drained = async {
-            while !self.look_after(MANY.get()).await {
+            while !self.look_after(MANY.get()).await && self.history.problems().is_empty() {
                 sleep(Duration::from_millis(30)).await;
             }
         };
@@ -308,8 +316,7 @@ async fn look_after<S: Store>(outbox: &S, most: usize) -> bool {
 }
 
 /// All that the broker has, each partition in order.
-async fn names(broker: &broker::Sqlite) -> Vec<String> {
-    let mut subscriber = broker.subscriber();
+pub(super) async fn names(mut subscriber: impl Subscriber) -> Vec<String> {
     let topics = TOPICS.map(Arc::from);
     let subscribed = subscriber.subscribe("judge", &topics, Start::Earliest);
     subscribed.await.expect("the topics are there");
