@@ -211,7 +211,7 @@ async fn lanes_whose_relays_are_processes_keep_their_promises() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lanes_that_publish_exactly_once_double_nothing_when_their_relays_are_struck() {
     let (_server, url) = own_server().await;
-    let (grounds, histories) = (grounds(&url, seeds(0..12)).await, Histories::default());
+    let (grounds, histories) = (grounds(&url, seeds(0..16)).await, Histories::default());
     let test = "lanes_that_publish_exactly_once";
     let run = |ground, history, seed| into_memory(Engine::Lanes, ground, history, seed);
     let all = all(test, grounds, 4, &histories, run).await;
