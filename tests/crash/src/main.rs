@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use bowline_crash_tests::consume::{self, Place};
-use bowline_crash_tests::fire::{self, Ground};
+use bowline_crash_tests::fire::{self, Ground, Told};
 use bowline_crash_tests::{many, work};
 
 #[tokio::main]
@@ -22,10 +22,13 @@ async fn main() {
         ["relay", url, folder] => work::relay_from_postgres(url, Path::new(folder)).await,
         ["relay-to-kafka", url, servers] => many::relay(url, servers).await,
         ["write-and-relay", folder, n] => work::write_and_relay(Path::new(folder), seed(n)).await,
-        ["relay-under-fire", url, schema, folder, mood, life, n] => {
-            let life = life.parse().expect("a number");
+        ["relay-under-fire", url, schema, folder, ..] => {
             let ground = Ground::new(url, schema);
-            fire::relay_until_struck(ground, Path::new(folder), mood, life, seed(n)).await;
+            fire::relay_until_struck(ground, Path::new(folder), told(&arguments[4..])).await;
+        }
+        ["relay-exactly-once", url, schema, place, ..] => {
+            let ground = Ground::new(url, schema);
+            fire::relay_exactly_once(ground, place, told(&arguments[4..])).await;
         }
         ["consume", kind, at, topic, life, n] => {
             let place = Place::new(kind, at).expect("a kind of broker");
@@ -33,5 +36,18 @@ async fn main() {
             consume::consume(place, topic, life, seed(n)).await;
         }
         _ => panic!("unknown arguments {arguments:?}"),
+    }
+}
+
+fn told(words: &[&str]) -> Told {
+    let [lanes, mood, life, seed] = words else {
+        panic!("{words:?} is not lanes, mood, life and seed");
+    };
+    let number = |text: &str| text.parse().expect("a number");
+    Told {
+        lanes: number(lanes),
+        mood: (*mood).to_owned(),
+        life: number(life),
+        seed: number(seed).into(),
     }
 }

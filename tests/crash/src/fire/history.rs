@@ -8,6 +8,9 @@ use bowline_test_history::{Answer, Step};
 
 use super::Failpoint;
 
+/// The line of a producer that was fenced.
+const FENCED: &[u8] = b"fenced\n";
+
 /// What has happened to one outbox so far. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct History(Arc<Mutex<Noted>>);
@@ -17,6 +20,7 @@ struct Noted {
     steps: Vec<Step>,
     struck: BTreeSet<Failpoint>,
     problems: Vec<String>,
+    fenced: usize,
     /// Where a process leaves a line for each trouble, for those who come after it.
     troubles: Option<File>,
 }
@@ -65,6 +69,32 @@ impl History {
                 file.write_all(b"trouble\n").expect("a line");
             }
         });
+    }
+
+    /// A producer has found that another one has its work.
+    pub(super) fn fenced(&self) {
+        self.note(|noted| {
+            noted.fenced += 1;
+            if let Some(file) = &mut noted.troubles {
+                file.write_all(FENCED).expect("a line");
+            }
+        });
+    }
+
+    /// What a process has left in its file.
+    pub(super) fn read(&self, troubles: &str) {
+        for line in troubles.split_inclusive('\n') {
+            if line.as_bytes() == FENCED {
+                self.fenced();
+            } else {
+                self.trouble(None);
+            }
+        }
+    }
+
+    /// How often a producer has found that another one has its work.
+    pub(super) fn fences(&self) -> usize {
+        self.note(|noted| noted.fenced)
     }
 
     pub(super) fn struck(&self, point: Failpoint) {

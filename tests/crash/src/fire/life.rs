@@ -3,7 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bowline::broker::Publisher;
+use bowline::broker::{self, TopicPartition};
+use bowline::outbox::relay::{Delivery, ExactlyOnce};
 use bowline::outbox::{Relay, Store};
 use bowline::shutdown::{Shutdown, Token};
 use fastrand::Rng;
@@ -11,21 +12,32 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::broker::Broker;
 use super::plan::{Blow, Plan};
-use super::{Engine, Ground, History, LEASE, relay};
+use super::process::lane;
+use super::{Engine, Ground, History, LARGE, LEASE, TOPICS, relay};
 
 /// One relay after the other, each of which comes to an end that the seed decides; a task of this process
 /// that is dropped is one that was killed, and one that is not polled is one that was stopped.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) engine: Engine,
+    pub(super) lane: u32,
     pub(super) ground: Ground,
-    pub(super) broker: Broker,
+    pub(super) to: To,
     pub(super) history: History,
     pub(super) random: Rng,
     pub(super) lives: Arc<AtomicU32>,
     /// From here on nothing happens any more.
     pub(super) calm: Token,
     pub(super) end: Token,
+}
+
+/// Where its relays publish.
+#[derive(Debug, Clone)]
+pub(super) enum To {
+    /// At least once.
+    Fire(Broker),
+    /// Exactly once.
+    Memory(broker::Memory),
 }
 
 /// What becomes of a life when its time has come.
@@ -64,22 +76,35 @@ impl Slot {
         if is_calm {
             plan.disarm();
         }
-        let broker = plan.around(self.broker.of(life));
-        match self.engine {
-            Engine::Log => {
-                let relay = relay(plan.around(self.ground.outbox(2)), broker);
+        let outbox = lane(&self.ground.outbox(2), self.lane, self.engine.lanes());
+        match (self.engine, &self.to) {
+            (Engine::Queue, To::Fire(broker)) => {
+                let broker = plan.around(broker.of(life));
+                let relay = relay(plan.around(outbox.queue()), broker);
                 Box::pin(self.follow(relay, plan, life, is_calm)).await;
             }
-            Engine::Queue => {
-                let relay = relay(plan.around(self.ground.outbox(2).queue()), broker);
+            (_, To::Fire(broker)) => {
+                let broker = plan.around(broker.of(life));
+                let relay = relay(plan.around(outbox), broker);
+                Box::pin(self.follow(relay, plan, life, is_calm)).await;
+            }
+            (_, To::Memory(broker)) => {
+                let mut broker = broker.clone();
+                if !is_calm {
+                    broker = broker.with_max_record(LARGE);
+                }
+                let place = TopicPartition::new(TOPICS[0], 0);
+                let name = format!("lane-{}", self.lane);
+                let delivery = ExactlyOnce::new(plan.around(broker), name, place);
+                let relay = relay(plan.around(outbox), delivery);
                 Box::pin(self.follow(relay, plan, life, is_calm)).await;
             }
         }
     }
 
-    async fn follow<S: Store, P: Publisher>(
+    async fn follow<S: Store, D: Delivery>(
         &mut self,
-        relay: Relay<S, P>,
+        relay: Relay<S, D>,
         plan: Plan,
         life: u32,
         mut is_calm: bool,
@@ -101,6 +126,10 @@ impl Slot {
                 () = self.calm.stopped(), if !is_calm => {
                     plan.disarm();
                     is_calm = true;
+                    // The next one has a broker that is well.
+                    if matches!(self.to, To::Memory(_)) {
+                        stop.trigger();
+                    }
                 }
                 () = sleep_until(due), if !is_calm && fate.is_some() => match fate.take() {
                     Some(Fate::Die) => return self.history.trouble(Some(life)),

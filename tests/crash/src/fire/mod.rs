@@ -2,27 +2,31 @@
 //! decided by a seed.
 
 mod broker;
+mod exactly_once;
+mod ground;
 mod history;
 mod life;
 mod plan;
 mod process;
 mod run;
+mod transactions;
+mod truth;
 mod writer;
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bowline::backoff::Backoff;
-use bowline::broker::{Publisher, Record};
-use bowline::message::Message;
-use bowline::outbox::relay::Config;
-use bowline::outbox::{Relay, Routing, Store};
+use bowline::broker::Record;
+use bowline::outbox::relay::{Config, Delivery};
+use bowline::outbox::{Relay, Store};
 
+pub use exactly_once::{into_kafka, into_memory, relay_exactly_once};
+pub use ground::{Engine, Ground};
 pub use history::{Histories, History};
 pub use plan::{Blow, Call, Failpoint, Plan, UnderFire, When};
-pub use process::relay_until_struck;
-pub use run::{Engine, Ground, in_process, with_processes};
+pub use process::{Told, relay_until_struck};
+pub use run::{in_process, with_processes};
 
 /// How many rows a relay publishes together.
 pub const WINDOW: NonZeroUsize = NonZeroUsize::new(8).unwrap();
@@ -45,14 +49,10 @@ fn name(record: &Record) -> &str {
     let text = std::str::from_utf8(payload).expect("text");
     text.split(' ').next().expect("a word")
 }
-/// Messages go where the first word of their kind says.
-fn routing() -> Routing {
-    Routing::by(|message: &Message| message.kind().split('.').next().map(Arc::from))
-}
 
 /// A relay with the shortest lease and small windows.
-fn relay<S: Store, P: Publisher>(store: S, publisher: P) -> Relay<S, P> {
-    Relay::builder(store, publisher)
+fn relay<S: Store, D: Delivery>(store: S, delivery: D) -> Relay<S, D> {
+    Relay::builder(store, delivery)
         .lease(LEASE)
         .window(WINDOW)
         .poll(Duration::from_millis(50))

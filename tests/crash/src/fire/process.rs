@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bowline::broker;
+use bowline::outbox::relay::Delivery;
+use bowline::outbox::{self, Relay, Store};
 use bowline::shutdown::{Shutdown, Token};
 use fastrand::Rng;
 use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::life::{Fate, past_the_lease};
@@ -22,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) program: &'static str,
-    pub(super) ground: Ground,
-    pub(super) folder: PathBuf,
+    /// What it is to do, and where.
+    pub(super) words: Vec<String>,
     pub(super) history: History,
     pub(super) random: Rng,
     pub(super) lives: Arc<AtomicU32>,
@@ -47,8 +50,7 @@ impl Slot {
     fn start(&mut self, mood: &str) -> Child {
         let life = self.lives.fetch_add(1, Ordering::SeqCst) + 1;
         Command::new(self.program)
-            .args(["relay-under-fire", &self.ground.url, &self.ground.schema])
-            .arg(&self.folder)
+            .args(&self.words)
             .args([mood, &life.to_string(), &self.random.u32(..).to_string()])
             .kill_on_drop(true)
             .spawn()
@@ -107,42 +109,90 @@ async fn signal(process: &Child, name: &str) {
     kill.await.expect("kill runs");
 }
 
-/// Relays from the outbox in `ground` to the broker in `folder`, until it is told to stop, or is struck: then it
-/// kills itself, or stops itself for longer than its lease.
-pub async fn relay_until_struck(ground: Ground, folder: &Path, mood: &str, life: u32, seed: u64) {
-    let mut random = Rng::with_seed(seed);
-    let troubles = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(troubles(folder));
-    let plan = Plan::new(&mut random, History::to(troubles.expect("a file")), life);
-    let mut broker = broker::Sqlite::open(log(folder)).await.expect("opened");
-    if mood == "calm" {
-        plan.disarm();
-    } else {
-        broker = broker.with_max_record(LARGE);
+/// What a process is told when it is started.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a plain value of the tests")]
+pub struct Told {
+    /// How many lanes it relays.
+    pub lanes: u32,
+    /// `calm` when nothing is to happen to it any more.
+    pub mood: String,
+    /// Its number.
+    pub life: u32,
+    /// What decides the rest.
+    pub seed: u64,
+}
+
+impl Told {
+    pub(super) fn is_calm(&self) -> bool {
+        self.mood == "calm"
     }
-    let shutdown = Shutdown::new();
-    let relay = relay(plan.around(ground.outbox(3)), plan.around(broker));
-    let mut relay = tokio::spawn(relay.run(shutdown.token()));
-    let signals = async {
-        shutdown.on_signal().await.expect("signals");
-    };
-    tokio::pin!(signals);
-    let mut is_told = false;
-    loop {
-        tokio::select! {
-            blow = plan.struck() => match blow {
-                Blow::Die => end_myself().await,
-                Blow::Freeze => stop_myself(past_the_lease(&mut random)),
-                Blow::Fail => {}
-            },
-            () = &mut signals, if !is_told => is_told = true,
-            ended = &mut relay => {
-                return ended.expect("no panic").expect("it ends only when told");
+
+    /// Runs the relay that `make` makes of each lane until it is told to stop, or one of them is struck:
+    /// then it kills itself, or stops itself for longer than its lease.
+    pub(super) async fn run<S: Store, D: Delivery>(
+        self,
+        folder: &Path,
+        make: impl Fn(u32, &Plan) -> Relay<S, D>,
+    ) {
+        let mut random = Rng::with_seed(self.seed);
+        let shutdown = Shutdown::new();
+        let mut relays = JoinSet::new();
+        for lane in 0..self.lanes {
+            let mut file = OpenOptions::new();
+            let file = file.append(true).create(true).open(troubles(folder));
+            let plan = Plan::new(&mut random, History::to(file.expect("a file")), self.life);
+            if self.is_calm() {
+                plan.disarm();
             }
+            relays.spawn(make(lane, &plan).run(shutdown.token()));
+            tokio::spawn(obey(plan, past_the_lease(&mut random)));
+        }
+        let ended = async {
+            while let Some(ended) = relays.join_next().await {
+                ended.expect("no panic").expect("it ends only when told");
+            }
+        };
+        let signals = async {
+            shutdown.on_signal().await.expect("signals");
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = ended => {}
+            () = signals => {}
         }
     }
+}
+
+/// Does to this process what becomes of one of its relays.
+async fn obey(plan: Plan, pause: Duration) {
+    match plan.struck().await {
+        Blow::Die => end_myself().await,
+        Blow::Freeze => stop_myself(pause),
+        Blow::Fail => {}
+    }
+}
+
+/// A lane of the outbox in `ground`, or all of it if it has only one.
+pub(super) fn lane(outbox: &outbox::Postgres, number: u32, lanes: u32) -> outbox::Postgres {
+    if lanes == 1 {
+        return outbox.clone();
+    }
+    outbox.lane(number)
+}
+
+/// Relays from the outbox in `ground` to the broker in `folder`.
+pub async fn relay_until_struck(ground: Ground, folder: &Path, told: Told) {
+    let mut broker = broker::Sqlite::open(log(folder)).await.expect("opened");
+    if !told.is_calm() {
+        broker = broker.with_max_record(LARGE);
+    }
+    let (outbox, lanes) = (ground.outbox(2 * told.lanes + 1), told.lanes);
+    let make = |number, plan: &Plan| {
+        let outbox = lane(&outbox, number, lanes);
+        relay(plan.around(outbox), plan.around(broker.clone()))
+    };
+    told.run(folder, make).await;
 }
 
 async fn end_myself() {

@@ -1,48 +1,39 @@
 use std::time::Duration;
 
 use bowline::error::BoxError;
-use bowline::message::Message;
+use bowline::message::{Message, MessageId};
 use bowline::outbox;
 use fastrand::Rng;
-use sqlx::{Acquire as _, PgPool, Transaction};
+use sqlx::{Acquire as _, Transaction};
 use tokio::time::sleep;
 
-use super::{LARGE, POISON, TOPICS, UNREADABLE};
+use super::truth::{self, KEYS};
+use super::{Ground, LARGE, POISON, TOPICS, UNREADABLE};
 
 type Tx = Transaction<'static, sqlx::Postgres>;
-
-const KEYS: i32 = 4;
-/// Which rows a transaction has written, as a part of it: it knows what was committed, whatever its writer
-/// hears.
-const WRITE_DOWN: &str = "INSERT INTO truth SELECT id, topic, convert_from(key, 'UTF8'), \
-    split_part(convert_from(payload, 'UTF8'), ' ', 1) FROM bowline_outbox WHERE txid = pg_current_xact_id()";
 
 /// Writes rows in transactions that take their time, some of which end in nothing.
 #[derive(Debug)]
 pub(super) struct Writer {
     outbox: outbox::Postgres,
+    /// Where an unreadable row goes.
+    topic: String,
     number: u32,
     random: Rng,
     written: u32,
-}
-
-/// The tables beside the outbox: what was committed, and a row for each key that a transaction locks before
-/// it writes with it.
-pub(super) async fn tables(pool: &PgPool) -> Result<(), sqlx::Error> {
-    let tables = "CREATE TABLE truth (id bigint, topic text, key text, name text); \
-        CREATE TABLE things (key int PRIMARY KEY);";
-    sqlx::raw_sql(tables).execute(pool).await?;
-    let keys = sqlx::query("INSERT INTO things SELECT generate_series(0, $1)");
-    keys.bind(KEYS).execute(pool).await.map(drop)
+    /// What it has written to be published later, or has tried to.
+    later: Vec<MessageId>,
 }
 
 impl Writer {
-    pub(super) fn new(outbox: outbox::Postgres, number: u32, random: Rng) -> Self {
+    pub(super) fn new(ground: &Ground, outbox: outbox::Postgres, number: u32, random: Rng) -> Self {
         Self {
             outbox,
+            topic: ground.topic(TOPICS[0]),
             number,
             random,
             written: 0,
+            later: Vec::new(),
         }
     }
 
@@ -63,7 +54,7 @@ impl Writer {
         let mut tx = self.outbox.begin().await?;
         let message = self.message("held").with_key("held");
         self.outbox.enqueue(&mut tx, &message).await?;
-        sqlx::query(WRITE_DOWN).execute(&mut *tx).await?;
+        truth::write_down(&mut tx).await?;
         Ok(tx)
     }
 
@@ -82,12 +73,17 @@ impl Writer {
         sqlx::query(lock).bind(&keys).execute(&mut *tx).await?;
         for _ in 0..self.random.u8(1..4) {
             self.write(&mut tx, &keys).await?;
+            match self.random.u8(0..8) {
+                0..3 => self.write_later(&mut tx, &keys).await?,
+                3 => self.take_back(&mut tx).await?,
+                _ => {}
+            }
             if self.random.bool() {
                 let pause = self.random.u64(0..60);
                 sleep(Duration::from_millis(pause)).await;
             }
         }
-        sqlx::query(WRITE_DOWN).execute(&mut *tx).await?;
+        truth::write_down(&mut tx).await?;
         match self.random.u8(0..5) {
             0 => tx.rollback().await?,
             _ => tx.commit().await?,
@@ -125,6 +121,32 @@ impl Writer {
         Ok(())
     }
 
+    /// A message for a time that may have come before it is committed, or after all else is done.
+    async fn write_later(&mut self, tx: &mut Tx, keys: &[i32]) -> Result<(), BoxError> {
+        let topic = self.random.choice(TOPICS).expect("not empty");
+        let (name, text) = self.text("later");
+        let mut message = Message::new(format!("{topic}.later"), text);
+        if self.random.u8(0..4) > 0 {
+            message = message.with_key(keys[0].to_string());
+        }
+        let millis = self.random.f64() * 700.0;
+        let at = truth::in_millis(tx, millis).await?;
+        self.later.push(message.id().clone());
+        self.outbox.enqueue_at(tx, &message, at).await?;
+        truth::write_later(tx, message.id(), &name, at).await?;
+        Ok(())
+    }
+
+    async fn take_back(&mut self, tx: &mut Tx) -> Result<(), BoxError> {
+        let Some(id) = self.random.choice(&self.later).cloned() else {
+            return Ok(());
+        };
+        if self.outbox.unschedule(tx, &id).await? {
+            truth::taken_back(tx, &id).await?;
+        }
+        Ok(())
+    }
+
     /// A row that some other program has written, and not well.
     async fn unreadable(&mut self, tx: &mut Tx, key: i32) -> Result<(), BoxError> {
         let name = self.name(UNREADABLE);
@@ -132,7 +154,7 @@ impl Writer {
             payload) VALUES ($1, 'x', 'x', $2, $3, 'x', $4)";
         sqlx::query(insert)
             .bind(&name)
-            .bind(TOPICS[0])
+            .bind(&self.topic)
             .bind(key.to_string().as_bytes())
             .bind(name.as_bytes())
             .execute(&mut **tx)
@@ -141,12 +163,20 @@ impl Writer {
     }
 
     fn message(&mut self, what: &str) -> Message {
-        let name = match self.random.u8(0..25) {
-            0 => self.name(POISON) + " " + &"x".repeat(LARGE),
-            _ => self.name(what),
-        };
+        let (_, text) = self.text(what);
         let topic = self.random.choice(TOPICS).expect("not empty");
-        Message::new(format!("{topic}.event"), name)
+        Message::new(format!("{topic}.event"), text)
+    }
+
+    /// A name, and a payload that begins with it.
+    fn text(&mut self, what: &str) -> (String, String) {
+        if self.random.u8(0..25) > 0 {
+            let name = self.name(what);
+            return (name.clone(), name);
+        }
+        let name = self.name(POISON);
+        let text = format!("{name} {}", "x".repeat(LARGE));
+        (name, text)
     }
 
     fn name(&mut self, what: &str) -> String {
