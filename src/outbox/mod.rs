@@ -12,10 +12,10 @@
 //!    change it makes is checked against the lease's epoch in the same transaction, so one that lost
 //!    the lease and does not know it yet changes nothing. The others ask at a third of the lease.
 //! 3. The outbox is a log. The relay reads a window of committed rows in order, publishes them as one
-//!    batch, and settles them, which moves the log's position over them; the next window is read
-//!    meanwhile. Rows with the same topic and key are published in the order in which they were
-//!    enqueued. After rows have come it looks again after a millisecond, then after twice as long each
-//!    time, up to `poll`, and whenever it is woken.
+//!    batch, and settles them, which moves the log's position over them. Meanwhile the next window is read,
+//!    and published if both together are no more rows than `window`. Rows with the same topic and key are published in the order in which they were
+//!    enqueued. After rows have come it looks again every millisecond, eight times, then after twice as
+//!    long each time, up to `poll`, and whenever it is woken.
 //! 4. A transient failure is tried again after growing, jittered delays, with what has not been
 //!    published of the window. A topic that is missing, or not ours to write, or fails four times while
 //!    the broker takes others, is left alone for such a delay. Its rows are set aside, where they wait
@@ -28,8 +28,8 @@
 //! 6. In PostgreSQL a window is what a snapshot of the database sees and the one before did not, in the
 //!    order of the ids: nothing is passed over whose transaction ended late, a transaction that stays
 //!    open keeps nobody else's rows back, and nothing is written but the position.
-//! 7. A lease that has to be taken from an owner who did not give it up is counted, until something is
-//!    settled. From the third on, as many rows as a window has are published one by one, each noted before
+//! 7. A lease that has to be taken from an owner who did not give it up is counted, until a window of the
+//!    log is settled. After the first, what waits aside is tried before the log. From the third on, as many rows as a window has are published one by one, each noted before
 //!    and answered after, whatever the answer. A row with which `crash_limit` relays have ended is poison.
 //!    A relay that renews its lease with the row in hand has not ended of it, and one that is told to stop
 //!    counts for nothing. What crashes while rows are read is not found so.

@@ -1,12 +1,14 @@
 //! How soon a relay looks again, in virtual time.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bowline::broker::{self, Topics as _};
 use bowline::error::Error;
 use bowline::message::Message;
-use bowline::outbox::{Memory, Relay, Store as _};
+use bowline::outbox::relay::Stats;
+use bowline::outbox::{Memory, Relay};
 use bowline::shutdown::Shutdown;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -16,6 +18,8 @@ use crate::counted::Counted;
 struct Outbox {
     outbox: Memory,
     store: Counted<Memory>,
+    stats: Stats,
+    enqueued: AtomicU64,
     shutdown: Shutdown,
     relay: JoinHandle<Result<(), Error>>,
 }
@@ -27,11 +31,14 @@ impl Outbox {
         let broker = broker::Memory::new();
         broker.create("events", NonZeroU32::MIN).await.unwrap();
         let relay = Relay::builder(store.clone(), broker).build().unwrap();
+        let stats = relay.stats();
         let shutdown = Shutdown::new();
         let relay = tokio::spawn(relay.run(shutdown.token()));
         Self {
             outbox,
             store,
+            stats,
+            enqueued: AtomicU64::new(0),
             shutdown,
             relay,
         }
@@ -43,13 +50,15 @@ impl Outbox {
             let message = Message::new("suite.event", number.to_string());
             self.outbox.enqueue(&mut tx, &message).unwrap();
         }
+        self.enqueued.fetch_add(rows.into(), Ordering::SeqCst);
         tx.commit();
     }
 
-    /// How long until nothing waits, to the tenth of a millisecond.
+    /// How long until all is published, to the tenth of a millisecond.
     async fn drained(&self) -> Duration {
         let begun = Instant::now();
-        while self.outbox.status().await.unwrap().pending > 0 {
+        let enqueued = self.enqueued.load(Ordering::SeqCst);
+        while self.stats.snapshot().latency.count() < enqueued {
             sleep(Duration::from_micros(100)).await;
         }
         begun.elapsed()

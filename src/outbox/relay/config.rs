@@ -27,7 +27,7 @@ pub struct Config {
     #[serde(with = "duration")]
     pub lease: Duration,
     /// The longest wait without a hint before looking for new rows: waits begin with a millisecond and
-    /// double while none come.
+    /// double after eight of them while none come.
     #[serde(with = "duration")]
     pub poll: Duration,
     /// How long to wait after a transient failure.

@@ -1,19 +1,25 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::mem::take;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
 
 use super::Report;
 use super::stats::Stats;
+use crate::clock::after;
 use crate::error::Error;
 use crate::outbox::{Lease, Settled, Store, Window};
 
 /// What a relay does beside what it waits for: it reads the next window of the log, and settles what was
 /// published as a whole.
 ///
-/// Windows that are published while one is settled are settled as one. All that is published and not
-/// settled would be published again after a crash, so [`unsettled`](Self::unsettled) has a limit.
+/// Windows that are published within [`EVERY`], or while one is settled, are settled as one. All that is
+/// published and not settled would be published again after a crash, so [`unsettled`](Self::unsettled) has a
+/// limit.
 pub(super) struct Meanwhile<'a, S> {
     store: &'a S,
     stats: &'a Stats,
@@ -25,7 +31,14 @@ pub(super) struct Meanwhile<'a, S> {
     /// What was published since the store was asked last to settle something, as one window.
     owed: Window,
     owed_windows: u64,
+    /// When to ask it; `None` when it owes nothing.
+    due: Option<Instant>,
+    /// How many rows are settled at once.
+    many: usize,
 }
+
+/// How long little that was published may wait to be settled, while more comes: each time is a commit.
+const EVERY: Duration = Duration::from_millis(10);
 
 /// How much is being settled.
 #[derive(Clone, Copy)]
@@ -37,8 +50,10 @@ struct Settling {
 type Beside<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl<'a, S: Store> Meanwhile<'a, S> {
-    pub(super) fn new(store: &'a S, stats: &'a Stats, lease: Lease) -> Self {
+    pub(super) fn new(store: &'a S, stats: &'a Stats, lease: Lease, window: NonZeroUsize) -> Self {
         Self {
+            many: window.get().div_ceil(2),
+            due: None,
             store,
             stats,
             lease,
@@ -85,7 +100,15 @@ impl<'a, S: Store> Meanwhile<'a, S> {
         self.owed.entries.append(&mut window.entries);
         self.owed.next = window.next;
         self.owed_windows += 1;
-        self.begin_to_settle();
+        self.due.get_or_insert_with(|| after(Instant::now(), EVERY));
+        if self.owed.entries.len() >= self.many {
+            self.begin_to_settle();
+        }
+    }
+
+    /// Settles what was published without a wait.
+    pub(super) fn settle_now(&mut self) {
+        self.due = self.due.map(|_| Instant::now());
     }
 
     /// How many rows are published and not settled.
@@ -97,12 +120,15 @@ impl<'a, S: Store> Meanwhile<'a, S> {
     /// Goes on with it until `done`, or something fails; for ever, when there is nothing to do.
     pub(super) async fn until(&mut self, done: impl Fn(&Self) -> bool) -> Result<(), Error> {
         while !done(self) {
+            let due = self.due.filter(|_| self.settling.is_none());
             tokio::select! {
                 biased;
                 settled = ended(self.settling.as_mut().map(|(_, settling)| settling)) => {
                     let what = self.settling.take().map(|(what, _)| what);
                     settled?;
                     self.tell(what);
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     self.begin_to_settle();
                 }
                 window = ended(self.reading.as_mut()) => {
@@ -118,6 +144,7 @@ impl<'a, S: Store> Meanwhile<'a, S> {
         if self.settling.is_some() || self.owed.entries.is_empty() {
             return;
         }
+        self.due = None;
         let (store, lease, window) = (self.store, self.lease.clone(), take(&mut self.owed));
         let settled = vec![Settled::Published; window.entries.len()];
         let what = Settling {

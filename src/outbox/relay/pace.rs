@@ -8,8 +8,10 @@ use tokio::time::Instant;
 
 use crate::outbox::Store;
 
-/// The first wait after rows have come; each one after it is twice as long.
+/// The first waits after rows have come; each one after them is twice as long.
 const FIRST: Duration = Duration::from_millis(1);
+/// How many they are: rows that come one by one, some hundred in a second, find the relay looking.
+const FIRST_WAITS: u32 = 8;
 /// After so long without rows the relay sleeps.
 const AWAKE: Duration = Duration::from_millis(100);
 
@@ -20,6 +22,8 @@ pub(super) struct Pace {
     poll: Duration,
     /// The next wait.
     wait: Duration,
+    /// How many waits were so long as the first one.
+    first: u32,
     /// Since when no rows have come.
     since: Option<Instant>,
     asleep: bool,
@@ -39,6 +43,7 @@ impl Pace {
         Self {
             poll,
             wait: FIRST.min(poll),
+            first: 0,
             since: None,
             asleep: false,
         }
@@ -57,7 +62,10 @@ impl Pace {
             return Rest::FallAsleep;
         }
         let wait = self.wait;
-        self.wait = wait.saturating_mul(2).min(self.poll);
+        self.first = self.first.saturating_add(1);
+        if self.first >= FIRST_WAITS {
+            self.wait = wait.saturating_mul(2).min(self.poll);
+        }
         Rest::Wait(wait)
     }
 }
@@ -111,7 +119,7 @@ mod tests {
     fn waits_double_up_to_the_poll_and_begin_again_when_rows_come() {
         let mut now = Instant::now();
         let mut pace = Pace::new(Duration::from_millis(200));
-        let expected = [1, 2, 4, 8, 16, 32, 64, 128, 200];
+        let expected = [1, 1, 1, 1, 1, 1, 1, 1, 2, 4, 8, 16, 32, 64, 128, 200];
         assert_eq!(waits(&mut pace, &mut now), expected);
         assert_eq!(pace.rest(now), Rest::Wait(Duration::from_millis(200)));
         pace.found();
@@ -123,7 +131,7 @@ mod tests {
         let mut now = Instant::now();
         let mut pace = Pace::new(Duration::from_millis(5));
         let waits = waits(&mut pace, &mut now);
-        assert_eq!(waits[..5], [1, 2, 4, 5, 5]);
+        assert_eq!(waits[7..12], [1, 2, 4, 5, 5]);
         for _ in 0..100 {
             now += Duration::from_secs(1);
             assert_ne!(pace.rest(now), Rest::FallAsleep);

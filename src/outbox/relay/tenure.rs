@@ -80,7 +80,7 @@ impl<'a, S: Store> Tenure<'a, S> {
             aside: lease.crashes.count > 0,
             store,
             stats,
-            meanwhile: Meanwhile::new(store, stats, lease.clone()),
+            meanwhile: Meanwhile::new(store, stats, lease.clone(), config.window),
             keeper: Keeper::new(store, lease, config.lease, asked),
             config,
             limit: config.window,
@@ -173,13 +173,17 @@ impl<'a, S: Store> Tenure<'a, S> {
         self.due = window.due.map(|due| after(Instant::now(), due));
         let rows = window.entries.len();
         if rows == 0 {
+            self.meanwhile.settle_now();
             return Ok(Some(Report::default()));
         }
         self.pace.found();
         // What would be published twice after a crash is never more than a window.
         let room = self.config.window.get().saturating_sub(rows);
-        self.wait_until(|meanwhile| meanwhile.unsettled() <= room)
-            .await?;
+        if self.meanwhile.unsettled() > room {
+            self.meanwhile.settle_now();
+            self.wait_until(|meanwhile| meanwhile.unsettled() <= room)
+                .await?;
+        }
         let verdicts = self.publish(&window, session, token).await?;
         if !verdicts.stand() {
             return Ok(None);
@@ -209,6 +213,7 @@ impl<'a, S: Store> Tenure<'a, S> {
 
     /// Waits until all that was published is settled.
     pub(super) async fn settle_rest(&mut self) -> Result<(), Error> {
+        self.meanwhile.settle_now();
         self.wait_until(|meanwhile| meanwhile.unsettled() == 0)
             .await
     }
