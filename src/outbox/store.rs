@@ -43,6 +43,8 @@ use crate::error::{Error, Kind};
 ///    answer, too.
 /// 8. A message that is due later is no row of the log until [`promote`](Self::promote) has moved it
 ///    there. A window of the log says in how long the next one is due.
+/// 9. Calls of one lease may overlap: what comes next is read while windows before it are published and
+///    settled, and windows that were read one after the other may be settled as one.
 ///
 /// A store whose relays work side by side, as those of `PostgresQueue` do, gives each of them a lease of its
 /// own, and what one has read to nobody else until it is settled or that lease ends. It keeps no order, no row

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bowline::Error;
+use bowline::error::Kind;
 use bowline::outbox::{
     EntryId, Halted, Lease, Parked, Position, Progress, Settled, Status, Store, Window,
 };
@@ -19,6 +20,10 @@ pub(crate) struct Counted<S> {
     hints: bool,
     /// How long it takes to settle.
     slow: Duration,
+    /// How many times that fails.
+    failures: Arc<AtomicU32>,
+    /// How long it takes to give or renew a lease.
+    slow_leases: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +40,8 @@ impl<S> Counted<S> {
             counts: Arc::default(),
             hints: true,
             slow: Duration::ZERO,
+            slow_leases: Duration::ZERO,
+            failures: Arc::default(),
         }
     }
 
@@ -47,6 +54,18 @@ impl<S> Counted<S> {
     /// Takes so long to settle.
     pub(crate) fn with_slow_settling(mut self, slow: Duration) -> Self {
         self.slow = slow;
+        self
+    }
+
+    /// Takes so long to give or renew a lease.
+    pub(crate) fn with_slow_leases(mut self, slow: Duration) -> Self {
+        self.slow_leases = slow;
+        self
+    }
+
+    /// Fails so many times to settle.
+    pub(crate) fn with_failures(self, failures: u32) -> Self {
+        self.failures.store(failures, Ordering::SeqCst);
         self
     }
 
@@ -65,6 +84,9 @@ impl<S> Counted<S> {
 
 impl<S: Store> Store for Counted<S> {
     async fn lease(&self, owner: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
+        if !self.slow_leases.is_zero() {
+            sleep(self.slow_leases).await;
+        }
         self.inner.lease(owner, ttl).await
     }
 
@@ -116,6 +138,11 @@ impl<S: Store> Store for Counted<S> {
         self.counts.settles.fetch_add(1, Ordering::SeqCst);
         if !self.slow.is_zero() {
             sleep(self.slow).await;
+        }
+        let fewer = |failures: u32| failures.checked_sub(1);
+        let (set, fetch) = (Ordering::SeqCst, Ordering::SeqCst);
+        if self.failures.fetch_update(set, fetch, fewer).is_ok() {
+            return Err(Error::new(Kind::Unavailable, "test", "settle"));
         }
         self.inner.settle(lease, window, settled).await
     }

@@ -95,6 +95,57 @@ async fn small_windows_are_settled_as_one() {
     relay.await.unwrap().unwrap();
 }
 
+/// What was published while it failed is settled with it; nothing comes twice, and the relay works on.
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_settled_is_settled_with_what_comes_next() {
+    let mut outbox = Outbox::new().await;
+    outbox.store = outbox.store.with_failures(1);
+    let relay = outbox.relay();
+    let stats = relay.stats();
+    let shutdown = Shutdown::new();
+    let relay = tokio::spawn(relay.run(shutdown.token()));
+    outbox.write(0..4).await;
+    sleep(5 * SETTLING).await;
+    assert_eq!(outbox.store.settles(), 2);
+    let shown = stats.snapshot();
+    assert_eq!((shown.published, shown.windows), (4, 4));
+    outbox.write(4..6).await;
+    shutdown.trigger();
+    let ended = timeout(3 * SETTLING, relay).await.expect("it ends");
+    ended.unwrap().unwrap();
+    assert_eq!(outbox.published().await.len(), 6, "no copies");
+}
+
+/// A relay that cannot settle at all ends when it is told to.
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_cannot_settle_stops_when_it_is_told_to() {
+    let mut outbox = Outbox::new().await;
+    outbox.store = outbox.store.with_failures(u32::MAX);
+    let shutdown = Shutdown::new();
+    let relay = tokio::spawn(outbox.relay().run(shutdown.token()));
+    outbox.write(0..4).await;
+    sleep(5 * SETTLING).await;
+    shutdown.trigger();
+    let ended = timeout(Duration::from_secs(60), relay).await;
+    ended.expect("it ends").unwrap().unwrap();
+}
+
+/// A store that answers slowly while the relay is busy: the lease is renewed nevertheless.
+#[tokio::test(start_paused = true)]
+async fn a_busy_relay_keeps_its_lease() {
+    let mut outbox = Outbox::new().await;
+    outbox.store = Counted::new(outbox.outbox.clone()).with_slow_leases(Duration::from_secs(1));
+    let shutdown = Shutdown::new();
+    let relay = tokio::spawn(outbox.relay().run(shutdown.token()));
+    sleep(Duration::from_secs(2)).await;
+    let epoch = outbox.outbox.status().await.unwrap().epoch;
+    outbox.write(0..600).await;
+    assert_eq!(outbox.outbox.status().await.unwrap().epoch, epoch);
+    shutdown.trigger();
+    relay.await.unwrap().unwrap();
+    assert_eq!(outbox.published().await.len(), 600, "no copies");
+}
+
 /// A calm stop waits for it, and so does a turn of a timer.
 #[tokio::test(start_paused = true)]
 async fn a_relay_that_ends_has_settled_what_it_has_published() {

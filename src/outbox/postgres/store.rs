@@ -403,8 +403,8 @@ impl Store for Postgres {
     }
 
     async fn tidy(&self) -> Result<(), Error> {
-        self.forget_positions().await?;
-        self.empty_parts().await
+        let forgotten = self.forget_positions().await;
+        self.empty_parts().await.and(forgotten)
     }
 
     async fn idle(&self, lease: &Lease) -> Result<(), Error> {

@@ -6,9 +6,10 @@ use crate::driver::postgres::{self, error};
 use crate::error::{Error, Kind};
 
 impl Postgres {
-    /// Forgets where the lanes have been before.
+    /// Forgets where the lane has been before.
     pub(super) async fn forget_positions(&self) -> Result<(), Error> {
-        let forgotten = sqlx::query(queries::FORGET).execute(&self.pool).await;
+        let forgotten = sqlx::query(queries::FORGET).bind(self.relays());
+        let forgotten = forgotten.execute(&self.pool).await;
         forgotten.map(drop).map_err(error("tidy"))
     }
 

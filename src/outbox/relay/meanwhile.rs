@@ -27,10 +27,11 @@ pub(super) struct Meanwhile<'a, S> {
     reading: Option<Beside<'a, Option<Window>>>,
     /// The window after the last one, once it is read.
     ahead: Option<Window>,
-    settling: Option<(Settling, Beside<'a, Result<(), Error>>)>,
+    settling: Option<(Size, Beside<'a, (Window, Result<(), Error>)>)>,
     /// What was published since the store was asked last to settle something, as one window.
     owed: Window,
-    owed_windows: u64,
+    /// How many windows it was.
+    windows: u64,
     /// When to ask it; `None` when it owes nothing.
     due: Option<Instant>,
     /// How many rows are settled at once.
@@ -42,11 +43,12 @@ const EVERY: Duration = Duration::from_millis(10);
 
 /// How much is being settled.
 #[derive(Clone, Copy)]
-struct Settling {
+struct Size {
     windows: u64,
     rows: usize,
 }
 
+/// In a box, once per window, as it outlasts the call that begins it.
 type Beside<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl<'a, S: Store> Meanwhile<'a, S> {
@@ -61,7 +63,7 @@ impl<'a, S: Store> Meanwhile<'a, S> {
             ahead: None,
             settling: None,
             owed: Window::default(),
-            owed_windows: 0,
+            windows: 0,
         }
     }
 
@@ -99,7 +101,7 @@ impl<'a, S: Store> Meanwhile<'a, S> {
     pub(super) fn settle(&mut self, mut window: Window) {
         self.owed.entries.append(&mut window.entries);
         self.owed.next = window.next;
-        self.owed_windows += 1;
+        self.windows += 1;
         self.due.get_or_insert_with(|| after(Instant::now(), EVERY));
         if self.owed.entries.len() >= self.many {
             self.begin_to_settle();
@@ -114,7 +116,7 @@ impl<'a, S: Store> Meanwhile<'a, S> {
     /// How many rows are published and not settled.
     pub(super) fn unsettled(&self) -> usize {
         let settling = self.settling.as_ref();
-        self.owed.entries.len() + settling.map_or(0, |(settling, _)| settling.rows)
+        self.owed.entries.len() + settling.map_or(0, |(size, _)| size.rows)
     }
 
     /// Goes on with it until `done`, or something fails; for ever, when there is nothing to do.
@@ -123,10 +125,9 @@ impl<'a, S: Store> Meanwhile<'a, S> {
             let due = self.due.filter(|_| self.settling.is_none());
             tokio::select! {
                 biased;
-                settled = ended(self.settling.as_mut().map(|(_, settling)| settling)) => {
-                    let what = self.settling.take().map(|(what, _)| what);
-                    settled?;
-                    self.tell(what);
+                (window, settled) = ended(self.settling.as_mut().map(|(_, work)| work)) => {
+                    let size = self.settling.take().map(|(size, _)| size);
+                    self.settled(size, window, settled)?;
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     self.begin_to_settle();
@@ -147,23 +148,41 @@ impl<'a, S: Store> Meanwhile<'a, S> {
         self.due = None;
         let (store, lease, window) = (self.store, self.lease.clone(), take(&mut self.owed));
         let settled = vec![Settled::Published; window.entries.len()];
-        let what = Settling {
-            windows: take(&mut self.owed_windows),
+        let size = Size {
+            windows: take(&mut self.windows),
             rows: settled.len(),
         };
-        let settling = async move { store.settle(&lease, &window, &settled).await };
-        self.settling = Some((what, Box::pin(settling)));
+        let settling = async move {
+            let done = store.settle(&lease, &window, &settled).await;
+            (window, done)
+        };
+        self.settling = Some((size, Box::pin(settling)));
     }
 
-    fn tell(&self, settled: Option<Settling>) {
-        let Some(Settling { windows, rows }) = settled else {
-            return;
+    /// What could not be settled is owed again, with what was published since.
+    fn settled(
+        &mut self,
+        size: Option<Size>,
+        mut window: Window,
+        settled: Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Some(Size { windows, rows }) = size else {
+            return settled;
         };
+        if settled.is_err() {
+            window.entries.append(&mut self.owed.entries);
+            window.next = self.owed.next.take().or(window.next);
+            self.owed = window;
+            self.windows += windows;
+            self.due.get_or_insert_with(|| after(Instant::now(), EVERY));
+            return settled;
+        }
         let report = Report {
             published: rows,
             ..Report::default()
         };
         self.stats.settled(report, windows);
+        Ok(())
     }
 }
 

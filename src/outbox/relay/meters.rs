@@ -84,11 +84,11 @@ impl Meters {
         self.failed.add(rows as u64);
     }
 
-    pub(super) fn settled(&self, report: Report) {
+    pub(super) fn settled(&self, report: Report, windows: u64) {
         self.published.add(report.published as u64);
         self.parked.add(report.parked as u64);
         self.aside.add(report.aside as u64);
-        self.windows.increment();
+        self.windows.add(windows);
     }
 }
 

@@ -164,8 +164,11 @@ impl<S: Store, P: Delivery> Relay<S, P> {
             Ok(report)
         });
         let report = turn.await;
+        let lease = tenure.lease().clone();
+        // What it reads may have the only connection.
+        drop(tenure);
         // What was published stands, whether the lease is given up now or ends by itself.
-        self.give_up(tenure.lease()).await;
+        self.give_up(&lease).await;
         report
     }
 
@@ -189,12 +192,12 @@ impl<S: Store, P: Delivery> Relay<S, P> {
         // Also after a failure, so that little is published again.
         let worked = worked.and(tenure.settle_rest().await);
         self.stats.meters().lease_ended();
-        // Not ours, here or at the broker, or it is kept from us until an operator says that it may go on; or
-        // this relay ends, and may leave it to another one.
-        let is_over = |error: &Error| error.kind() == Kind::Fenced || !error.is_transient();
-        if worked.as_ref().err().is_none_or(is_over) {
-            self.give_up(tenure.lease()).await;
-        }
+        let lease = tenure.lease().clone();
+        // What it reads may have the only connection.
+        drop(tenure);
+        // Also after a failure: what was asked and not answered may still come, and is of an epoch then that
+        // is over.
+        self.give_up(&lease).await;
         worked
     }
 

@@ -102,7 +102,7 @@ impl Stats {
         add(&self.0.parked, report.parked);
         add(&self.0.aside, report.aside);
         self.0.windows.fetch_add(windows, Ordering::Relaxed);
-        self.meters().settled(report);
+        self.meters().settled(report, windows);
     }
 }
 

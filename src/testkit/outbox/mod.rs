@@ -39,7 +39,7 @@ pub use operating::{
 };
 pub use progress::{
     the_position_tells_under_which_lease_it_was_moved,
-    what_is_left_of_a_window_is_enough_to_settle_it,
+    what_is_left_of_a_window_is_enough_to_settle_it, windows_are_settled_as_one,
 };
 pub use relaying::{a_relay_doubles_nothing_at_any_step, a_relay_loses_nothing_at_any_step};
 pub use scheduling::{
@@ -138,6 +138,7 @@ pub async fn all<H: Harness>(fresh: impl AsyncFn() -> H) {
         a_row_that_is_retried_is_suspected_no_more(&fresh().await).await;
         the_position_tells_under_which_lease_it_was_moved(&fresh().await).await;
         what_is_left_of_a_window_is_enough_to_settle_it(&fresh().await).await;
+        windows_are_settled_as_one(&fresh().await).await;
         a_relay_doubles_nothing_at_any_step(&fresh).await;
     } else {
         relays_side_by_side_share_the_rows(&fresh().await).await;

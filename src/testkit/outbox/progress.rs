@@ -1,10 +1,13 @@
 //! How far a log is settled, and how it is brought to where a broker is.
 
+use std::num::NonZeroUsize;
+
 use bytes::Bytes;
 use chrono::DateTime;
 
 use super::{
-    Harness, LONG, MANY, NONE, enqueue, lease, owner, payloads, publish, read, set_aside, settle,
+    Harness, LONG, MANY, NONE, enqueue, lease, owner, payloads, publish, read, read_from,
+    set_aside, settle,
 };
 use crate::broker::Record;
 use crate::error::Kind;
@@ -56,6 +59,24 @@ pub async fn what_is_left_of_a_window_is_enough_to_settle_it<H: Harness>(harness
     let named = Window::new(left.entries[..1].to_vec(), None);
     publish(harness, &lease, &named).await;
     assert_eq!(payloads(&set_aside(harness, &lease).await), ["three"]);
+}
+
+/// Windows that follow on each other are settled together, while what comes after them is read.
+pub async fn windows_are_settled_as_one<H: Harness>(harness: &H) {
+    let lease = lease(harness).await;
+    let rows = [("one", "1"), ("two", "2"), ("three", "1"), ("four", "3")];
+    enqueue(harness, &rows).await;
+    let first = read(harness, &lease, NonZeroUsize::MIN).await;
+    let second = read_from(harness, &lease, &first, NonZeroUsize::MIN).await;
+    let mut both = Window::new(first.entries, second.next.clone());
+    both.entries.extend(second.entries.iter().cloned());
+    let settling = publish(harness, &lease, &both);
+    let (third, ()) = tokio::join!(read_from(harness, &lease, &second, MANY), settling);
+    assert_eq!(payloads(&third), ["three", "four"]);
+    assert_eq!(
+        payloads(&read(harness, &lease, MANY).await),
+        ["three", "four"]
+    );
 }
 
 async fn progress<H: Harness>(harness: &H, lease: &Lease) -> Progress {

@@ -81,7 +81,7 @@ CREATE TABLE bowline_outbox_cursor (
     -- rows that it has published.
     engine text CHECK (engine IN ('log', 'queue')),
     lease_until timestamptz,
-    -- How many owners have ended without giving the lease up since something was settled.
+    -- How many owners have ended without giving the lease up since a window was settled.
     crashes integer NOT NULL DEFAULT 0,
     -- The row that is published alone and not answered yet; the one for which owners ended so, and how
     -- many of them.

@@ -62,7 +62,7 @@ CREATE TABLE bowline_outbox_cursor (
     outbox TEXT NOT NULL DEFAULT (lower(hex(randomblob(16)))),
     -- Seconds since 1970.
     lease_until REAL,
-    -- How many owners have ended without giving the lease up since something was settled.
+    -- How many owners have ended without giving the lease up since a window was settled.
     crashes INTEGER NOT NULL DEFAULT 0,
     -- The row that is published alone and not answered yet; the one for which owners ended so, and how
     -- many of them.

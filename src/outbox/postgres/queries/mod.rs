@@ -261,9 +261,9 @@ pub(super) const CATCH_UP: &str = "INSERT INTO bowline_outbox_position \
     SELECT lane, $2, settled, settled_epoch FROM (SELECT * FROM bowline_outbox_position \
         WHERE lane = $1 ORDER BY number DESC LIMIT 1) place WHERE position = $3";
 
-/// Forgets where the lanes have been.
-pub(super) const FORGET: &str = "DELETE FROM bowline_outbox_position p WHERE number < \
-    (SELECT max(number) FROM bowline_outbox_position newest WHERE newest.lane = p.lane)";
+/// Forgets where the lane has been.
+pub(super) const FORGET: &str = "DELETE FROM bowline_outbox_position WHERE lane = $1 AND number < \
+    (SELECT max(number) FROM bowline_outbox_position newest WHERE newest.lane = $1)";
 
 /// The first rows that came between two snapshots. A row came when its transaction was running at the first
 /// snapshot, or had not begun, and has ended at the second. `OFFSET 0` keeps the order by id out of the
