@@ -23,7 +23,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::{Halted, Lease, Store};
@@ -245,10 +245,15 @@ impl<S: Store, P: Delivery> Relay<S, P> {
         *told = halted.or(told.take());
     }
 
+    /// A store that does not answer is not waited for long: the lease ends by itself.
     async fn give_up(&self, lease: &Lease) {
-        if let Err(error) = self.store.release(lease).await {
-            // It ends by itself soon.
-            tracing::debug!(error = %Chain(&error), "the lease could not be given up");
+        let released = timeout(self.config.lease / 3, self.store.release(lease));
+        match released.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(error = %Chain(&error), "the lease could not be given up");
+            }
+            Err(_late) => tracing::debug!("the lease was not given up in time"),
         }
     }
 
