@@ -27,7 +27,8 @@ pub(super) struct Meanwhile<'a, S> {
     reading: Option<Beside<'a, Option<Window>>>,
     /// The window after the last one, once it is read.
     ahead: Option<Window>,
-    settling: Option<(Size, Beside<'a, (Window, Result<(), Error>)>)>,
+    /// How many rows are being settled, and by what.
+    settling: Option<(usize, Beside<'a, Settling>)>,
     /// What was published since the store was asked last to settle something, as one window.
     owed: Window,
     /// How many windows it was.
@@ -41,12 +42,8 @@ pub(super) struct Meanwhile<'a, S> {
 /// How long little that was published may wait to be settled, while more comes: each time is a commit.
 const EVERY: Duration = Duration::from_millis(10);
 
-/// How much is being settled.
-#[derive(Clone, Copy)]
-struct Size {
-    windows: u64,
-    rows: usize,
-}
+/// What was to be settled, how many windows that was, and whether it is.
+type Settling = (Window, u64, Result<(), Error>);
 
 /// In a box, once per window, as it outlasts the call that begins it.
 type Beside<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -116,7 +113,7 @@ impl<'a, S: Store> Meanwhile<'a, S> {
     /// How many rows are published and not settled.
     pub(super) fn unsettled(&self) -> usize {
         let settling = self.settling.as_ref();
-        self.owed.entries.len() + settling.map_or(0, |(size, _)| size.rows)
+        self.owed.entries.len() + settling.map_or(0, |(rows, _)| *rows)
     }
 
     /// Goes on with it until `done`, or something fails; for ever, when there is nothing to do.
@@ -125,9 +122,9 @@ impl<'a, S: Store> Meanwhile<'a, S> {
             let due = self.due.filter(|_| self.settling.is_none());
             tokio::select! {
                 biased;
-                (window, settled) = ended(self.settling.as_mut().map(|(_, work)| work)) => {
-                    let size = self.settling.take().map(|(size, _)| size);
-                    self.settled(size, window, settled)?;
+                settled = ended(self.settling.as_mut().map(|(_, work)| work)) => {
+                    self.settling = None;
+                    self.settled(settled)?;
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     self.begin_to_settle();
@@ -147,38 +144,27 @@ impl<'a, S: Store> Meanwhile<'a, S> {
         }
         self.due = None;
         let (store, lease, window) = (self.store, self.lease.clone(), take(&mut self.owed));
-        let settled = vec![Settled::Published; window.entries.len()];
-        let size = Size {
-            windows: take(&mut self.windows),
-            rows: settled.len(),
-        };
+        let (windows, rows) = (take(&mut self.windows), window.entries.len());
         let settling = async move {
+            let settled = vec![Settled::Published; rows];
             let done = store.settle(&lease, &window, &settled).await;
-            (window, done)
+            (window, windows, done)
         };
-        self.settling = Some((size, Box::pin(settling)));
+        self.settling = Some((rows, Box::pin(settling)));
     }
 
     /// What could not be settled is owed again, with what was published since.
-    fn settled(
-        &mut self,
-        size: Option<Size>,
-        mut window: Window,
-        settled: Result<(), Error>,
-    ) -> Result<(), Error> {
-        let Some(Size { windows, rows }) = size else {
-            return settled;
-        };
-        if settled.is_err() {
+    fn settled(&mut self, (mut window, windows, done): Settling) -> Result<(), Error> {
+        if done.is_err() {
             window.entries.append(&mut self.owed.entries);
             window.next = self.owed.next.take().or(window.next);
             self.owed = window;
             self.windows += windows;
             self.due.get_or_insert_with(|| after(Instant::now(), EVERY));
-            return settled;
+            return done;
         }
         let report = Report {
-            published: rows,
+            published: window.entries.len(),
             ..Report::default()
         };
         self.stats.settled(report, windows);

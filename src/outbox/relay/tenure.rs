@@ -179,11 +179,7 @@ impl<'a, S: Store> Tenure<'a, S> {
         self.pace.found();
         // What would be published twice after a crash is never more than a window.
         let room = self.config.window.get().saturating_sub(rows);
-        if self.meanwhile.unsettled() > room {
-            self.meanwhile.settle_now();
-            self.wait_until(|meanwhile| meanwhile.unsettled() <= room)
-                .await?;
-        }
+        self.settle_but(room).await?;
         let verdicts = self.publish(&window, session, token).await?;
         if !verdicts.stand() {
             return Ok(None);
@@ -213,9 +209,17 @@ impl<'a, S: Store> Tenure<'a, S> {
 
     /// Waits until all that was published is settled.
     pub(super) async fn settle_rest(&mut self) -> Result<(), Error> {
-        self.meanwhile.settle_now();
-        self.wait_until(|meanwhile| meanwhile.unsettled() == 0)
-            .await
+        self.settle_but(0).await
+    }
+
+    /// As [`settle_rest`](Self::settle_rest), but for so many rows.
+    async fn settle_but(&mut self, rows: usize) -> Result<(), Error> {
+        if self.meanwhile.unsettled() > rows {
+            self.meanwhile.settle_now();
+            self.wait_until(|meanwhile| meanwhile.unsettled() <= rows)
+                .await?;
+        }
+        Ok(())
     }
 
     /// `window` as it would be read now: what was set aside since takes along what is behind it.

@@ -265,18 +265,28 @@ pub(super) const CATCH_UP: &str = "INSERT INTO bowline_outbox_position \
 pub(super) const FORGET: &str = "DELETE FROM bowline_outbox_position WHERE lane = $1 AND number < \
     (SELECT max(number) FROM bowline_outbox_position newest WHERE newest.lane = $1)";
 
+/// The rows of the log `$from`, each with whether it is behind one aside, if there are any (`$5`).
+macro_rules! read {
+    ($from:literal) => {
+        concat!(
+            "SELECT id, topic, key, headers, payload, created_at, $5 AND ",
+            behind!(),
+            ", ",
+            columns!(),
+            " FROM ",
+            $from
+        )
+    };
+}
+
 /// The first rows that came between two snapshots. A row came when its transaction was running at the first
 /// snapshot, or had not begun, and has ended at the second. `OFFSET 0` keeps the order by id out of the
 /// choice of the index: in that of the ids what came lies behind all that is settled.
 pub(super) const READ_NEW: OfLanes = of_lanes!(
     "$6",
     "$7",
-    concat!(
-        "SELECT id, topic, key, headers, payload, created_at, $5 AND ",
-        behind!(),
-        ", ",
-        columns!(),
-        " FROM (SELECT * FROM (SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
+    read!(
+        "(SELECT * FROM (SELECT * FROM bowline_outbox WHERE txid >= $1::text::xid8 UNION ALL \
             SELECT * FROM bowline_outbox WHERE txid = ANY ($2::text[]::xid8[]) OFFSET 0) came \
             WHERE pg_visible_in_snapshot(txid, (SELECT $3::text::pg_snapshot))"
     ),
@@ -287,12 +297,8 @@ pub(super) const READ_NEW: OfLanes = of_lanes!(
 pub(super) const READ_PAGE: OfLanes = of_lanes!(
     "$6",
     "$7",
-    concat!(
-        "SELECT id, topic, key, headers, payload, created_at, $5 AND ",
-        behind!(),
-        ", ",
-        columns!(),
-        " FROM bowline_outbox o WHERE id > $3 \
+    read!(
+        "bowline_outbox o WHERE id > $3 \
         AND pg_visible_in_snapshot(txid, (SELECT $2::text::pg_snapshot)) \
         AND NOT pg_visible_in_snapshot(txid, (SELECT $1::text::pg_snapshot))"
     ),
